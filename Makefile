@@ -1,0 +1,73 @@
+# aestream: `make demo` shows it, `make test` tests it; both set everything up.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+# Where torch comes from: `cpu` is PyTorch's own index of CPU wheels, `default` is pip's index (on Linux with 4 GB of
+# CUDA), `auto` tries the first and falls back to the second.
+TORCH ?= auto
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SOURCES := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-quick lint format bench docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## set up, then show the main job on real data (ARGS="..." passes options)
+	$(BIN)/aestream demo $(ARGS)
+
+test: $(VENV)/.dev ## set up, then run all tests (ARGS="..." goes to pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-quick: $(VENV)/.dev ## the tests that need no broker
+	$(BIN)/python -m pytest tests/unit tests/contract tests/docs $(ARGS)
+
+lint: $(VENV)/.dev ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## let ruff lay out the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## throughput on Apache Kafka beside the client's bare copy loop
+	$(BIN)/python -m tests.bench.throughput $(ARGS)
+
+docs: $(VENV)/.dev ## write the generated parts of the documentation anew
+	$(BIN)/python -m tests.docs.generate
+
+clean: ## remove the virtual environment and the caches
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "aestream needs Python 3.11 or newer: install it, or make PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.torch: constraints.txt | $(VENV)/bin/python
+	@set -e; case "$(TORCH)" in auto|cpu|default) ;; *) echo "TORCH is auto, cpu or default"; exit 2;; esac; \
+	if [ "$(TORCH)" != default ] && $(PIP) install --quiet --no-deps --retries 0 --timeout 5 \
+		--index-url $(TORCH_CPU_INDEX) --constraint constraints.txt torch 2>$(VENV)/torch.log; then \
+		echo "torch: the CPU wheel from PyTorch's own index"; \
+	elif [ "$(TORCH)" = cpu ]; then \
+		tail -n 3 $(VENV)/torch.log; echo "torch: PyTorch's CPU index did not give it; try TORCH=default"; exit 1; \
+	else \
+		echo "torch: the wheel from pip's default index (several GB on Linux; a minute or two)"; \
+		$(PIP) install --quiet --constraint constraints.txt torch; \
+	fi
+	@touch $@
+
+$(VENV)/.demo: $(SOURCES) $(VENV)/.torch
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(SOURCES) $(VENV)/.torch
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test,lint]'
+	@touch $@ $(VENV)/.demo

@@ -1,0 +1,44 @@
+"""What can go wrong, as one tree.
+
+    AestreamError
+    ├── ConfigurationError     a setting, an option or a command line that cannot be used (exit code 2)
+    ├── DataError              a file or a sample of records that cannot be used
+    ├── ModelError             a model that is missing, damaged or does not fit the records
+    ├── InvalidRecordsError    so many dead letters that the worker stops rather than go on
+    └── TransportError         a broker or a topic that cannot be used
+        └── DeliveryError      results that were not acknowledged; nothing was committed
+
+Every message is one line for a person: what is wrong, where, and how to mend it.
+"""
+
+
+class AestreamError(Exception):
+    """The base of all errors that aestream raises on purpose. Exit code 1."""
+
+    exit_code = 1
+
+
+class ConfigurationError(AestreamError):
+    """A setting, an option or a command line that cannot be used."""
+
+    exit_code = 2
+
+
+class DataError(AestreamError):
+    """A file or a sample of records that cannot be used."""
+
+
+class ModelError(AestreamError):
+    """A model that is missing, damaged or does not fit the records."""
+
+
+class InvalidRecordsError(AestreamError):
+    """More dead letters than the limits allow: the worker stops and commits nothing further."""
+
+
+class TransportError(AestreamError):
+    """A broker or a topic that cannot be reached or used."""
+
+
+class DeliveryError(TransportError):
+    """Results that the broker did not acknowledge. Their offsets are not committed."""

@@ -1,0 +1,100 @@
+"""The frozen records that travel between the stages: batches of columns, never one record at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Partition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Span(NamedTuple):
+    """The rows `start..stop` of a batch that came from one partition, in offset order."""
+
+    partition: Partition
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records as they were consumed: columns of equal length, partition after partition."""
+
+    spans: Sequence[Span] = ()
+    offsets: Sequence[int] = ()
+    timestamps: Sequence[int] = ()  # milliseconds since the epoch
+    keys: Sequence[bytes | None] = ()
+    values: Sequence[bytes | None] = ()
+    headers: Sequence[Headers] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def positions(self) -> dict[Partition, int]:
+        """The offset to commit for each partition once the batch is done: the last one, plus one."""
+        return {span.partition: self.offsets[span.stop - 1] + 1 for span in self.spans}
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Messages for one topic, as columns of equal length.
+
+    A partition of None leaves the choice to the client (by key). `headers` may be empty: none at all.
+    """
+
+    topic: str
+    values: Sequence[bytes | None]
+    keys: Sequence[bytes | None]
+    partitions: Sequence[int | None]
+    headers: Sequence[Headers] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+class Reason(StrEnum):
+    """Why a record became a dead letter: the label `reason` of `aestream_dead_letters_total`."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    BAD_JSON = "bad_json"
+    WRONG_SHAPE = "wrong_shape"
+    MISSING_FEATURE = "missing_feature"
+    NOT_NUMERIC = "not_numeric"
+    NOT_FINITE = "not_finite"
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A record that cannot be scored: its row in the batch, and why."""
+
+    row: int
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the worker stands in one partition."""
+
+    lag_records: int
+    lag_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """What a broker says of a topic. `operations` are those allowed to us; None where the broker does not say."""
+
+    name: str
+    partitions: int
+    operations: frozenset[str] | None
