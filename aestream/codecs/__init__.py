@@ -1,0 +1,1 @@
+"""Bytes to columns: one module a format, one contract in `base`."""

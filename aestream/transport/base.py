@@ -1,0 +1,86 @@
+"""What a transport does, in batches: `Source` and `Sink` for the stream, `History` for a topic's past."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from aestream.types import Batch, Outgoing, Partition, Position
+
+
+class Source(Protocol):
+    """The input topics, read as a member of a consumer group. Used by one thread."""
+
+    def poll(self, timeout: float) -> Batch:
+        """Wait up to `timeout` seconds for records. May be empty; per partition the offsets ascend.
+
+        Raises TransportError when the broker or a topic cannot be used at all; a broker that is away for a while is
+        waited for.
+        """
+        ...
+
+    def commit(self, positions: Mapping[Partition, int]) -> bool:
+        """Commit offsets for partitions that are still assigned here. False: refused because of a rebalance.
+
+        Raises TransportError when the broker does not answer.
+        """
+        ...
+
+    def joined(self) -> bool:
+        """Whether this member has its place in the group: partitions whose start is known, or none to have."""
+        ...
+
+    def assigned(self) -> frozenset[Partition]:
+        """The partitions that are this member's now."""
+        ...
+
+    def positions(self, batch: Batch) -> Mapping[Partition, Position]:
+        """How far behind the end each assigned partition stands once `batch` is done."""
+        ...
+
+    def partition_count(self, topic: str) -> int:
+        """The number of partitions of a topic, 0 while unknown. Does not wait."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group and close the connections. Commits nothing."""
+        ...
+
+
+class Sink(Protocol):
+    """The output topics. Used by one thread."""
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest message, key, value and headers together, that it takes."""
+        ...
+
+    def send(self, messages: Outgoing) -> None:
+        """Hand messages over. They are delivered once `flush` has returned."""
+        ...
+
+    def flush(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds until everything sent so far is acknowledged; False if it takes longer.
+
+        Raises DeliveryError when anything was refused for good.
+        """
+        ...
+
+    def partition_count(self, topic: str) -> int:
+        """The number of partitions of a topic, 0 while unknown."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections. What was not flushed may be lost."""
+        ...
+
+
+class History(Protocol):
+    """A bounded part of the input topics' past, up to where they end now. No consumer group, nothing committed."""
+
+    def read(self, *, records: int, period: float | None) -> Iterator[Batch]:
+        """Stream at most `records` of the newest records, none older than `period` seconds if that is given.
+
+        Partitions contribute in proportion to what they hold. Raises TransportError when a topic cannot be read.
+        """
+        ...

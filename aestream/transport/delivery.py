@@ -1,0 +1,58 @@
+"""When an offset may be committed: the delivery guarantee, as numbered steps.
+
+At-least-once is here; exactly-once takes the same place with a transaction around the same steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from aestream.errors import DeliveryError
+from aestream.transport.base import Sink, Source
+from aestream.types import Batch, Outgoing, Partition
+
+_FLUSH_SECONDS = 1.0
+
+
+class AtLeastOnce:
+    """Every record's result is acknowledged before its offset is committed.
+
+    A kill between the two makes the records come again: consumers of the results see duplicates with the same
+    `ce_id` or `source`, and never a gap.
+    """
+
+    def __init__(self, source: Source, sink: Sink) -> None:
+        self._source = source
+        self._sink = sink
+        self._uncommitted: dict[Partition, int] = {}
+
+    def publish(self, results: Sequence[Outgoing], *, patience: Callable[[], bool]) -> None:
+        """Steps 1 and 2. Raises DeliveryError when a result is refused, or when `patience` ends the wait."""
+        # Step 1: hand over every result of the batch.
+        for messages in results:
+            if len(messages):
+                self._sink.send(messages)
+        # Step 2: wait for all acknowledgements, through an outage of the broker if need be.
+        while not self._sink.flush(_FLUSH_SECONDS):
+            if not patience():
+                raise DeliveryError("the broker did not acknowledge the results before the shutdown's time was up")
+
+    def commit(self, batch: Batch) -> bool:
+        """Step 3: commit behind the batch. False when a rebalance or an outage is in the way.
+
+        What could not be committed is tried again with the next call, as long as the partition is still ours.
+        """
+        self._uncommitted.update(batch.positions)
+        if not self._uncommitted:
+            return True
+        mine = self._source.assigned()
+        self._uncommitted = {p: offset for p, offset in self._uncommitted.items() if p in mine}
+        done = self._source.commit(self._uncommitted)
+        if done:
+            self._uncommitted = {}
+        return done
+
+    @property
+    def uncommitted(self) -> Mapping[Partition, int]:
+        """Offsets whose results are published and whose commit is still to come."""
+        return self._uncommitted

@@ -1,0 +1,165 @@
+"""The transport protocols in this process: topics as lists, for tests and for learning how they behave."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aestream.errors import DeliveryError, TransportError
+from aestream.types import Batch, Headers, Outgoing, Partition, Position, Span
+
+DEFAULT_MAX_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One stored message."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = ()
+    timestamp: int = 0  # milliseconds since the epoch
+
+
+@dataclass
+class MemoryBroker:
+    """Topics and committed offsets. Share one between sources and sinks."""
+
+    partitions: dict[str, int] = field(default_factory=dict)
+    log: dict[Partition, list[Message]] = field(default_factory=lambda: defaultdict(list))
+    committed: dict[Partition, int] = field(default_factory=dict)
+
+    def append(self, topic: str, message: Message, partition: int | None = None) -> None:
+        """Store a message, by key where no partition is named. Raises TransportError for an unknown topic."""
+        count = self.partitions.get(topic, 0)
+        if not count or (partition is not None and partition >= count):
+            raise TransportError(f"topic {topic!r} has {count} partitions: create it with `aestream topics create`")
+        chosen = hash(message.key) % count if partition is None else partition
+        self.log[Partition(topic, chosen)].append(message)
+
+    def of(self, topics: Sequence[str]) -> list[Partition]:
+        """All partitions of the topics."""
+        return [Partition(topic, p) for topic in topics for p in range(self.partitions.get(topic, 0))]
+
+
+class MemorySource:
+    """A Source over a MemoryBroker that goes on from the committed offsets."""
+
+    def __init__(self, broker: MemoryBroker, topics: Sequence[str], *, max_records: int = 5000) -> None:
+        self._broker = broker
+        self._partitions = broker.of(topics)
+        self._max_records = max_records
+        self._next = {p: broker.committed.get(p, 0) for p in self._partitions}
+
+    def poll(self, timeout: float) -> Batch:  # noqa: ARG002 - what is there is there
+        """Return what is stored and not yet read, at most `max_records`."""
+        room, parts = self._max_records, {}
+        for partition in self._partitions:
+            start = self._next[partition]
+            parts[partition] = (start, self._broker.log[partition][start : start + room])
+            room -= len(parts[partition][1])
+            self._next[partition] += len(parts[partition][1])
+        return _batch({p: part for p, part in parts.items() if part[1]})
+
+    def commit(self, positions: Mapping[Partition, int]) -> bool:
+        """Store the offsets."""
+        self._broker.committed.update(positions)
+        return True
+
+    def joined(self) -> bool:
+        """There is no group to wait for."""
+        return True
+
+    def assigned(self) -> frozenset[Partition]:
+        """All partitions of the topics: there is one member."""
+        return frozenset(self._partitions)
+
+    def positions(self, batch: Batch) -> Mapping[Partition, Position]:
+        """Count what is stored behind the position."""
+        newest = {span.partition: batch.timestamps[span.stop - 1] / 1000 for span in batch.spans}
+        now = time.time()
+        lags = {p: len(self._broker.log[p]) - self._next[p] for p in self._partitions}
+        return {p: Position(lag, now - newest.get(p, now) if lag else 0.0) for p, lag in lags.items()}
+
+    def partition_count(self, topic: str) -> int:
+        """The number of partitions of a topic."""
+        return self._broker.partitions.get(topic, 0)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class MemorySink:
+    """A Sink into a MemoryBroker; messages appear on `flush`."""
+
+    def __init__(self, broker: MemoryBroker, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self._broker = broker
+        self._sent: list[Outgoing] = []
+        self.max_bytes = max_bytes
+
+    def send(self, messages: Outgoing) -> None:
+        """Keep the messages until `flush`."""
+        self._sent.append(messages)
+
+    def flush(self, timeout: float) -> bool:  # noqa: ARG002 - nothing to wait for
+        """Append everything sent to the topics."""
+        sent, self._sent = self._sent, []
+        for messages in sent:
+            headers = messages.headers or [()] * len(messages)
+            columns = zip(messages.values, messages.keys, headers, messages.partitions, strict=True)
+            for value, key, header, partition in columns:
+                if len(value or b"") + len(key or b"") > self.max_bytes:
+                    raise DeliveryError(f"a message for {messages.topic} is larger than {self.max_bytes} bytes")
+                message = Message(value, key, header, int(time.time() * 1000))
+                self._broker.append(messages.topic, message, partition)
+        return True
+
+    def partition_count(self, topic: str) -> int:
+        """The number of partitions of a topic."""
+        return self._broker.partitions.get(topic, 0)
+
+    def close(self) -> None:
+        """Drop what was not flushed."""
+        self._sent.clear()
+
+
+class MemoryHistory:
+    """A History over a MemoryBroker."""
+
+    def __init__(self, broker: MemoryBroker, topics: Sequence[str]) -> None:
+        self._broker = broker
+        self._topics = topics
+
+    def read(self, *, records: int, period: float | None) -> Iterator[Batch]:
+        """Yield one batch a partition."""
+        oldest = 0.0 if period is None else (time.time() - period) * 1000
+        partitions = self._broker.of(self._topics)
+        total = sum(len(self._broker.log[p]) for p in partitions)
+        for partition in partitions:
+            log = self._broker.log[partition]
+            start = len(log) - len(log) * min(records, total) // max(total, 1)
+            while start < len(log) and log[start].timestamp < oldest:
+                start += 1
+            if start < len(log):
+                yield _batch({partition: (start, log[start:])})
+
+
+def _batch(parts: Mapping[Partition, tuple[int, Sequence[Message]]]) -> Batch:
+    """Columns from the messages of each partition, given with the offset of the first."""
+    spans: list[Span] = []
+    offsets: list[int] = []
+    messages: list[Message] = []
+    for partition, (start, part) in parts.items():
+        spans.append(Span(partition, len(messages), len(messages) + len(part)))
+        offsets.extend(range(start, start + len(part)))
+        messages.extend(part)
+    return Batch(
+        spans,
+        offsets,
+        [m.timestamp for m in messages],
+        [m.key for m in messages],
+        [m.value for m in messages],
+        [m.headers for m in messages],
+    )
