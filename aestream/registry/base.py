@@ -1,0 +1,51 @@
+"""What a model store does: it keeps versions of a model, immutable once published, and points at one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One published version: its name and its manifest."""
+
+    name: str
+    manifest: dict[str, Any]
+
+
+class Registry(Protocol):
+    """The versions of one model."""
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        ...
+
+    def publish(self, write: Callable[[Path], None]) -> str:
+        """Let `write` fill a folder, store it as a new version, make it the current one; return its name.
+
+        Others see either nothing of it or all of it. When `write` raises, nothing has changed.
+        """
+        ...
+
+    def current(self) -> str | None:
+        """The name of the version in use; None while there is none."""
+        ...
+
+    def versions(self) -> Sequence[Version]:
+        """All versions, oldest first."""
+        ...
+
+    def open(self, version: str) -> Path:
+        """A local folder with the version's files. Raises ModelError when there is no such version."""
+        ...
+
+    def rollback(self, version: str | None = None) -> str:
+        """Point at an older version, by default the one before the current; return its name.
+
+        Raises ModelError when there is none.
+        """
+        ...
