@@ -1,0 +1,126 @@
+"""The HTTP side of a service: /metrics /livez /readyz /version, and 404 for everything else."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from aestream.errors import ConfigurationError
+
+
+class Health:
+    """What the probes ask: whether the loop makes progress, and what the service still waits for.
+
+    `stale_after` is in seconds; `clock` returns seconds and never runs back.
+    """
+
+    def __init__(self, *, stale_after: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stale_after = stale_after
+        self._clock = clock
+        self._last = clock()
+        self._waiting: str | None = "starting"
+
+    def beat(self) -> None:
+        """The loop went round once more. A broker that is away does not stop it."""
+        self._last = self._clock()
+
+    def wait_for(self, what: str | None) -> None:
+        """Say what the service waits for before it is ready; None makes it ready."""
+        self._waiting = what
+
+    def live(self) -> tuple[bool, str]:
+        """Whether the loop went round lately."""
+        age = self._clock() - self._last
+        return age <= self._stale_after, f"last progress {age:.1f} s ago"
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether the service does its work, and if not, what it waits for."""
+        waiting = self._waiting
+        return waiting is None, "ready" if waiting is None else f"waiting: {waiting}"
+
+
+class HttpServer:
+    """Serves the four paths on a thread of its own. Port 0 picks a free one; `address` says which."""
+
+    def __init__(self, host: str, port: int, *, health: Health, registry: CollectorRegistry, version: str) -> None:
+        def probe(check: Callable[[], tuple[bool, str]]) -> Callable[[str], tuple[int, str, bytes]]:
+            def answer(_accept: str) -> tuple[int, str, bytes]:
+                good, text = check()
+                return 200 if good else 503, "text/plain; charset=utf-8", f"{text}\n".encode()
+
+            return answer
+
+        def metrics(accept: str) -> tuple[int, str, bytes]:
+            encode, kind = choose_encoder(accept)
+            return 200, kind, encode(registry)
+
+        def build(_accept: str) -> tuple[int, str, bytes]:
+            return 200, "application/json", json.dumps({"version": version}).encode()
+
+        routes = {
+            "/metrics": metrics,
+            "/livez": probe(health.live),
+            "/readyz": probe(health.ready),
+            "/version": build,
+        }
+        try:
+            self._server = _Server((host, port), _handler(routes))
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen on {host}:{port} ({error.strerror}): set AESTREAM_HTTP__PORT to a free port, or to 0"
+            ) from error
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as host:port."""
+        host, port = self._server.server_address[:2]
+        return f"{host!s}:{port}"
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+def _handler(routes: dict[str, Callable[[str], tuple[int, str, bytes]]]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10  # a client that sends nothing does not hold a thread for ever
+
+        def do_GET(self) -> None:
+            route = routes.get(self.path.partition("?")[0])
+            if route is None:
+                status, kind, body = (
+                    404,
+                    "text/plain; charset=utf-8",
+                    f"not found; try {' '.join(routes)}\n".encode(),
+                )
+            else:
+                status, kind, body = route(self.headers.get("Accept", ""))
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            """Probes come every few seconds: no access log."""
+
+    return Handler

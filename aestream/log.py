@@ -1,0 +1,55 @@
+"""Logging: JSON lines for machines, plain lines for a terminal, on standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import Literal
+
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and whatever was passed as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render the record; an exception becomes the field `exception`."""
+        line: dict[str, object] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update(_extra(record))
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+class PlainFormatter(logging.Formatter):
+    """A line for people: time, level, message, then `key=value` for each extra."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render the record; an exception follows on its own lines."""
+        moment = time.strftime("%H:%M:%S", time.localtime(record.created))
+        extra = "".join(f" {key}={value}" for key, value in _extra(record).items())
+        line = f"{moment} {record.levelname.lower():7} {record.getMessage()}{extra}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def setup(*, style: Literal["auto", "json", "plain"], level: str) -> None:
+    """Send all logging to standard error. `auto` is JSON unless standard error is a terminal."""
+    plain = style == "plain" or (style == "auto" and sys.stderr.isatty())
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter() if plain else JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("aestream").setLevel(level.upper())
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # its hints on scheduling are for its authors
+
+
+def _extra(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _OWN}

@@ -1,0 +1,121 @@
+"""Every metric that aestream exports: name, help, labels. docs/metrics.md is tested to be equal to this file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_LATENCY_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+_RECORDS = (1, 5, 10, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000)
+_TRAINING_SECONDS = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+_SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0)
+
+
+class BatchHistogram(Collector):
+    """A histogram that takes a whole batch of observations at a time: one call, however many records."""
+
+    def __init__(self, name: str, text: str, buckets: tuple[float, ...], *, registry: CollectorRegistry) -> None:
+        self._name = name
+        self._text = text
+        self._bounds = np.asarray(buckets)
+        self._state = (np.zeros(len(buckets) + 1, np.int64), 0.0)
+        registry.register(self)
+
+    def observe(self, values: ArrayLike) -> None:
+        """Count the values (n,) into the buckets."""
+        observed = np.asarray(values, np.float64)
+        counts, total = self._state
+        places = np.searchsorted(self._bounds, observed, side="left")
+        # one assignment: a scrape on another thread sees the counts and the sum of the same moment
+        self._state = (counts + np.bincount(places, minlength=len(counts)), total + float(observed.sum()))
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """The cumulative counts, as Prometheus wants them."""
+        counts, total = self._state
+        bounds = [*(f"{bound:g}" for bound in self._bounds), "+Inf"]
+        cumulative = np.cumsum(counts).tolist()
+        yield HistogramMetricFamily(
+            self._name, self._text, buckets=list(zip(bounds, cumulative, strict=True)), sum_value=total
+        )
+
+
+class Metrics:
+    """The metrics of one process, registered in `registry`. Counted by batch, never labelled by key or entity."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"aestream_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"aestream_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"aestream_{name}", text, labels, registry=registry, buckets=buckets)
+
+        # The stream
+        self.records_consumed = counter("records_consumed", "Records read from the input topics.", "topic")
+        self.records_scored = counter("records_scored", "Records that got a score.")
+        self.anomalies = counter("anomalies", "Records flagged as anomalies (score above 1).")
+        self.dead_letters = counter("dead_letters", "Records that could not be scored, by reason.", "reason")
+        self.batch_duration = histogram(
+            "batch_duration_seconds", "Time a batch spends in a stage of the loop.", _SECONDS, "stage"
+        )
+        self.batch_size = histogram("batch_size_records", "Records in a batch.", _RECORDS)
+        self.end_to_end_latency = BatchHistogram(
+            "aestream_end_to_end_latency_seconds",
+            "Time from a record's timestamp to its published score.",
+            _LATENCY_SECONDS,
+            registry=registry,
+        )
+        self.anomaly_score = BatchHistogram(
+            "aestream_anomaly_score", "Scores; above 1 is an anomaly.", _SCORES, registry=registry
+        )
+        self.last_record_processed = gauge(
+            "last_record_processed_timestamp_seconds", "When the last batch with records was done."
+        )
+
+        # Kafka
+        self.consumer_lag_records = gauge(
+            "consumer_lag_records",
+            "Records between the worker and the end of a partition.",
+            "topic",
+            "partition",
+        )
+        self.consumer_lag_seconds = gauge(
+            "consumer_lag_seconds",
+            "Age of the newest processed record while there is lag.",
+            "topic",
+            "partition",
+        )
+        self.assigned_partitions = gauge("assigned_partitions", "Partitions assigned to this worker.")
+        self.rebalances = counter("rebalances", "Rebalance events of the consumer group.", "event")
+        self.last_commit = gauge("last_commit_timestamp_seconds", "When offsets were last committed.")
+        self.errors = counter("errors", "Errors survived, by stage and kind.", "stage", "error_type")
+
+        # The model
+        self.model_info = gauge("model_info", "The model in use; always 1.", "name", "version", "sha256")
+        self.model_trained = gauge("model_trained_timestamp_seconds", "When the model in use was trained.")
+        self.model_last_reload_successful = gauge(
+            "model_last_reload_successful", "1 if the last attempt to load a model worked."
+        )
+        self.model_reloads = counter("model_reloads", "Attempts to load a model version, by outcome.", "status")
+        self.score_threshold = gauge("score_threshold", "Reconstruction error at which the score is 1.")
+
+        # The trainer
+        self.trainer_runs = counter("trainer_runs", "Training runs, by outcome.", "outcome")
+        self.trainer_duration = histogram("trainer_duration_seconds", "Length of a training run.", _TRAINING_SECONDS)
+        self.trainer_last_success = gauge(
+            "trainer_last_success_timestamp_seconds", "When a training run last published a model."
+        )
+
+        # The process
+        self.build_info = gauge("build_info", "The version of aestream; always 1.", "version")
+        self.inference_threads = gauge("inference_threads", "Threads that a forward pass uses.")

@@ -1,0 +1,120 @@
+"""The settings as people see them: names, defaults and meanings for the documentation, the values in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, get_args
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, SecretStr
+
+from aestream.errors import ConfigurationError
+from aestream.settings import PREFIX, UNITS, Settings, seconds
+
+
+def assignments(pairs: Sequence[str]) -> dict[str, Any]:
+    """Nest `kafka.group_id=x` pairs of the command line. Raises ConfigurationError for an unknown name."""
+    known = {setting.dotted for setting in describe()}
+    nested: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or name not in known:
+            raise ConfigurationError(f"--set {pair}: write SECTION.NAME=VALUE; `aestream config` lists the names")
+        *sections, last = name.split(".")
+        node = nested
+        for section in sections:
+            node = node.setdefault(section, {})
+        node[last] = value
+    return nested
+
+
+class Setting(NamedTuple):
+    """One setting as the documentation shows it."""
+
+    dotted: str
+    variable: str
+    default: str
+    description: str
+    section: str
+    secret: bool
+    duration: bool
+
+
+def describe() -> list[Setting]:
+    """All settings, in order, with their defaults written as one would set them."""
+    return list(_describe(Settings, (), ""))
+
+
+def environment_names() -> set[str]:
+    """The names of all environment variables that are read."""
+    return {setting.variable for setting in describe()} | {f"{PREFIX}CONFIG"}
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Variables with our prefix and nesting that are no settings: likely typing errors; they are ignored."""
+    known = environment_names()
+    return sorted(n for n in environment if n.startswith(PREFIX) and "__" in n and n.upper() not in known)
+
+
+def _describe(model: type[BaseModel], path: tuple[str, ...], section: str) -> Iterator[Setting]:
+    for name, field in model.model_fields.items():
+        here = (*path, name)
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _describe(kind, here, (kind.__doc__ or "").strip())
+            continue
+        default = field.get_default(call_default_factory=True)
+        secret = SecretStr in _kinds(kind)
+        variable = PREFIX + "__".join(here).upper()
+        duration = any(isinstance(m, BeforeValidator) and m.func is seconds for m in field.metadata)
+        text = _text(default, duration)
+        yield Setting(".".join(here), variable, text, field.description or "", section, secret, duration)
+
+
+def _kinds(kind: Any) -> set[Any]:
+    parts = get_args(kind)
+    return {kind}.union(*(_kinds(part) for part in parts)) if parts else {kind}
+
+
+def example() -> str:
+    """A commented file of all variables with their defaults: config.example.env."""
+    lines = [
+        "# All settings of aestream with their defaults. Take out the # where you want something else.",
+        "# Services read this file by EnvironmentFile= or --env-file; in the working folder it is called .env.",
+    ]
+    section = None
+    for setting in describe():
+        if setting.section != section:
+            section = setting.section
+            lines += ["", f"## {section}"]
+        lines += ["", f"# {setting.description}", f"# {setting.variable}={setting.default}"]
+    return "\n".join(lines) + "\n"
+
+
+def in_force(settings: Settings) -> Iterator[str]:
+    """`VARIABLE=value` for every setting, secrets as asterisks."""
+    for setting in describe():
+        value: Any = settings
+        for part in setting.dotted.split("."):
+            value = getattr(value, part)
+        yield f"{setting.variable}={_text(value, setting.duration)}"
+
+
+def _text(value: Any, duration: bool) -> str:
+    """A value as one would write it in the environment; a secret as asterisks."""
+    if duration and value is not None:
+        return _duration(value)
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    if isinstance(value, ByteSize):
+        return value.human_readable(separator="").replace(".0", "")
+    return str(value)
+
+
+def _duration(value: float) -> str:
+    """Seconds in the largest unit that keeps a whole number."""
+    unit = next(unit for unit in ("d", "h", "m", "s", "ms") if (value / UNITS[unit]).is_integer())
+    return f"{value / UNITS[unit]:g}{unit}"

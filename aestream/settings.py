@@ -1,0 +1,304 @@
+"""The only reader of the environment: every setting with its default, checked, one nested model a concern.
+
+Order: command line > environment > .env > secrets directories > file (YAML or TOML) > default.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+    YamlConfigSettingsSource,
+)
+
+from aestream.errors import ConfigurationError
+
+PREFIX = "AESTREAM_"
+_SECRETS = ("/run/secrets", os.environ.get("CREDENTIALS_DIRECTORY", ""))
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(text: object) -> object:
+    """Parse a duration such as `20ms`, `30s`, `5m`, `24h`, `7d`; a bare number is seconds.
+
+    Raises ValueError for anything else.
+    """
+    if not isinstance(text, str):
+        return text
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", text)
+    if match is None:
+        raise ValueError(f"{text!r} is no duration; write 20ms, 30s, 5m, 24h or 7d")
+    return float(match[1]) * UNITS[match[2] or "s"]
+
+
+def _items(value: object) -> object:
+    """Split `a, b` into its items; a list stays as it is."""
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def _none_if_off(value: object) -> object:
+    return None if isinstance(value, str) and value.strip().lower() in {"", "off", "none"} else value
+
+
+Duration = Annotated[float, BeforeValidator(seconds), Field(ge=0)]
+OptionalDuration = Annotated[Duration | None, BeforeValidator(_none_if_off)]
+Names = Annotated[list[str], NoDecode, BeforeValidator(_items)]
+OptionalText = Annotated[str | None, BeforeValidator(_none_if_off)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_none_if_off)]
+OptionalInt = Annotated[int | None, BeforeValidator(_none_if_off)]
+
+
+class Kafka(BaseModel):
+    """The connection, under kafka-python's own names."""
+
+    bootstrap_servers: Names = Field(["localhost:9092"], description="Brokers to begin with, host:port, by comma.")
+    client_id: str = Field("aestream", description="How the brokers see this client, in logs and quotas.")
+    group_id: str = Field("aestream", description="The workers' consumer group.")
+    group_instance_id: OptionalText = Field(
+        None,
+        description="Static membership: this worker's lasting name, so that a restart causes no rebalance.",
+    )
+    auto_offset_reset: Literal["earliest", "latest"] = Field(
+        "earliest",
+        description="Where a new group begins: with the topic's past, or with what arrives from now on.",
+    )
+    isolation_level: Literal["read_uncommitted", "read_committed"] = Field(
+        "read_committed", description="Whether records of open or aborted transactions are read."
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to talk to the brokers."
+    )
+    sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI"] | None, BeforeValidator(_none_if_off)
+    ] = Field(None, description="How to log in, with SASL_PLAINTEXT or SASL_SSL.")
+    sasl_plain_username: OptionalText = Field(None, description="User name, for PLAIN and SCRAM.")
+    sasl_plain_password: OptionalSecret = Field(None, description="Password, for PLAIN and SCRAM. A secret.")
+    sasl_kerberos_name: OptionalText = Field(None, description="Kerberos principal, for GSSAPI.")
+    sasl_kerberos_service_name: str = Field("kafka", description="Kerberos service name, for GSSAPI.")
+    sasl_kerberos_domain_name: OptionalText = Field(None, description="Kerberos domain name, for GSSAPI.")
+    ssl_cafile: OptionalText = Field(None, description="File of the certificate authority that signed the brokers'.")
+    ssl_certfile: OptionalText = Field(None, description="File of the client certificate.")
+    ssl_keyfile: OptionalText = Field(None, description="File of the client certificate's key.")
+    ssl_password: OptionalSecret = Field(None, description="Password of the key file. A secret.")
+    ssl_crlfile: OptionalText = Field(None, description="File of revoked certificates.")
+    ssl_ciphers: OptionalText = Field(None, description="Allowed ciphers, in OpenSSL's notation.")
+    ssl_check_hostname: bool = Field(True, description="Whether the broker's certificate must name its host.")
+    request_timeout_ms: int = Field(30_000, gt=0, description="How long a request may take.")
+    bootstrap_timeout_ms: int = Field(30_000, gt=0, description="How long the first contact may take.")
+    session_timeout_ms: int = Field(45_000, gt=0, description="Without a heartbeat for so long, a worker is dead.")
+    heartbeat_interval_ms: int = Field(3_000, gt=0, description="How often a worker says that it lives.")
+    max_poll_interval_ms: int = Field(300_000, gt=0, description="The longest that a batch may take.")
+    fetch_min_bytes: int = Field(1, ge=1, description="The broker waits until it has so much to send.")
+    fetch_max_wait_ms: int = Field(500, ge=0, description="The broker waits at most so long for it.")
+    max_partition_fetch_bytes: int = Field(1_048_576, gt=0, description="The most that a fetch takes of a partition.")
+    max_request_size: int = Field(1_048_576, gt=0, description="The largest message that is sent.")
+    batch_size: int = Field(131_072, gt=0, description="Bytes that the producer sends together to a partition.")
+    linger_ms: int = Field(5, ge=0, description="How long the producer waits to fill a batch.")
+    compression_type: Annotated[Literal["gzip", "snappy", "lz4", "zstd"] | None, BeforeValidator(_none_if_off)] = Field(
+        None, description="Compression of what is sent; the codec's own package must be installed."
+    )
+
+
+class Topics(BaseModel):
+    """Where records come from and where results go."""
+
+    input: Names = Field([], description="The topics to read, by comma, or one pattern that begins with ^. Required.")
+    scores: OptionalText = Field("aestream.scores", description="One score for every record; `off` for none.")
+    anomalies: str = Field("aestream.anomalies", description="What was flagged, with the explanation.")
+    dead_letters: str = Field("aestream.dead-letters", description="What could not be scored, and why.")
+
+    @model_validator(mode="after")
+    def _no_loop(self) -> Topics:
+        """Refuse to read what is written."""
+        outputs = [t for t in (self.scores, self.anomalies, self.dead_letters) if t]
+        pattern = self.input[0] if self.input and self.input[0].startswith("^") else None
+        if pattern and len(self.input) > 1:
+            raise ValueError("a pattern (^...) stands alone; write one pattern that matches all topics")
+        try:
+            read = [t for t in outputs if (re.match(pattern, t) if pattern else t in self.input)]
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        if read:
+            raise ValueError(f"the output topic {read[0]!r} is also read as input: the worker would feed itself")
+        return self
+
+
+class Model(BaseModel):
+    """The model, and where its versions are kept."""
+
+    store: str = Field("./models", description="The folder of the model store.")
+    name: str = Field("default", pattern=r"^[A-Za-z0-9._-]+$", description="The model's name in the store.")
+    poll_interval: Duration = Field(30.0, description="How often a worker looks for a new version.")
+    keep: int = Field(10, ge=2, description="How many versions the store keeps.")
+    latent_size: OptionalInt = Field(None, description="Size of the latent vector; `none` chooses by the features.")
+    seed: int = Field(0, ge=0, description="The random seed: the same sample and seed give the same model.")
+
+
+class Features(BaseModel):
+    """Which fields of a record are looked at."""
+
+    include: Names = Field([], description="Names or globs (`cpu.*`) of the fields to use; none: all that fit.")
+    exclude: Names = Field([], description="Names or globs of fields to leave out.")
+
+
+class Threshold(BaseModel):
+    """When a record is an anomaly."""
+
+    false_alarm_rate: float = Field(0.001, gt=0, lt=0.5, description="The share of normal records that may be flagged.")
+
+
+class Trainer(BaseModel):
+    """Retraining."""
+
+    schedule: str = Field("every 24h", description="`every 24h`, a five-field cron expression in UTC, or `off`.")
+    sample_records: int = Field(200_000, gt=0, description="How many of the newest records are read.")
+    sample_period: OptionalDuration = Field(None, description="How far back the sample reaches, e.g. `7d`.")
+    min_records: int = Field(500, ge=50, description="With fewer valid records than this, training is refused.")
+
+
+class Worker(BaseModel):
+    """The scoring loop."""
+
+    max_batch_records: int = Field(5_000, gt=0, description="The most records in a batch.")
+    max_batch_bytes: ByteSize = Field(ByteSize(16 * 2**20), description="The most bytes that a fetch brings.")
+    max_batch_wait: Duration = Field(0.02, description="How long a batch that has records waits for more.")
+    max_record_bytes: ByteSize = Field(ByteSize(2**20), description="A longer record becomes a dead letter.")
+    drain_timeout: Duration = Field(30.0, description="How long a stop waits for the batch in hand.")
+    threads: int = Field(1, ge=1, description="Threads of a forward pass. One worker a core is faster than more.")
+
+
+class Output(BaseModel):
+    """What a score carries."""
+
+    top_features: int = Field(5, ge=1, description="How many features explain an anomaly.")
+    latent: bool = Field(False, description="Add the latent vector to every score.")
+    reconstruction: bool = Field(False, description="Add the reconstruction, by feature, to every score.")
+    headers: bool = Field(False, description="CloudEvents headers on plain scores too; costs half of the rate.")
+
+
+class DeadLetters(BaseModel):
+    """Limits past which the worker stops."""
+
+    max_invalid_ratio: float = Field(0.5, gt=0, le=1, description="Share of the last 10,000 records.")
+    max_consecutive_count: int = Field(1_000, gt=0, description="Invalid records without a valid one between.")
+
+
+class Http(BaseModel):
+    """Where /metrics, /livez, /readyz and /version are served."""
+
+    host: str = Field("127.0.0.1", description="The address to listen on; 0.0.0.0 for all.")
+    port: int = Field(9108, ge=0, le=65535, description="The port; 0 picks a free one and logs it.")
+
+
+class Log(BaseModel):
+    """Logging, on standard error."""
+
+    format: Literal["auto", "json", "plain"] = Field("auto", description="`auto` is JSON unless on a terminal.")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+
+
+class Settings(BaseSettings):
+    """All settings. `load` is the way to make one."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", env_ignore_empty=True
+    )
+
+    kafka: Kafka = Kafka()
+    topics: Topics = Topics()
+    delivery: Literal["at_least_once"] = Field(
+        "at_least_once", description="When an offset is committed: after its results are acknowledged."
+    )
+    model: Model = Model()
+    features: Features = Features()
+    threshold: Threshold = Threshold()
+    trainer: Trainer = Trainer()
+    worker: Worker = Worker()
+    output: Output = Output()
+    dead_letters: DeadLetters = DeadLetters()
+    http: Http = Http()
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the secrets directories and the file below the environment."""
+        secrets = NestedSecretsSettingsSource(
+            file_secret_settings,
+            secrets_dir=[d for d in _SECRETS if d and Path(d).is_dir()],
+            secrets_dir_missing="ok",
+            secrets_prefix=PREFIX,
+            secrets_nested_delimiter="__",
+        )
+        return (init_settings, env_settings, dotenv_settings, secrets, *_file_source(settings_cls))
+
+
+_file: list[Path] = []  # the file that `load` was given; pydantic-settings asks for its sources on the class
+
+
+def _file_source(settings_cls: type[BaseSettings]) -> tuple[PydanticBaseSettingsSource, ...]:
+    if not _file:
+        return ()
+    kind = TomlConfigSettingsSource if _file[0].suffix == ".toml" else YamlConfigSettingsSource
+    source = kind(settings_cls, _file[0])
+    unknown = sorted(_unknown(source(), Settings))
+    if unknown:
+        raise ConfigurationError(f"{_file[0]}: unknown setting {', '.join(unknown)}; `aestream config` lists all")
+    return (source,)
+
+
+def load(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings from all sources; `overrides` (nested, as the models are) come from the command line.
+
+    Raises ConfigurationError that names each wrong setting, its value and what is allowed.
+    """
+    chosen = file or (Path(path) if (path := os.environ.get(f"{PREFIX}CONFIG")) else None)
+    if chosen is not None and not chosen.is_file():
+        raise ConfigurationError(f"there is no configuration file {chosen}")
+    _file[:] = [chosen] if chosen else []
+    try:
+        return Settings(**(overrides or {}))
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_explain(problem) for problem in error.errors())) from error
+    except ConfigurationError:
+        raise
+    except Exception as error:  # a file that is no YAML or TOML, an environment variable that is no JSON
+        raise ConfigurationError(f"the configuration cannot be read: {str(error).splitlines()[0]}") from error
+    finally:
+        _file.clear()
+
+
+def _unknown(data: Mapping[str, Any], model: type[BaseModel], path: str = "") -> Iterator[str]:
+    for key, value in data.items():
+        field = model.model_fields.get(key)
+        if field is None:
+            yield f"{path}{key}"
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) and isinstance(value, dict):
+            yield from _unknown(value, field.annotation, f"{path}{key}.")
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    """One line for one pydantic error: the setting, its value, what is wrong."""
+    place = [str(part) for part in problem["loc"] if isinstance(part, str) and part.isidentifier()]
+    variable = PREFIX + "__".join(place).upper()
+    message = problem["msg"].removeprefix("Value error, ")
+    value = problem.get("input")
+    hidden = "password" in variable.lower() or isinstance(value, dict | BaseModel)
+    return f"{variable}: {message}" + ("" if hidden else f" (given: {value!r})")
