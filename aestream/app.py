@@ -1,0 +1,333 @@
+"""The composition root: the only code that turns Settings into objects."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from pydantic import SecretStr
+
+import aestream
+from aestream import schedule, systemd
+from aestream.codecs.json import JsonDecoder
+from aestream.detector import Detector
+from aestream.errors import AestreamError, ConfigurationError, ModelError
+from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.health import Health, HttpServer
+from aestream.metrics import Metrics
+from aestream.models.fit import Progress
+from aestream.models.threads import use_threads
+from aestream.output import Renderer
+from aestream.pipeline import Pipeline
+from aestream.reference import unknown_variables
+from aestream.registry.local import LocalRegistry
+from aestream.registry.watcher import Watcher
+from aestream.sampling import FileSampler, Sampler, TopicSampler
+from aestream.settings import Settings
+from aestream.trainer import Reporter, Trainer, TrainerService
+from aestream.transport.dlq import InvalidLimits
+from aestream.transport.kafka_history import KafkaHistory
+from aestream.transport.kafka_python import KafkaSink, KafkaSource
+from aestream.transport.kafka_topics import KafkaTopics
+from aestream.types import Batch
+from aestream.worker import LoadedModel, Stop, Worker
+
+_log = logging.getLogger(__name__)
+
+_WORKER_STALE_SECONDS = 60.0
+_TRAINER_STALE_SECONDS = 600.0
+
+_CONNECTION = (
+    "bootstrap_servers", "client_id", "security_protocol", "sasl_mechanism", "sasl_plain_username",
+    "sasl_plain_password", "sasl_kerberos_name", "sasl_kerberos_service_name", "sasl_kerberos_domain_name",
+    "ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_ciphers", "ssl_check_hostname",
+    "request_timeout_ms", "bootstrap_timeout_ms",
+)  # fmt: skip
+_CONSUMER = (
+    "group_instance_id", "auto_offset_reset", "isolation_level", "session_timeout_ms", "heartbeat_interval_ms",
+    "max_poll_interval_ms", "fetch_min_bytes", "fetch_max_wait_ms", "max_partition_fetch_bytes",
+)  # fmt: skip
+_PRODUCER = ("batch_size", "linger_ms", "compression_type")
+
+
+def check_configuration(settings: Settings) -> None:
+    """What a single setting cannot tell. Raises ConfigurationError."""
+    _need_input(settings)
+    schedule.parse(settings.trainer.schedule)
+    registry(settings)
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """What every Kafka client needs to connect, under kafka-python's names."""
+    return _chosen(settings, _CONNECTION)
+
+
+def registry(settings: Settings) -> LocalRegistry:
+    """The model store."""
+    if "://" in settings.model.store:
+        raise ConfigurationError(f"AESTREAM_MODEL__STORE: {settings.model.store!r} is no folder: give a path")
+    return LocalRegistry(Path(settings.model.store), settings.model.name, keep=settings.model.keep)
+
+
+def topics(settings: Settings) -> KafkaTopics:
+    """What the broker says of topics."""
+    return KafkaTopics(connection(settings))
+
+
+def load_detector(settings: Settings) -> Detector:
+    """The current model. Raises ModelError when there is none."""
+    store = registry(settings)
+    version = store.current()
+    if version is None:
+        raise ModelError(
+            f"there is no model {settings.model.name!r} in {settings.model.store}: `aestream train` makes one"
+        )
+    return Detector.load(store.open(version))
+
+
+def create_topics(settings: Settings, *, partitions: int | None, replication: int, with_input: bool) -> list[str]:
+    """Make the topics that are missing; return their names.
+
+    Without `partitions` the result topics get as many as the input topic has, so that records keep their partition
+    numbers; the input topic itself is made only when `with_input` is set.
+    """
+    _need_input(settings)
+    broker = topics(settings)
+    found = broker.describe(settings.topics.input)
+    count = partitions or max((topic.partitions for topic in found.values()), default=1)
+    names = [settings.topics.scores, settings.topics.anomalies, settings.topics.dead_letters]
+    if with_input:
+        names += [name for name in settings.topics.input if not name.startswith("^")]
+    return broker.create(dict.fromkeys(filter(None, names), count), replication=replication)
+
+
+def follow_anomalies(settings: Settings, last: int) -> Iterator[Batch]:
+    """The anomalies topic from `last` records before its end, for ever."""
+    return _history(settings, [settings.topics.anomalies]).follow(last=last)
+
+
+def new_detector(settings: Settings) -> Detector:
+    """A detector to be fitted."""
+    return Detector(
+        false_alarm_rate=settings.threshold.false_alarm_rate,
+        latent_size=settings.model.latent_size,
+        seed=settings.model.seed,
+    )
+
+
+def decoder(settings: Settings, schema: FeatureSchema) -> JsonDecoder:
+    """The codec for the features of a model."""
+    return JsonDecoder(schema.paths, max_record_bytes=settings.worker.max_record_bytes)
+
+
+def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) -> Trainer:
+    """One retraining, from the input topics or from a file."""
+    sampler: Sampler
+    if file is not None:
+        sampler = FileSampler(
+            file,
+            records=settings.trainer.sample_records,
+            max_record_bytes=settings.worker.max_record_bytes,
+            include=settings.features.include,
+            exclude=settings.features.exclude,
+        )
+    else:
+        _need_input(settings)
+        sampler = TopicSampler(
+            _history(settings, settings.topics.input),
+            lambda schema: decoder(settings, schema),
+            records=settings.trainer.sample_records,
+            period=settings.trainer.sample_period,
+            include=settings.features.include,
+            exclude=settings.features.exclude,
+        )
+    return Trainer(sampler, registry(settings), lambda: new_detector(settings), settings.trainer.min_records, reporter)
+
+
+def run_trainer(settings: Settings) -> None:
+    """The trainer as a service: HTTP, schedule, signals."""
+    stop = Stop()
+    stop.listen()
+    when = schedule.parse(settings.trainer.schedule)
+    use_threads(settings.worker.threads)
+    with _service(settings, stale_after=_TRAINER_STALE_SECONDS) as (metrics, health):
+        work = trainer(settings, _Beats(health))
+        TrainerService(work, when, metrics=metrics, health=health, wait=stop.wait).run()
+
+
+def run_worker(settings: Settings) -> None:
+    """The worker as a service: HTTP, model watcher, loop, signals."""
+    _need_input(settings)
+    use_threads(settings.worker.threads)
+    stop = Stop()
+    with _service(settings, stale_after=_WORKER_STALE_SECONDS) as (metrics, health):
+        metrics.inference_threads.set(settings.worker.threads)
+        watcher = Watcher(
+            registry(settings),
+            lambda version: load_model(settings, version),
+            interval=settings.model.poll_interval,
+            failed=lambda error: _reload_failed(metrics, error),
+        )
+        stop.listen(reload=watcher.look_now)
+        Worker(
+            connect=lambda: (_source(settings, metrics), _sink(settings)),
+            watcher=watcher,
+            limits=InvalidLimits(
+                max_ratio=settings.dead_letters.max_invalid_ratio,
+                max_consecutive=settings.dead_letters.max_consecutive_count,
+            ),
+            dead_letters_topic=settings.topics.dead_letters,
+            metrics=metrics,
+            health=health,
+            stop=stop,
+            drain_timeout=settings.worker.drain_timeout,
+        ).run()
+
+
+def load_model(settings: Settings, version: str) -> LoadedModel:
+    """A version from the store with the pipeline around it. Raises ModelError when it cannot be used."""
+    folder = registry(settings).open(version)
+    detector = Detector.load(folder)
+    manifest = (folder / "manifest.json").read_bytes()
+    created = datetime.datetime.fromisoformat(json.loads(manifest)["created"])
+    return LoadedModel(
+        pipeline=pipeline(settings, detector, version),
+        version=f"{settings.model.name}@{version}",
+        sha256=hashlib.sha256(manifest).hexdigest(),
+        trained=created.timestamp(),
+        threshold=detector.threshold,
+    )
+
+
+def pipeline(settings: Settings, detector: Detector, version: str) -> Pipeline:
+    """The way from bytes to messages for one model."""
+    renderer = Renderer(
+        model=f"{settings.model.name}@{version}",
+        threshold=detector.threshold,
+        names=detector.schema.names,
+        scores_topic=settings.topics.scores,
+        anomalies_topic=settings.topics.anomalies,
+        headers=settings.output.headers,
+    )
+    return Pipeline(
+        detector,
+        decoder(settings, detector.schema),
+        renderer,
+        top_features=settings.output.top_features,
+        latent=settings.output.latent,
+        reconstruction=settings.output.reconstruction,
+    )
+
+
+@contextmanager
+def _service(settings: Settings, *, stale_after: float) -> Iterator[tuple[Metrics, Health]]:
+    """Metrics, probes and the HTTP server around a service; log lines at both ends."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    collectors = CollectorRegistry()
+    ProcessCollector(registry=collectors)
+    PlatformCollector(registry=collectors)
+    GCCollector(registry=collectors)
+    metrics = Metrics(collectors)
+    metrics.build_info.labels(aestream.__version__).set(1)
+    health = Health(stale_after=stale_after)
+    server = HttpServer(
+        settings.http.host,
+        settings.http.port,
+        health=health,
+        registry=collectors,
+        version=aestream.__version__,
+    )
+    _log.info("aestream %s, metrics at http://%s/metrics", aestream.__version__, server.address)
+    for name in unknown_variables(os.environ):
+        _log.warning("%s is no setting and is ignored; `aestream config` lists all", name)
+    try:
+        yield metrics, health
+    finally:
+        server.close()
+
+
+def _source(settings: Settings, metrics: Metrics) -> KafkaSource:
+    return KafkaSource(
+        settings.topics.input,
+        connection=connection(settings),
+        group_id=settings.kafka.group_id,
+        max_records=settings.worker.max_batch_records,
+        max_wait=settings.worker.max_batch_wait,
+        on_rebalance=lambda event: metrics.rebalances.labels(event).inc(),
+        fetch_max_bytes=settings.worker.max_batch_bytes,
+        **_chosen(settings, _CONSUMER),
+    )
+
+
+def _history(settings: Settings, names: Sequence[str]) -> KafkaHistory:
+    return KafkaHistory(
+        names,
+        connection=connection(settings),
+        max_records=settings.worker.max_batch_records,
+        isolation_level=settings.kafka.isolation_level,
+    )
+
+
+def _sink(settings: Settings) -> KafkaSink:
+    return KafkaSink(
+        connection=connection(settings),
+        max_request_size=settings.kafka.max_request_size,
+        **_chosen(settings, _PRODUCER),
+    )
+
+
+def _chosen(settings: Settings, names: Sequence[str]) -> dict[str, Any]:
+    """Settings of the Kafka client by name, without those that are not set; secrets in the clear."""
+    values = {name: getattr(settings.kafka, name) for name in names}
+    return {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _need_input(settings: Settings) -> None:
+    if not settings.topics.input:
+        raise ConfigurationError("AESTREAM_TOPICS__INPUT is not set: name the topic to read, e.g. telemetry")
+
+
+def _reload_failed(metrics: Metrics, error: AestreamError) -> None:
+    metrics.model_last_reload_successful.set(0)
+    metrics.model_reloads.labels("failed").inc()
+    _log.error("the new model cannot be used, the one before stays: %s", error)
+
+
+class _Beats(Reporter):
+    """Keeps the probes and the watchdog quiet while a training run makes progress."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    def sampled(self, records: int, wanted: int) -> None:  # noqa: ARG002
+        self._beat()
+
+    def inferred(self, schema: FeatureSchema, left_out: Sequence[LeftOut]) -> None:
+        _log.info("%d features: %s", len(schema), ", ".join(schema.names))
+        for item in left_out:
+            _log.info("left out %s: %s", item.name, item.reason)
+
+    def fitted(self, progress: Progress) -> None:  # noqa: ARG002
+        self._beat()
+
+    def _beat(self) -> None:
+        self._health.beat()
+        systemd.notify("WATCHDOG=1")

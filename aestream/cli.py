@@ -1,0 +1,203 @@
+"""The commands: parse, call app, print. Exit codes: 0 done, 1 failed while running, 2 wrong usage or configuration."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import aestream
+from aestream import log, reference, settings
+from aestream.errors import AestreamError, ConfigurationError
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code. Errors that a person can mend are one line on standard error."""
+    options = build_parser().parse_args(arguments)
+    handler: Handler = options.handler
+    try:
+        return handler(options)
+    except AestreamError as error:
+        print(f"aestream {options.command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    parser = argparse.ArgumentParser(
+        prog="aestream",
+        description="Streaming anomaly detection for Kafka with autoencoders.",
+        epilog="Settings come from AESTREAM_* variables, .env, secrets and --config; `aestream config` shows them.",
+    )
+    parser.add_argument("--version", action="version", version=f"aestream {aestream.__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="settings from a YAML or TOML file")
+    common.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, e.g. http.port=0"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str, handler: Handler) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text, parents=[common])
+        made.set_defaults(handler=handler)
+        return made
+
+    _add_demo(add)
+    add("worker", "score the input topic until stopped (the service)", _worker)
+    train = add("train", "train a model once, on the past of the input topic or on a file", _train)
+    train.add_argument("file", nargs="?", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
+    add("trainer", "retrain on a schedule until stopped (the service)", _trainer)
+    for name, text in (
+        ("score", "score the records of a file"),
+        ("encode", "write the latent vectors of a file's records: dimensionality reduction"),
+        ("denoise", "write the reconstructions of a file's records: noise removed"),
+    ):
+        made = add(name, text, _offline)
+        made.add_argument("file", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
+        made.add_argument("--output", "-o", type=Path, metavar="FILE", help="write here; the suffix tells the format")
+        made.add_argument("--format", choices=("csv", "jsonl", "parquet"), help="format of the output")
+    add("validate", "check configuration, broker, topics, permissions and model", _validate)
+    config = add("config", "show the settings in force, secrets hidden", _config)
+    config.add_argument("--example", action="store_true", help="print a commented example for all settings instead")
+    topics = add("topics", "look after the topics", _topics)
+    topics.add_argument("action", choices=("create",), help="create: make the missing result topics")
+    topics.add_argument("--partitions", type=int, metavar="N", help="as many as the input topic has, unless given")
+    topics.add_argument("--replication", type=int, default=-1, metavar="N", help="the broker's default unless given")
+    topics.add_argument("--with-input", action="store_true", help="make the input topic as well")
+    model = add("model", "look after the model's versions", _model)
+    model.add_argument("action", choices=("list", "show", "rollback"), help="list all, show one, or go back to one")
+    model.add_argument("version", nargs="?", help="show: the current one unless given; rollback: the one before it")
+    tail = add("tail", "print anomalies as they are found", _tail)
+    tail.add_argument("--last", type=int, default=10, metavar="N", help="begin with the last N (default 10)")
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> settings.Settings:
+    """Load the settings and set up logging by them."""
+    loaded = settings.load(options.config, reference.assignments(options.set))
+    log.setup(style=loaded.log.format, level=loaded.log.level)
+    return loaded
+
+
+def _add_demo(add: Callable[[str, str, Handler], argparse.ArgumentParser]) -> None:
+    from aestream.demo import options as demo  # noqa: PLC0415 - keeps the other commands quick to start
+
+    made = add("demo", "show the whole way of a record on real data", _demo)
+    demo.add_arguments(made)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from aestream.demo.run import run  # noqa: PLC0415 - needs the extra `demo`
+
+    return run(options)
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from aestream import app  # noqa: PLC0415 - torch takes seconds to import
+
+    app.run_worker(_settings(options))
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from aestream import app, show  # noqa: PLC0415
+
+    loaded = _settings(options)
+    with show.TrainingReport() as report:
+        run = app.trainer(loaded, report, options.file).run()
+    show.trained(run, loaded.model.name)
+    return 0
+
+
+def _trainer(options: argparse.Namespace) -> int:
+    from aestream import app  # noqa: PLC0415
+
+    app.run_trainer(_settings(options))
+    return 0
+
+
+def _offline(options: argparse.Namespace) -> int:
+    from aestream import app, files, offline  # noqa: PLC0415
+
+    work: Any = {"score": offline.score, "encode": offline.encode, "denoise": offline.denoise}[options.command]
+    loaded = _settings(options)
+    detector = app.load_detector(loaded)
+    chunks = offline.apply(work, detector, options.file, max_record_bytes=loaded.worker.max_record_bytes)
+    with files.writer(options.output, options.format) as writer:
+        for chunk in chunks:
+            writer.write(chunk)
+    return 0
+
+
+def _validate(options: argparse.Namespace) -> int:
+    loaded = _settings(options)
+    from aestream import checks  # noqa: PLC0415
+
+    failed = False
+    for check in checks.run(loaded):
+        print(f"{check.outcome:8} {check.name}: {check.message}")
+        failed = failed or check.outcome is checks.Outcome.FAILED
+    return 1 if failed else 0
+
+
+def _config(options: argparse.Namespace) -> int:
+    if options.example:
+        print(reference.example(), end="")
+        return 0
+    for line in reference.in_force(_settings(options)):
+        print(line)
+    return 0
+
+
+def _topics(options: argparse.Namespace) -> int:
+    from aestream import app  # noqa: PLC0415
+
+    made = app.create_topics(
+        _settings(options),
+        partitions=options.partitions,
+        replication=options.replication,
+        with_input=options.with_input,
+    )
+    print(f"created {', '.join(made)}" if made else "nothing to create: all topics exist")
+    return 0
+
+
+def _model(options: argparse.Namespace) -> int:
+    from aestream import show  # noqa: PLC0415
+    from aestream.app import registry  # noqa: PLC0415
+
+    store = registry(_settings(options))
+    if options.action == "list":
+        show.versions(store.versions(), store.current())
+    elif options.action == "rollback":
+        print(f"current is now {store.model}@{store.rollback(options.version)}; workers follow at their next look")
+    else:
+        version = options.version or store.current()
+        if version is None:
+            raise ConfigurationError(f"there is no model {store.model!r} yet: `aestream train` makes one")
+        print((store.open(version) / "manifest.json").read_text())
+    return 0
+
+
+def _tail(options: argparse.Namespace) -> int:
+    from aestream import app, show  # noqa: PLC0415
+
+    loaded = _settings(options)
+    for batch in app.follow_anomalies(loaded, options.last):
+        for value in batch.values:
+            if value is not None:
+                show.anomaly(value)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""Files of records without Kafka: CSV, JSON lines and Parquet in, the same out, a chunk at a time."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from aestream.errors import ConfigurationError, DataError
+
+CHUNK_ROWS = 10_000
+_CHUNK_BYTES = 8 * 2**20
+_FORMATS = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+
+Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
+
+
+def format_of(path: Path) -> str:
+    """`csv`, `jsonl` or `parquet`, by the suffix. Raises ConfigurationError for another one."""
+    try:
+        return _FORMATS[path.suffix.lower()]
+    except KeyError:
+        known = ", ".join(_FORMATS)
+        raise ConfigurationError(f"{path}: the format is told by the suffix, one of {known}") from None
+
+
+def read_lines(path: Path) -> Iterator[list[bytes]]:
+    """Chunks of lines of a JSON lines file, without the empty ones."""
+    with _opened(path) as file:
+        while lines := file.readlines(_CHUNK_BYTES):
+            yield [line for raw in lines if (line := raw.strip())]
+
+
+def read_tables(path: Path) -> Iterator[pa.Table]:
+    """Chunks of a CSV or Parquet file as tables; nested columns are flattened to dotted names.
+
+    Raises DataError when the file cannot be read as what its suffix says.
+    """
+    try:
+        if format_of(path) == "parquet":
+            for chunk in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=CHUNK_ROWS):
+                yield _flat(pa.Table.from_batches([chunk]))
+        else:
+            options = pyarrow.csv.ReadOptions(block_size=_CHUNK_BYTES)
+            for chunk in pyarrow.csv.open_csv(path, read_options=options):
+                yield pa.Table.from_batches([chunk])
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def read_documents(path: Path, *, limit: int) -> list[dict[str, Any]]:
+    """The first `limit` records as dictionaries, to infer a schema from."""
+    found: list[dict[str, Any]] = []
+    for table in read_tables(path):
+        found.extend(table.slice(0, limit - len(found)).to_pylist())
+        if len(found) >= limit:
+            break
+    return found
+
+
+def columns_of(table: pa.Table, names: Sequence[str]) -> tuple[NDArray[np.float64], list[tuple[int, str]]]:
+    """The named columns of a table as numbers.
+
+    Returns float64 (n, d), and for each row that lacks a finite number its place and what is wrong; such rows hold
+    NaN. Raises DataError when a column is missing.
+    """
+    missing = [name for name in names if name not in table.column_names]
+    if missing:
+        raise DataError(
+            f"the file lacks {', '.join(missing[:5])}, which the model needs; it has {', '.join(table.column_names[:10])}"
+        )
+    matrix = np.empty((len(table), len(names)))
+    for i, name in enumerate(names):
+        matrix[:, i] = _numbers(table.column(name))
+    bad = ~np.isfinite(matrix)
+    rows = np.flatnonzero(bad.any(axis=1))
+    return matrix, [(int(row), f"{names[int(np.argmax(bad[row]))]} is not a finite number") for row in rows]
+
+
+class Writer(Protocol):
+    """Takes chunks of columns; the first chunk decides the columns' types."""
+
+    def write(self, columns: Columns) -> None:
+        """Append rows, given as columns of equal length."""
+        ...
+
+
+@contextmanager
+def writer(path: Path | None, kind: str | None) -> Iterator[Writer]:
+    """Write CSV, JSON lines or Parquet to a file, or to standard output. The suffix decides unless `kind` does."""
+    chosen = kind or (format_of(path) if path else "csv")
+    if path is None and chosen == "parquet":
+        raise ConfigurationError("Parquet cannot go to standard output: name a file with --output")
+    with path.open("wb") if path else _standard_output() as file:
+        made = _LinesWriter(file) if chosen == "jsonl" else _TableWriter(file, chosen)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+class _LinesWriter:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._encoder = msgspec.json.Encoder()
+
+    def write(self, columns: Columns) -> None:
+        lists = [c.tolist() if isinstance(c, np.ndarray) else c for c in columns.values()]
+        rows = [
+            {name: value for name, value in zip(columns, row, strict=True) if _is_there(value)}
+            for row in zip(*lists, strict=True)
+        ]
+        self._file.write(self._encoder.encode_lines(rows))
+
+    def close(self) -> None:
+        self._file.flush()
+
+
+class _TableWriter:
+    def __init__(self, file: IO[bytes], kind: str) -> None:
+        self._file = file
+        self._make = pyarrow.csv.CSVWriter if kind == "csv" else pyarrow.parquet.ParquetWriter
+        self._writer: Any = None
+
+    def write(self, columns: Columns) -> None:
+        table = pa.table({name: _array(values) for name, values in columns.items()})
+        if self._writer is None:
+            self._writer = self._make(self._file, table.schema)
+            self._schema = table.schema
+        self._writer.write_table(table.cast(self._schema))
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._file.flush()
+
+
+def _is_there(value: object) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def _array(values: Sequence[Any] | NDArray[Any]) -> pa.Array:
+    """An Arrow array; NaN becomes null. A list holds texts or flags, perhaps with none among them."""
+    if isinstance(values, np.ndarray):
+        return pa.array(values, from_pandas=True)
+    flags = any(isinstance(value, bool) for value in values)
+    return pa.array(values, type=pa.bool_() if flags else pa.string())
+
+
+@contextmanager
+def _standard_output() -> Iterator[IO[bytes]]:
+    yield sys.stdout.buffer
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    while any(pa.types.is_struct(column.type) for column in table.columns):
+        table = table.flatten()
+    return table
+
+
+def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """A column as float64, NaN where there is no number. Text is read number by number."""
+    kind = column.type
+    if pa.types.is_boolean(kind) or not (
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    ):
+        return np.asarray([_number(value) for value in column.to_pylist()])
+    numbers: NDArray[np.float64] = pc.cast(column, pa.float64(), safe=False).to_numpy()
+    return numbers
+
+
+def _number(value: object) -> float:
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return float("nan")
+    return float("nan")

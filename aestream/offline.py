@@ -1,0 +1,108 @@
+"""Score, encode and denoise files with the same detector that scores the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aestream.codecs.json import JsonDecoder, documents
+from aestream.detector import Detector
+from aestream.errors import DataError
+from aestream.features.schema import FeatureSchema, LeftOut, infer_schema
+from aestream.files import Columns, columns_of, format_of, read_documents, read_lines, read_tables
+
+_INFERRED_FROM_RECORDS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A chunk of a file: the matrix (m, d) of the rows that can be used, their numbers, and what is wrong elsewhere."""
+
+    count: int
+    matrix: NDArray[np.float64]
+    places: NDArray[np.intp]  # (m,) within the chunk
+    problems: list[tuple[int, str]]
+
+
+def read_rows(path: Path, schema: FeatureSchema, *, max_record_bytes: int) -> Iterator[Rows]:
+    """The features of a file, a chunk at a time. Raises DataError when it cannot be read or lacks a column."""
+    if format_of(path) == "jsonl":
+        decoder = JsonDecoder(schema.paths, max_record_bytes=max_record_bytes)
+        for lines in read_lines(path):
+            decoded = decoder.decode(lines)
+            problems = [(problem.row, problem.message) for problem in decoded.invalid]
+            yield Rows(len(lines), decoded.matrix, decoded.rows, problems)
+        return
+    for table in read_tables(path):
+        matrix, problems = columns_of(table, schema.names)
+        good = np.ones(len(table), bool)
+        good[[row for row, _ in problems]] = False
+        yield Rows(len(table), matrix[good], np.flatnonzero(good), problems)
+
+
+def infer(path: Path, *, include: Sequence[str], exclude: Sequence[str]) -> tuple[FeatureSchema, list[LeftOut]]:
+    """The features of a file, inferred from its first records. Raises DataError when there are none."""
+    if format_of(path) == "jsonl":
+        records = documents(next(read_lines(path), [])[:_INFERRED_FROM_RECORDS])
+    else:
+        records = read_documents(path, limit=_INFERRED_FROM_RECORDS)
+    if not records:
+        raise DataError(f"{path} holds no records")
+    return infer_schema(records, include=include, exclude=exclude)
+
+
+def score(detector: Detector, matrix: NDArray[np.float64]) -> Columns:
+    """score, anomaly, error and p_value of each row."""
+    found = detector.detect(matrix)
+    return {"score": found.score, "anomaly": found.anomaly, "error": found.error, "p_value": found.p_value}
+
+
+def encode(detector: Detector, matrix: NDArray[np.float64]) -> Columns:
+    """The latent vector of each row."""
+    latent = detector.detect(matrix, latent=True).latent
+    assert latent is not None  # noqa: S101 - asked for
+    return {f"latent_{i}": column for i, column in enumerate(latent.T)}
+
+
+def denoise(detector: Detector, matrix: NDArray[np.float64]) -> Columns:
+    """The reconstruction of each row, in the features' own units."""
+    rebuilt = detector.detect(matrix, reconstruction=True).reconstruction
+    assert rebuilt is not None  # noqa: S101 - asked for
+    return dict(zip(detector.schema.names, rebuilt.T, strict=True))
+
+
+def apply(
+    work: Callable[[Detector, NDArray[np.float64]], Columns],
+    detector: Detector,
+    path: Path,
+    *,
+    max_record_bytes: int,
+) -> Iterator[Columns]:
+    """Run `score`, `encode` or `denoise` over a file.
+
+    Yields chunks with one row for every record: its number, the results, and under `problem` why there are none.
+    """
+    first = 0
+    for rows in read_rows(path, detector.schema, max_record_bytes=max_record_bytes):
+        problems: list[str | None] = [None] * rows.count
+        for place, problem in rows.problems:
+            problems[place] = problem
+        results = {name: _spread(np.asarray(column), rows) for name, column in work(detector, rows.matrix).items()}
+        yield {"row": np.arange(first, first + rows.count), **results, "problem": problems}
+        first += rows.count
+
+
+def _spread(column: NDArray[np.generic], rows: Rows) -> NDArray[np.float64] | list[bool | None]:
+    """Put results back to their rows; a row without one is NaN, or None for flags."""
+    if column.dtype == np.bool_:
+        flags: list[bool | None] = [None] * rows.count
+        for place, value in zip(rows.places.tolist(), column.tolist(), strict=True):
+            flags[place] = value
+        return flags
+    whole = np.full(rows.count, np.nan)
+    whole[rows.places] = column
+    return whole

@@ -1,0 +1,141 @@
+"""The records that a model learns from: a bounded sample of the input topics' past, or of a file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aestream import offline
+from aestream.codecs.base import Decoder
+from aestream.codecs.json import documents
+from aestream.errors import DataError
+from aestream.features.schema import FeatureSchema, LeftOut, infer_schema
+from aestream.transport.base import History
+from aestream.types import Batch
+
+_INFERRED_FROM_RECORDS = 5_000
+_INFERRED_FROM_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Valid records in time order, as float64 (n, d), and what there is to say about them.
+
+    `invalid` counts the records that were passed over, by reason; `origin` goes into the manifest.
+    """
+
+    matrix: NDArray[np.float64]
+    schema: FeatureSchema
+    left_out: Sequence[LeftOut]
+    invalid: Mapping[str, int]
+    origin: Mapping[str, Any]
+
+
+class Sampler(Protocol):
+    """Knows where records are to be had."""
+
+    def sample(self, *, progress: Callable[[int, int], None]) -> Sample:
+        """Read the records; `progress(read, wanted)` hears how it goes.
+
+        Raises DataError when nothing can be learnt from what is there, TransportError when it cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSampler:
+    """The newest `records` records of the input topics, none older than `period` seconds if that is given.
+
+    The past is read twice: records spread over all of it tell the features, then every record is decoded into them.
+    So memory is bounded by `records` rows of features, whatever a record holds beside them.
+    """
+
+    history: History
+    decoder: Callable[[FeatureSchema], Decoder]
+    records: int
+    period: float | None
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+
+    def sample(self, *, progress: Callable[[int, int], None]) -> Sample:
+        """Infer the features, then decode the records."""
+        schema, left_out = self._infer()
+        decoder = self.decoder(schema)
+        parts = [np.empty((0, len(schema)))]
+        stamps = [np.empty(0, np.int64)]
+        invalid: Counter[str] = Counter()
+        offsets: dict[str, list[int]] = {}
+        seen = 0
+        for batch in self._read():
+            decoded = decoder.decode(batch.values)
+            parts.append(decoded.matrix)
+            stamps.append(np.asarray(batch.timestamps, np.int64)[decoded.rows])
+            invalid.update(problem.reason.value for problem in decoded.invalid)
+            for (topic, partition), start, stop in batch.spans:
+                first, _ = offsets.get(f"{topic}/{partition}", (batch.offsets[start], 0))
+                offsets[f"{topic}/{partition}"] = [first, batch.offsets[stop - 1]]
+            seen += len(batch)
+            progress(seen, self.records)
+        times = np.concatenate(stamps)
+        order = np.argsort(times, kind="stable")  # partitions are read side by side; time is what counts
+        period = [int(times[order[0]]), int(times[order[-1]])] if len(times) else []
+        origin = {"offsets": offsets, "period_ms": period}
+        return Sample(np.concatenate(parts)[order], schema, left_out, invalid, origin)
+
+    def _infer(self) -> tuple[FeatureSchema, list[LeftOut]]:
+        """Choose the features from records that are spread over the whole sample."""
+        stride = max(1, self.records // _INFERRED_FROM_RECORDS)
+        chosen: list[tuple[int, dict[str, Any]]] = []
+        seen = size = 0
+        for batch in self._read():
+            for row in range(-seen % stride, len(batch), stride):
+                value = batch.values[row]
+                chosen.extend((batch.timestamps[row], document) for document in documents([value]))
+                size += len(value or b"")
+            seen += len(batch)
+            if size > _INFERRED_FROM_BYTES:
+                break
+        if not seen:
+            raise DataError(
+                "the input topic has no records to train on: start a producer, or lengthen "
+                "AESTREAM_TRAINER__SAMPLE_PERIOD if that is set"
+            )
+        if not chosen:
+            raise DataError(f"none of the {seen} records in the input topic is a JSON object: nothing to train on")
+        chosen.sort(key=lambda pair: pair[0])
+        return infer_schema([document for _, document in chosen], include=self.include, exclude=self.exclude)
+
+    def _read(self) -> Iterator[Batch]:
+        return self.history.read(records=self.records, period=self.period)
+
+
+@dataclass(frozen=True, slots=True)
+class FileSampler:
+    """The first `records` records of a file, taken to be in time order."""
+
+    path: Path
+    records: int
+    max_record_bytes: int
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+
+    def sample(self, *, progress: Callable[[int, int], None]) -> Sample:
+        """Infer the features from the first records, then read the file."""
+        schema, left_out = offline.infer(self.path, include=self.include, exclude=self.exclude)
+        parts = [np.empty((0, len(schema)))]
+        unusable = seen = 0
+        for rows in offline.read_rows(self.path, schema, max_record_bytes=self.max_record_bytes):
+            parts.append(rows.matrix)
+            unusable += len(rows.problems)
+            seen += rows.count
+            progress(min(seen, self.records), self.records)
+            if seen >= self.records:
+                break
+        invalid = {"unusable": unusable} if unusable else {}
+        return Sample(np.concatenate(parts)[: self.records], schema, left_out, invalid, {"file": self.path.name})

@@ -1,0 +1,126 @@
+"""What the commands draw for people: bars, tables, and anomalies as they are found."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.models.fit import Progress as Step
+from aestream.output import Score
+from aestream.registry.base import Version
+from aestream.trainer import Reporter, Run
+
+_LISTED = 8
+
+console = Console()
+
+
+class TrainingReport(Reporter):
+    """Bars for the sample and the fit, with loss and time left; one line each where there is no terminal."""
+
+    def __init__(self, to: Console | None = None) -> None:
+        self._console = to or Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._reading = self._bars.add_task("reading", total=None, note="")
+        self._fitting = self._bars.add_task("training", total=None, visible=False, note="")
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def sampled(self, records: int, wanted: int) -> None:
+        """Move the first bar."""
+        self._bars.update(self._reading, completed=records, total=max(records, wanted), note=f"{records} records")
+
+    def inferred(self, schema: FeatureSchema, left_out: Sequence[LeftOut]) -> None:
+        """Say which features are used and which fields are not, and why."""
+        self._bars.update(self._reading, total=1, completed=1)
+        self._console.print(f"{len(schema)} features: {_few(schema.names)}", highlight=False)
+        for item in left_out:
+            self._console.print(f"left out {item.name}: {item.reason}", highlight=False, markup=False)
+
+    def fitted(self, progress: Step) -> None:
+        """Move the second bar."""
+        note = f"loss {progress.loss:.4f}, held out {progress.validation_loss:.4f}"
+        self._bars.update(self._fitting, visible=True, completed=progress.step, total=progress.steps, note=note)
+
+
+def trained(run: Run, model: str) -> None:
+    """Sum up a training run."""
+    console.print(
+        f"model {model}@{run.version}: {run.records} records, {len(run.schema)} features, "
+        f"threshold {run.threshold:.4g}, {run.seconds:.1f} s",
+        highlight=False,
+    )
+    for reason, count in run.invalid.items():
+        console.print(f"passed over {count} records: {reason}", highlight=False)
+    for warning in run.warnings:
+        console.print(f"note: {warning}", highlight=False, markup=False)
+
+
+def versions(found: Sequence[Version], current: str | None) -> None:
+    """A table of the versions of a model."""
+    table = Table("version", "", "trained", "records", "features", "threshold")
+    for version in found:
+        manifest = version.manifest
+        table.add_row(
+            version.name,
+            "current" if version.name == current else "",
+            str(manifest.get("created", "")),
+            str(manifest.get("training", {}).get("records", "")),
+            str(len(manifest.get("schema", {}).get("names", ()))),
+            f"{_threshold(manifest):.4g}",
+        )
+    console.print(table if found else "no versions yet: `aestream train` makes one")
+
+
+def anomaly(message: bytes) -> None:
+    """One line for one message of the anomalies topic; what is no score of ours is shown as it is."""
+    try:
+        score = msgspec.json.decode(message, type=Score)
+    except msgspec.MsgspecError:
+        console.print(message.decode(errors="replace"), markup=False)
+        return
+    console.print(anomaly_line(score), highlight=False, markup=False)
+
+
+def anomaly_line(score: Score) -> str:
+    """When, how strong, where, and the features that show it."""
+    moment = datetime.datetime.fromtimestamp(score.source.timestamp / 1000, datetime.UTC)
+    place = f"{score.source.topic}/{score.source.partition}/{score.source.offset}"
+    key = f" key {score.key}" if score.key else ""
+    features = "; ".join(
+        f"{f.name} {f.observed:.4g}, expected {f.expected:.4g} ({f.share:.0%})" for f in (score.features or ())[:3]
+    )
+    return f"{moment:%Y-%m-%d %H:%M:%S} score {score.score:.2f} {place}{key}: {features}"
+
+
+def _few(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
+    return ", ".join(listed[:_LISTED]) + more
+
+
+def _threshold(manifest: dict[str, Any]) -> float:
+    return float(manifest.get("threshold", {}).get("value", float("nan")))

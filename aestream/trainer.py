@@ -1,0 +1,184 @@
+"""One retraining: sample, fit, calibrate, publish; and the service that repeats it on a schedule."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aestream import systemd
+from aestream.detector import Detector
+from aestream.errors import AestreamError, DataError
+from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.health import Health
+from aestream.metrics import Metrics
+from aestream.models.fit import Progress
+from aestream.registry.base import Registry
+from aestream.sampling import Sampler
+from aestream.schedule import Schedule, next_run
+
+_log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 30.0  # between attempts while there is no model at all
+_BEAT_SECONDS = 5.0
+
+
+class Reporter:
+    """Hears how a training run goes. This one keeps quiet; the commands draw bars and tables."""
+
+    def sampled(self, records: int, wanted: int) -> None:
+        """So many of the wanted records are read."""
+
+    def inferred(self, schema: FeatureSchema, left_out: Sequence[LeftOut]) -> None:
+        """The features are known."""
+
+    def fitted(self, progress: Progress) -> None:
+        """The fit took a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a training run brought about."""
+
+    version: str
+    records: int
+    invalid: Mapping[str, int]
+    schema: FeatureSchema
+    threshold: float
+    warnings: Sequence[str]
+    seconds: float
+
+
+@dataclass
+class Trainer:
+    """Makes a new version of a model from a sample of the past."""
+
+    sampler: Sampler
+    registry: Registry
+    detector: Callable[[], Detector]
+    min_records: int
+    reporter: Reporter = field(default_factory=Reporter)
+
+    def run(self) -> Run:
+        """Train once and publish the version.
+
+        Raises DataError when the sample cannot teach anything, TransportError when it cannot be read, ModelError when
+        the store cannot be written. The current version stays in use then.
+        """
+        started = time.monotonic()
+        sample = self.sampler.sample(progress=self.reporter.sampled)
+        self.reporter.inferred(sample.schema, sample.left_out)
+        if len(sample.matrix) < self.min_records:
+            bad = (
+                f" ({sum(sample.invalid.values())} more cannot be used: {dict(sample.invalid)})"
+                if sample.invalid
+                else ""
+            )
+            raise DataError(
+                f"{len(sample.matrix)} usable records are too few to train on{bad}: wait for more, or lower "
+                f"AESTREAM_TRAINER__MIN_RECORDS ({self.min_records})"
+            )
+        detector = self.detector().fit_matrix(sample.matrix, sample.schema, progress=self.reporter.fitted)
+        facts = {
+            "left_out": {item.name: item.reason for item in sample.left_out},
+            "records": len(sample.matrix),
+            "invalid": dict(sample.invalid),
+            **sample.origin,
+        }
+        version = self.registry.publish(lambda folder: detector.save(folder, facts))
+        return Run(
+            version,
+            len(sample.matrix),
+            sample.invalid,
+            sample.schema,
+            detector.threshold,
+            detector.warnings,
+            time.monotonic() - started,
+        )
+
+
+class TrainerService:
+    """Repeats the training on a schedule until stopped, whatever a single run does.
+
+    `wait(seconds)` sleeps and returns True once the service is to stop.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        schedule: Schedule,
+        *,
+        metrics: Metrics,
+        health: Health,
+        wait: Callable[[float], bool],
+        now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+    ) -> None:
+        self._trainer = trainer
+        self._schedule = schedule
+        self._metrics = metrics
+        self._health = health
+        self._wait = wait
+        self._now = now
+
+    def run(self) -> None:
+        """Train when due: at once without a model or after a missed run, then as the schedule says."""
+        systemd.notify("READY=1")
+        self._health.wait_for(None)
+        last = self._last_run()
+        due = next_run(self._schedule, last=last, now=self._now())
+        while True:
+            _log.info(
+                "next training at %s",
+                due.isoformat(timespec="seconds") if due else "no time: the schedule is off",
+            )
+            if self._sleep_until(due):
+                break
+            succeeded = self._train()
+            now = self._now()
+            if succeeded or self._trainer.registry.current() is not None:
+                due = next_run(self._schedule, last=now, now=now)
+            else:
+                due = now + datetime.timedelta(seconds=_RETRY_SECONDS)
+        systemd.notify("STOPPING=1")
+        _log.info("stopped")
+
+    def _last_run(self) -> datetime.datetime | None:
+        """When the newest version in the store was made; a failed store counts as none."""
+        try:
+            versions = self._trainer.registry.versions()
+            return datetime.datetime.fromisoformat(versions[-1].manifest["created"]) if versions else None
+        except (AestreamError, KeyError, ValueError) as error:
+            _log.warning("the model store does not say when it was last trained: %s", error)
+            return None
+
+    def _sleep_until(self, due: datetime.datetime | None) -> bool:
+        """Sleep in short steps so that the watchdog hears from us. True: stop."""
+        while True:
+            self._health.beat()
+            systemd.notify("WATCHDOG=1")
+            left = _BEAT_SECONDS if due is None else (due - self._now()).total_seconds()
+            if self._wait(max(0.0, min(left, _BEAT_SECONDS))):
+                return True
+            if due is not None and self._now() >= due:
+                return False
+
+    def _train(self) -> bool:
+        """One run. A failure leaves the current model in use, is logged and counted."""
+        started = time.monotonic()
+        try:
+            run = self._trainer.run()
+        except AestreamError as error:
+            _log.error("training failed, the current model stays: %s", error)
+            outcome = "failed"
+        except Exception:  # noqa: BLE001 - the service outlives any single run
+            _log.exception("training failed by a fault of aestream, the current model stays")
+            outcome = "failed"
+        else:
+            _log.info("model %s@%s trained on %d records", self._trainer.registry.model, run.version, run.records)
+            self._metrics.trainer_last_success.set_to_current_time()
+            outcome = "success"
+        self._metrics.trainer_runs.labels(outcome).inc()
+        self._metrics.trainer_duration.observe(time.monotonic() - started)
+        return outcome == "success"

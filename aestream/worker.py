@@ -1,0 +1,267 @@
+"""The loop: poll, decode, score, publish, commit. Signals set a flag; the batch in hand is always finished."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event
+from types import FrameType
+
+import numpy as np
+
+from aestream import systemd
+from aestream.errors import AestreamError
+from aestream.health import Health
+from aestream.metrics import Metrics
+from aestream.output import Scored
+from aestream.pipeline import Pipeline
+from aestream.registry.watcher import Watcher
+from aestream.transport.base import Sink, Source
+from aestream.transport.delivery import AtLeastOnce
+from aestream.transport.dlq import InvalidLimits, dead_letters
+from aestream.types import Batch, Invalid
+
+_log = logging.getLogger(__name__)
+
+_IDLE_SECONDS = 0.5  # how long a poll waits when there is nothing; bounds how long a stop or a new model waits
+_TIDY_SECONDS = 1.0  # how often gauges are set
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model version ready to score with."""
+
+    pipeline: Pipeline
+    version: str
+    sha256: str
+    trained: float  # seconds since the epoch
+    threshold: float
+
+
+class Stop:
+    """What ends a service: SIGTERM or SIGINT set it; a second one ends the process on the spot."""
+
+    def __init__(self) -> None:
+        self._event = Event()
+        self.since: float | None = None
+
+    def listen(self, *, reload: Callable[[], None] | None = None) -> None:
+        """Install the signal handlers; SIGHUP calls `reload`."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        if reload is not None:
+            signal.signal(signal.SIGHUP, lambda *_: reload())
+
+    def set(self) -> None:
+        """Ask for the end."""
+        self.since = time.monotonic()
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether the end was asked for."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but not past the end; True once it was asked for."""
+        return self._event.wait(seconds)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.set()
+
+
+class Worker:
+    """Scores a stream until it is stopped.
+
+    `connect` opens source and sink; it is called once there is a model, so that a worker that has nothing to score
+    with takes no partitions. `drain_timeout` is in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect: Callable[[], tuple[Source, Sink]],
+        watcher: Watcher[LoadedModel],
+        limits: InvalidLimits,
+        dead_letters_topic: str,
+        metrics: Metrics,
+        health: Health,
+        stop: Stop,
+        drain_timeout: float,
+    ) -> None:
+        self._connect = connect
+        self._watcher = watcher
+        self._limits = limits
+        self._dead_letters_topic = dead_letters_topic
+        self._metrics = metrics
+        self._health = health
+        self._stop = stop
+        self._drain_timeout = drain_timeout
+        self._tidied = 0.0
+        self._info: tuple[str, ...] | None = None
+
+    def run(self) -> None:
+        """Start, score until stopped, shut down in order.
+
+        Raises InvalidRecordsError when the limits are broken, TransportError when Kafka cannot be used,
+        DeliveryError when results are refused. Nothing unpublished is committed in any case.
+        """
+        self._watcher.start()
+        try:
+            if not self._wait_for_model():
+                return
+            self._health.wait_for("connection to Kafka")
+            self._source, self._sink = self._connect()
+            self._delivery = AtLeastOnce(self._source, self._sink)
+            try:
+                self._main_loop()
+            finally:
+                self._shut_down()
+        finally:
+            self._watcher.close()
+
+    def _wait_for_model(self) -> bool:
+        """Be live but not ready until the store has a model. False: stopped before."""
+        self._health.wait_for("a model; `aestream train` makes one")
+        systemd.notify("READY=1\nSTATUS=waiting for a model")
+        _log.info("waiting for a model")
+        while not self._stop.is_set():
+            if self._take_model():
+                return True
+            self._beat()
+            self._stop.wait(_IDLE_SECONDS / 5)
+        return False
+
+    def _main_loop(self) -> None:
+        systemd.notify("READY=1\nSTATUS=scoring")
+        while not self._stop.is_set():
+            self._take_model()
+            with self._timed("poll"):
+                batch = self._source.poll(_IDLE_SECONDS)
+            if len(batch):
+                self._process(batch)
+            self._commit(batch)
+            self._tidy(batch)
+            self._beat()
+
+    def _process(self, batch: Batch) -> None:
+        """Turn a batch into acknowledged results."""
+        with self._timed("decode"):
+            decoded = self._model.pipeline.decode(batch)
+        self._limits.check(len(batch), decoded.invalid)
+        with self._timed("score"):
+            scored = self._model.pipeline.score(decoded)
+            results = self._model.pipeline.render(batch, scored, self._same_partitions)
+        if decoded.invalid:
+            results.append(
+                dead_letters(self._dead_letters_topic, batch, decoded.invalid, max_bytes=self._sink.max_bytes)
+            )
+        with self._timed("publish"):
+            self._delivery.publish(results, patience=self._patience)
+        self._count(batch, scored, decoded.invalid)
+
+    def _same_partitions(self, source_topic: str, result_topic: str) -> bool:
+        """Whether both topics have as many partitions, so that a result can keep its record's number."""
+        return self._source.partition_count(source_topic) == self._sink.partition_count(result_topic)
+
+    def _commit(self, batch: Batch) -> None:
+        with self._timed("commit", when=len(batch) > 0):
+            done = self._delivery.commit(batch)
+        if not done:
+            self._metrics.errors.labels("commit", "refused").inc()
+            _log.debug("commit refused or not answered; trying again after the next poll")
+        elif len(batch):
+            self._metrics.last_commit.set_to_current_time()
+
+    def _patience(self) -> bool:
+        """Wait on for the broker: always while running, and for `drain_timeout` after a stop was asked for."""
+        self._beat()
+        return self._stop.since is None or time.monotonic() - self._stop.since < self._drain_timeout
+
+    def _shut_down(self) -> None:
+        """Leave in an order that loses nothing.
+
+        1. The batch in hand is finished or dropped as a whole: both happened before this is called.
+        2. Commit what is published and was not committed yet.
+        3. Close the sink: everything that matters was flushed.
+        4. Leave the group last, so that the next owner of a partition starts behind our commit.
+        """
+        systemd.notify("STOPPING=1")
+        self._health.wait_for("shutting down")
+        for step in (lambda: self._delivery.commit(Batch()), self._sink.close, self._source.close):
+            try:
+                step()
+            except AestreamError as error:
+                _log.warning("while shutting down: %s", error)
+        _log.info("stopped")
+
+    def _take_model(self) -> bool:
+        """Switch to a newly loaded model, between two batches."""
+        model = self._watcher.take()
+        if model is None:
+            return False
+        self._model = model
+        info = (*model.version.split("@"), model.sha256)
+        if self._info is not None:
+            self._metrics.model_info.remove(*self._info)
+        self._metrics.model_info.labels(*info).set(1)
+        self._info = info
+        self._metrics.model_trained.set(model.trained)
+        self._metrics.score_threshold.set(model.threshold)
+        self._metrics.model_last_reload_successful.set(1)
+        self._metrics.model_reloads.labels("success").inc()
+        _log.info("scoring with model %s", model.version)
+        return True
+
+    def _beat(self) -> None:
+        self._health.beat()
+        systemd.notify("WATCHDOG=1")
+
+    def _tidy(self, batch: Batch) -> None:
+        """Set the gauges and readiness, once a second at most."""
+        now = time.monotonic()
+        if now - self._tidied < _TIDY_SECONDS and self._health.ready()[0]:
+            return
+        self._tidied = now
+        assigned = self._source.assigned()
+        self._health.wait_for(None if self._source.joined() else "the consumer group")
+        self._metrics.assigned_partitions.set(len(assigned))
+        positions = self._source.positions(batch)
+        self._metrics.consumer_lag_records.clear()
+        self._metrics.consumer_lag_seconds.clear()
+        for (topic, partition), position in positions.items():
+            self._metrics.consumer_lag_records.labels(topic, partition).set(position.lag_records)
+            self._metrics.consumer_lag_seconds.labels(topic, partition).set(position.lag_seconds)
+
+    def _count(self, batch: Batch, scored: Scored, invalid: Sequence[Invalid]) -> None:
+        """Count a batch that is acknowledged."""
+        metrics = self._metrics
+        for (topic, _), start, stop in batch.spans:
+            metrics.records_consumed.labels(topic).inc(stop - start)
+        metrics.records_scored.inc(len(scored.rows))
+        metrics.anomalies.inc(len(scored.flagged))
+        for problem in invalid:
+            metrics.dead_letters.labels(problem.reason).inc()
+        metrics.batch_size.observe(len(batch))
+        metrics.last_record_processed.set_to_current_time()
+        metrics.anomaly_score.observe(scored.score)
+        stamped = np.asarray(batch.timestamps, np.float64)
+        age = time.time() - stamped[stamped > 0] / 1000  # a record without a timestamp has none
+        metrics.end_to_end_latency.observe(np.maximum(age, 0.0))
+
+    @contextmanager
+    def _timed(self, stage: str, *, when: bool = True) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        except AestreamError as error:
+            self._metrics.errors.labels(stage, type(error).__name__).inc()
+            raise
+        if when:
+            self._metrics.batch_duration.labels(stage).observe(time.perf_counter() - start)

@@ -1,0 +1,214 @@
+"""Throughput, in one run on one broker: the client's bare copy loop, the worker, and scoring alone.
+
+    python -m tests.bench.throughput [--records 200000] [--bootstrap-servers HOST:PORT]
+
+The copy loop polls and sends a score-sized message for every record: what kafka-python itself costs. Compare only
+figures of one run: machines and their load differ. Rates are wall-clock; CPU time is that of the process alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+import psutil
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from rich.console import Console
+from rich.table import Table
+
+from aestream import app, settings
+from aestream.demo.brokers import ApacheKafka
+from aestream.detector import Detector
+from aestream.models.threads import use_threads
+from aestream.types import Batch, Partition, Span
+
+FEATURES = 20
+PARTITIONS = 4
+TRAINING_ROWS = 5_000
+BATCH = 5_000
+DEADLINE_SECONDS = 300.0
+console = Console()
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the table."""
+
+    name: str
+    records: int
+    seconds: float
+    cpu_seconds: float
+
+
+def records(count: int) -> tuple[np.ndarray, list[bytes]]:
+    """Correlated rows of 20 features, as a matrix and as JSON of about 415 bytes a record."""
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(5, FEATURES))
+    matrix = np.round(rng.normal(size=(count, 5)) @ mixing + 0.1 * rng.normal(size=(count, FEATURES)), 6)
+    names = [f"metric_{i:02d}" for i in range(FEATURES)]
+    return matrix, [orjson.dumps(dict(zip(names, row, strict=True))) for row in matrix.tolist()]
+
+
+def fill(bootstrap: str, topic: str, values: list[bytes]) -> None:
+    """Produce the records, spread over the partitions."""
+    producer = KafkaProducer(bootstrap_servers=bootstrap, batch_size=131_072, linger_ms=20)
+    for i, value in enumerate(values):
+        producer.send(topic, value, partition=i % PARTITIONS)
+    producer.flush()
+    producer.close()
+
+
+def ends(consumer: KafkaConsumer, topic: str) -> int:
+    """How many messages the topic holds."""
+    return sum(consumer.end_offsets([TopicPartition(topic, p) for p in range(PARTITIONS)]).values())
+
+
+def watch(name: str, command: list[str], environment: dict[str, str], topic: str, count: int) -> Result:
+    """Run a process until its output topic holds `count` messages; time it from its first message on."""
+    consumer = KafkaConsumer(bootstrap_servers=environment["AESTREAM_KAFKA__BOOTSTRAP_SERVERS"])
+    process = subprocess.Popen(command, env=environment)
+    try:
+        times = psutil.Process(process.pid)
+        first = None
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while (done := ends(consumer, topic)) < count:
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"{name} ended early, with {done} of {count} messages out")
+            if done and first is None:
+                first = (time.perf_counter(), done, sum(times.cpu_times()[:2]))
+            time.sleep(0.05)
+        if first is None:
+            sys.exit(f"{name} was done before it could be timed: ask for more --records")
+        seconds, cpu = time.perf_counter() - first[0], sum(times.cpu_times()[:2]) - first[2]
+        return Result(name, count - first[1], seconds, cpu)
+    finally:
+        process.terminate()
+        process.wait(30)
+        consumer.close()
+
+
+def scoring_alone(detector: Detector, values: list[bytes]) -> Result:
+    """Bytes to bytes in this process: decode, detect, explain, encode, batch by batch."""
+    pipeline = app.pipeline(settings.load(), detector, "bench")
+    batches = []
+    for start in range(0, len(values), BATCH):
+        part = values[start : start + BATCH]
+        n = len(part)
+        batches.append(
+            Batch(
+                [Span(Partition("input", 0), 0, n)],
+                range(start, start + n),
+                [0] * n,
+                [None] * n,
+                part,
+                [()] * n,
+            )
+        )
+
+    def run(batch: Batch) -> None:
+        pipeline.render(batch, pipeline.score(pipeline.decode(batch)), lambda _in, _out: True)
+
+    run(batches[0])
+    wall, cpu = time.perf_counter(), time.process_time()
+    for batch in batches:
+        run(batch)
+    return Result("scoring alone", len(values), time.perf_counter() - wall, time.process_time() - cpu)
+
+
+@contextlib.contextmanager
+def broker(given: str | None) -> Iterator[str]:
+    """The broker that was given, or an Apache Kafka for as long as this runs."""
+    if given:
+        yield given
+        return
+    with ApacheKafka() as kafka:
+        yield kafka.bootstrap
+
+
+def main() -> None:
+    """Run the three and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=200_000)
+    parser.add_argument("--bootstrap-servers")
+    options = parser.parse_args()
+    use_threads(1)
+    matrix, values = records(options.records)
+    names = [f"metric_{i:02d}" for i in range(FEATURES)]
+    run = uuid.uuid4().hex[:8]
+    with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "AESTREAM_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
+            "AESTREAM_KAFKA__GROUP_ID": f"bench-{run}",
+            "AESTREAM_TOPICS__INPUT": f"bench-{run}-input",
+            "AESTREAM_TOPICS__SCORES": f"bench-{run}-scores",
+            "AESTREAM_TOPICS__ANOMALIES": f"bench-{run}-anomalies",
+            "AESTREAM_TOPICS__DEAD_LETTERS": f"bench-{run}-dead-letters",
+            "AESTREAM_MODEL__STORE": folder,
+            "AESTREAM_HTTP__PORT": "0",
+            "AESTREAM_LOG__LEVEL": "warning",
+        }
+        os.environ.update(environment)
+        loaded = settings.load()
+        app.create_topics(loaded, partitions=PARTITIONS, replication=1, with_input=True)
+        app.topics(loaded).create({f"bench-{run}-copies": PARTITIONS}, replication=1)
+        fitted = Detector.load(_stored(loaded, matrix, names))
+        fill(bootstrap, f"bench-{run}-input", values)
+        copy = [
+            sys.executable,
+            "-m",
+            "tests.bench.copy_loop",
+            bootstrap,
+            f"bench-{run}-input",
+            f"bench-{run}-copies",
+        ]
+        work = [sys.executable, "-m", "aestream", "worker"]
+        results = [
+            watch("copy loop", copy, environment, f"bench-{run}-copies", options.records),
+            watch("worker", work, environment, f"bench-{run}-scores", options.records),
+            scoring_alone(fitted, values),
+        ]
+    show(results, len(values[0]))
+
+
+def _stored(loaded: settings.Settings, matrix: np.ndarray, names: list[str]) -> Path:
+    """Train on the first rows and store the model where the worker looks for it."""
+    from aestream.features.schema import FeatureSchema  # noqa: PLC0415
+
+    store = app.registry(loaded)
+    detector = app.new_detector(loaded).fit_matrix(matrix[:TRAINING_ROWS], FeatureSchema.of_names(names))
+    return store.open(store.publish(detector.save))
+
+
+def show(results: list[Result], size: int) -> None:
+    """Print rates, CPU time a record, and the ratios to the copy loop."""
+    table = Table(
+        "",
+        "records/s",
+        "of the copy loop",
+        "CPU us a record",
+        "records/s a core",
+        title=f"{size}-byte records",
+    )
+    base = results[0].records / results[0].seconds
+    for result in results:
+        rate = result.records / result.seconds
+        cpu = result.cpu_seconds / result.records
+        table.add_row(result.name, f"{rate:,.0f}", f"{rate / base:.0%}", f"{1e6 * cpu:.1f}", f"{1 / cpu:,.0f}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
