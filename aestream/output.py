@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -11,11 +10,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aestream.types import Batch, Headers, Outgoing
+from aestream.cloudevents import event
+from aestream.types import Batch, Headers, Outgoing, Partition
 
 EVENT_TYPE = "io.aestream.score.v1"
 _KEY_CHARACTERS = 1024  # a longer key is cut in the JSON; the message's own key stays whole
-_LAST_MILLISECOND = 253_402_300_799_000  # the end of the year 9999
 
 SamePartitions = Callable[[str, str], bool]
 
@@ -166,11 +165,13 @@ class Renderer:
         """CloudEvents headers in binary mode, with the record's own `traceparent` passed through."""
         return [
             (
-                ("ce_specversion", b"1.0"),
-                ("ce_id", f"{origin.topic}/{origin.partition}/{origin.offset}".encode()),
-                ("ce_source", f"aestream/{self._model}".encode()),
-                ("ce_type", EVENT_TYPE.encode()),
-                ("ce_time", _rfc3339(origin.timestamp)),
+                *event(
+                    EVENT_TYPE,
+                    source=f"aestream/{self._model}",
+                    partition=Partition(origin.topic, origin.partition),
+                    offset=origin.offset,
+                    timestamp=origin.timestamp,
+                ),
                 ("content-type", b"application/json"),
                 *((n, v) for n, v in batch.headers[row] or () if n == "traceparent" and v is not None),
             )
@@ -190,10 +191,3 @@ def _places(batch: Batch) -> tuple[list[str], list[int]]:
 
 def _text(key: bytes | None) -> str | None:
     return None if key is None else key[: _KEY_CHARACTERS * 4].decode(errors="replace")[:_KEY_CHARACTERS]
-
-
-def _rfc3339(milliseconds: int) -> bytes:
-    # A record's timestamp is whatever its producer wrote: keep to what a calendar can show.
-    within = min(max(milliseconds, 0), _LAST_MILLISECOND)
-    moment = datetime.datetime.fromtimestamp(within / 1000, datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()

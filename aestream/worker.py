@@ -160,7 +160,13 @@ class Worker:
             results = self._model.pipeline.render(batch, scored, self._same_partitions)
         if decoded.invalid:
             results.append(
-                dead_letters(self._dead_letters_topic, batch, decoded.invalid, max_bytes=self._sink.max_bytes)
+                dead_letters(
+                    self._dead_letters_topic,
+                    batch,
+                    decoded.invalid,
+                    max_bytes=self._sink.max_bytes,
+                    same_partitions=self._same_partitions,
+                )
             )
         with self._timed("publish"):
             self._delivery.publish(results, patience=self._patience)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from aestream.cloudevents import event
 from aestream.errors import InvalidRecordsError
 from aestream.types import Batch, Headers, Invalid, Outgoing, Partition
 
+EVENT_TYPE = "io.aestream.dead-letter.v1"
 PREFIX = "aestream.dlq."
 _STAGE = b"decode"
 _FRAMING_BYTES = 512  # what the client and the protocol add to a message, generously
@@ -15,17 +17,28 @@ _WINDOW_RECORDS = 10_000
 _JUDGED_FROM_RECORDS = 1_000
 
 
-def dead_letters(topic: str, batch: Batch, invalid: Sequence[Invalid], *, max_bytes: int) -> Outgoing:
+def dead_letters(
+    topic: str,
+    batch: Batch,
+    invalid: Sequence[Invalid],
+    *,
+    max_bytes: int,
+    same_partitions: Callable[[str, str], bool],
+) -> Outgoing:
     """Wrap the invalid records of a batch: original key, headers and bytes, with the reason as headers.
+
+    `same_partitions(input, output)` tells whether a dead letter keeps its record's partition number.
 
     A record that does not fit into `max_bytes` with its envelope is cut, and says so in `aestream.dlq.truncated`
     (the original length in bytes).
     """
     values, keys, headers = [], [], []
-    for partition, problem in zip(_partitions_of(batch, invalid), invalid, strict=True):
+    places = _partitions_of(batch, invalid)
+    same = {name: same_partitions(name, topic) for name in {place.topic for place in places}}
+    for partition, problem in zip(places, invalid, strict=True):
         value, key = batch.values[problem.row] or b"", batch.keys[problem.row]
         original = tuple((name, content or b"") for name, content in batch.headers[problem.row] or ())
-        envelope = _envelope(partition, batch.offsets[problem.row], problem)
+        envelope = _envelope(partition, batch.offsets[problem.row], batch.timestamps[problem.row], problem)
         room = max_bytes - _FRAMING_BYTES - _size(envelope)
         if len(value) + len(key or b"") + _size(original) > room:
             envelope = (*envelope, (f"{PREFIX}truncated", str(len(value)).encode()))
@@ -34,11 +47,14 @@ def dead_letters(topic: str, batch: Batch, invalid: Sequence[Invalid], *, max_by
             value = value[: room - len(key or b"") - _size(original)]
         values.append(value)
         keys.append(key)
-        headers.append((*original, *envelope))
-    return Outgoing(topic, values, keys, [None] * len(values), headers)
+        known = {name for name, _ in original}  # a CloudEvent stays the event that it was
+        headers.append((*original, *(pair for pair in envelope if pair[0] not in known)))
+    kept = [place.partition if same[place.topic] else None for place in places]
+    return Outgoing(topic, values, keys, kept, headers)
 
 
-def _envelope(partition: Partition, offset: int, problem: Invalid) -> Headers:
+def _envelope(partition: Partition, offset: int, timestamp: int, problem: Invalid) -> Headers:
+    about = event(EVENT_TYPE, source="aestream", partition=partition, offset=offset, timestamp=timestamp)
     fields = {
         "stage": _STAGE,
         "error_type": problem.reason.encode(),
@@ -48,7 +64,7 @@ def _envelope(partition: Partition, offset: int, problem: Invalid) -> Headers:
         "offset": str(offset).encode(),
         "attempts": b"1",
     }
-    return tuple((PREFIX + name, content) for name, content in fields.items())
+    return (*about, *((PREFIX + name, content) for name, content in fields.items()))
 
 
 def _partitions_of(batch: Batch, invalid: Sequence[Invalid]) -> list[Partition]:

@@ -25,7 +25,7 @@ _COMMIT_REFUSED = (
     kafka_errors.UnknownMemberIdError,
     kafka_errors.RetriableError,
 )
-_POSITION_TIMEOUT_MS = 10_000
+_ANSWER_TIMEOUT_MS = 10_000  # a commit or a position that takes longer is asked for again after the next poll
 _CLOSE_TIMEOUT_SECONDS = 10.0
 # The producer goes on trying for as long as the worker lives: an outage of the broker is waited out, not failed.
 _NEVER_MS = 2**31 - 1
@@ -56,6 +56,8 @@ def broker_errors(connection: Connection) -> Iterator[None]:
         ) from error
     except (kafka_errors.KafkaError, OSError) as error:
         raise TransportError(f"Kafka at {where}: {type(error).__name__}: {error}") from error
+    except (AssertionError, ImportError) as error:  # how the client says that settings do not go together
+        raise TransportError(f"the Kafka client refuses the settings AESTREAM_KAFKA__*: {error}") from error
 
 
 class KafkaSource:
@@ -63,6 +65,7 @@ class KafkaSource:
 
     `connection` and `consumer` hold settings of KafkaConsumer under its own names. `topics` are names, or one regular
     expression that begins with ^. `on_rebalance` is told `assigned`, `revoked` or `lost`, on the client's own thread.
+    Raises TransportError when a named topic does not exist.
     """
 
     def __init__(
@@ -96,23 +99,23 @@ class KafkaSource:
             if topics[0].startswith("^"):
                 self._consumer.subscribe(pattern=topics[0], listener=listener)
             else:
+                self._need(topics)
                 self._consumer.subscribe(topics=list(topics), listener=listener)
 
     def poll(self, timeout: float) -> Batch:
         """Wait for records; once there are some, gather more for at most `max_wait` seconds to fill the batch."""
         with broker_errors(self._connection):
-            parts = [self._consumer.poll(timeout_ms=int(timeout * 1000), max_records=self._max_records)]
-            self._commit_start()
+            parts = [self._poll(timeout, self._max_records)]
             count = _count(parts[0])
             deadline = time.monotonic() + self._max_wait
             while 0 < count < self._max_records:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
-                part = self._consumer.poll(timeout_ms=int(left * 1000) + 1, max_records=self._max_records - count)
-                parts.append(part)
-                count += _count(part)
-        batch = columns(parts)
+                parts.append(self._poll(left + 0.001, self._max_records - count))
+                count += _count(parts[-1])
+            batch = columns(parts)
+            self._commit_start(batch)
         self._next.update(batch.positions)
         return batch
 
@@ -128,7 +131,7 @@ class KafkaSource:
             return True
         with broker_errors(self._connection):
             try:
-                self._consumer.commit(offsets)
+                self._consumer.commit(offsets, timeout_ms=_ANSWER_TIMEOUT_MS)
             except _COMMIT_REFUSED:
                 return False
         return True
@@ -163,23 +166,46 @@ class KafkaSource:
         with broker_errors(self._connection):
             self._consumer.close(autocommit=False, timeout_ms=int(_CLOSE_TIMEOUT_SECONDS * 1000))
 
-    def _commit_start(self) -> None:
+    def _need(self, topics: Sequence[str]) -> None:
+        """Refuse to wait for records of a topic that is not there."""
+        missing = sorted(set(topics) - set(self._consumer.topics()))
+        if missing:
+            self._consumer.close(autocommit=False)
+            raise TransportError(
+                f"no input topic {', '.join(missing)} at {self._connection.get('bootstrap_servers')}, or it may not "
+                "be read: create it, grant the ACL, or mend AESTREAM_TOPICS__INPUT"
+            )
+
+    def _poll(self, timeout: float, room: int) -> Mapping[TopicPartition, Sequence[Any]]:
+        """One poll of the client; nothing while the broker is away."""
+        try:
+            found: Mapping[TopicPartition, Sequence[Any]] = self._consumer.poll(
+                timeout_ms=int(timeout * 1000), max_records=room
+            )
+        except kafka_errors.RetriableError:
+            return {}
+        return found
+
+    def _commit_start(self, batch: Batch) -> None:
         """Pin where each newly assigned partition begins, so that a kill before the first commit loses nothing.
 
-        Without a committed offset, `auto_offset_reset=latest` would begin at the end once more after a restart.
+        Without a committed offset, `auto_offset_reset=latest` would begin at the end once more after a restart. The
+        client's position is already behind `batch`, whose records are still to be scored: the start is before them.
         """
+        first = {span.partition: batch.offsets[span.start] for span in batch.spans}
         mine = self._consumer.assignment()
         self._started &= mine
         fresh = mine - self._started
         for partition in fresh:
             try:
-                position = self._consumer.position(partition, timeout_ms=_POSITION_TIMEOUT_MS)
-                pinned = self._consumer.committed(partition, timeout_ms=_POSITION_TIMEOUT_MS) is not None
+                here = self._consumer.position(partition, timeout_ms=_ANSWER_TIMEOUT_MS)
+                pinned = self._consumer.committed(partition, timeout_ms=_ANSWER_TIMEOUT_MS) is not None
             except (kafka_errors.RetriableError, kafka_errors.IllegalStateError):
                 return  # the broker is away or the partition is already gone: the next poll comes back here
-            if not pinned and not self.commit({Partition(*partition): position}):
+            start = first.get(Partition(*partition), here)
+            if start is None or not (pinned or self.commit({Partition(*partition): start})):
                 return
-            self._next.setdefault(Partition(*partition), position)
+            self._next[Partition(*partition)] = start
             self._started.add(partition)
 
 
@@ -200,6 +226,7 @@ class KafkaSink:
                 enable_idempotence=True,
                 max_request_size=max_request_size,
                 delivery_timeout_ms=_NEVER_MS,
+                max_block_ms=_ANSWER_TIMEOUT_MS,  # how long a topic that is not known is asked for
                 allow_auto_create_topics=False,
                 **producer,
             )
@@ -217,9 +244,7 @@ class KafkaSink:
         except kafka_errors.MessageSizeTooLargeError as error:
             raise DeliveryError(f"a message for {messages.topic} is too large: {error}") from error
         except kafka_errors.KafkaTimeoutError as error:
-            raise DeliveryError(
-                f"topic {messages.topic} cannot be written: does it exist? `aestream topics create` makes it ({error})"
-            ) from error
+            raise DeliveryError(_no_topic(messages.topic, error)) from error
         except (kafka_errors.KafkaError, AssertionError, ValueError) as error:
             raise DeliveryError(f"topic {messages.topic} refuses a message: {error}") from error
 
@@ -227,18 +252,26 @@ class KafkaSink:
         """Wait for the acknowledgements of everything sent. False: not all are there yet, ask again."""
         try:
             self._producer.flush(timeout=timeout)
-        except kafka_errors.KafkaTimeoutError:
+        except (kafka_errors.KafkaTimeoutError, kafka_errors.UnknownError):
+            return False  # UnknownError: the client split a batch that was too large and goes on with the halves
+        if not all(future.is_done for future in self._futures):
             return False
         futures, self._futures = self._futures, []
-        failed = next((f.exception for f in futures if f.exception is not None or not f.is_done), None)
+        failed = next((future.exception for future in futures if future.exception is not None), None)
         if failed is not None:
             raise DeliveryError(f"a result was not accepted: {type(failed).__name__}: {failed}") from failed
         return True
 
     def partition_count(self, topic: str) -> int:
-        """The number of partitions of a topic. Asks the broker the first time only."""
+        """The number of partitions of a topic. Asks the broker the first time only.
+
+        Raises TransportError for a topic that is not there.
+        """
         with broker_errors(self._connection):
-            return len(self._producer.partitions_for(topic) or ())
+            try:
+                return len(self._producer.partitions_for(topic))
+            except kafka_errors.KafkaTimeoutError as error:
+                raise TransportError(_no_topic(topic, error)) from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -262,6 +295,10 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
     def on_partitions_lost(self, lost: set[Any]) -> None:
         if lost:
             self._tell("lost")
+
+
+def _no_topic(topic: str, error: Exception) -> str:
+    return f"topic {topic} cannot be written: does it exist? `aestream topics create` makes it ({error})"
 
 
 def _count(polled: Mapping[TopicPartition, Sequence[Any]]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ from kafka import errors as kafka_errors
 
 from aestream.transport.kafka_python import Connection, broker_errors, matching
 from aestream.types import TopicState
+
+_COORDINATOR_SECONDS = 15.0
+_RETRY_SECONDS = 0.5
 
 
 class KafkaTopics:
@@ -33,8 +37,17 @@ class KafkaTopics:
         """Ask for the group's offsets. Raises TransportError when this user may not use the group."""
         with broker_errors(self._connection):
             admin = KafkaAdminClient(**self._connection)
+            deadline = time.monotonic() + _COORDINATOR_SECONDS
             try:
-                admin.list_group_offsets([group_id])
+                while True:
+                    try:
+                        admin.list_group_offsets([group_id])
+                    except kafka_errors.RetriableError:  # a fresh broker makes its offsets topic for the first asker
+                        if time.monotonic() > deadline:
+                            raise
+                        time.sleep(_RETRY_SECONDS)
+                    else:
+                        return
             finally:
                 admin.close()
 

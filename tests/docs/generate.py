@@ -1,0 +1,96 @@
+"""Writes the parts of the documentation that the code knows: `make docs`. tests/docs fails when they are stale."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import HistogramMetricFamily
+
+from aestream import cli, reference
+from aestream.metrics import Metrics
+from aestream.output import Score
+
+ROOT = Path(__file__).parents[2]
+BEGIN, END = "<!-- generated: make docs -->", "<!-- end of the generated part -->"
+
+
+def settings_table() -> str:
+    """Every setting by section: variable, default, meaning."""
+    lines: list[str] = []
+    section = None
+    for setting in reference.describe():
+        if setting.section != section:
+            section = setting.section
+            lines += ["", f"### {section}", "", "| variable | default | meaning |", "|---|---|---|"]
+        default = f"`{setting.default}`" if setting.default else "(none)"
+        lines.append(f"| `{setting.variable}` | {default} | {setting.description} |")
+    return "\n".join(lines)
+
+
+def metrics_table() -> str:
+    """Every metric: name, type, labels, meaning."""
+    lines = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    for metric in vars(Metrics(CollectorRegistry())).values():
+        if isinstance(metric, CollectorRegistry):
+            continue
+        family = next(iter(metric.collect()))
+        kind = "histogram" if isinstance(family, HistogramMetricFamily) else family.type
+        name = f"{family.name}_total" if kind == "counter" else family.name
+        labels = ", ".join(f"`{label}`" for label in getattr(metric, "_labelnames", ()))
+        lines.append(f"| `{name}` | {kind} | {labels} | {family.documentation} |")
+    return "\n".join(lines)
+
+
+def commands_table() -> str:
+    """Every command with its help and its own options."""
+    lines = ["| command | what it does | options |", "|---|---|---|"]
+    parser = cli.build_parser()
+    choices = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    for action in choices._choices_actions:
+        command = choices.choices[action.dest]
+        own = [
+            f"`{option.option_strings[-1] if option.option_strings else option.metavar or option.dest}`"
+            for option in command._actions
+            if option.dest not in {"help", "config", "set"}
+        ]
+        lines.append(f"| `aestream {action.dest}` | {action.help} | {' '.join(own)} |")
+    return "\n".join(lines)
+
+
+def score_schema() -> str:
+    """The JSON Schema of a score, from the struct that encodes it."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Score)}
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def documents() -> dict[Path, str]:
+    """The files that are generated, or hold a generated part, and what they must hold."""
+    return {
+        ROOT / "config.example.env": reference.example(),
+        ROOT / "docs/score.schema.json": score_schema(),
+        ROOT / "docs/configuration.md": _filled(ROOT / "docs/configuration.md", settings_table()),
+        ROOT / "docs/metrics.md": _filled(ROOT / "docs/metrics.md", metrics_table()),
+        ROOT / "docs/commands.md": _filled(ROOT / "docs/commands.md", commands_table()),
+    }
+
+
+def _filled(path: Path, text: str) -> str:
+    """The file with what stands between the two marks replaced."""
+    before, _, rest = path.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{text.strip()}\n{END}{after}"
+
+
+def main() -> None:
+    """Write them."""
+    for path, text in documents().items():
+        path.write_text(text)
+        print(f"wrote {path.relative_to(ROOT)}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
