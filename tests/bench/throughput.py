@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import orjson
+import msgspec
 import psutil
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from rich.console import Console
@@ -57,7 +57,7 @@ def records(count: int) -> tuple[np.ndarray, list[bytes]]:
     mixing = rng.normal(size=(5, FEATURES))
     matrix = np.round(rng.normal(size=(count, 5)) @ mixing + 0.1 * rng.normal(size=(count, FEATURES)), 6)
     names = [f"metric_{i:02d}" for i in range(FEATURES)]
-    return matrix, [orjson.dumps(dict(zip(names, row, strict=True))) for row in matrix.tolist()]
+    return matrix, [msgspec.json.encode(dict(zip(names, row, strict=True))) for row in matrix.tolist()]
 
 
 def fill(bootstrap: str, topic: str, values: list[bytes]) -> None:

@@ -63,7 +63,7 @@ def test_every_command_in_a_code_block_parses(page: Path) -> None:
         for line in re.findall(r"^(?:\$ )?(?:AESTREAM_\S+ )*aestream ([^|#\n]*)", joined, re.MULTILINE):
             words = line.split()
             if words and words[0] not in {"--help", "--version"}:
-                parser.parse_args([word for word in words if word not in {"&"}])
+                parser.parse_args([word for word in words if word != "&"])
 
 
 def test_every_reason_is_documented() -> None:
