@@ -90,6 +90,7 @@ def topics(settings: Settings) -> KafkaTopics:
 
 def load_detector(settings: Settings) -> Detector:
     """The current model. Raises ModelError when there is none."""
+    use_threads(settings.worker.threads)
     store = registry(settings)
     version = store.current()
     if version is None:
@@ -136,6 +137,7 @@ def decoder(settings: Settings, schema: FeatureSchema) -> JsonDecoder:
 
 def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) -> Trainer:
     """One retraining, from the input topics or from a file."""
+    use_threads(settings.worker.threads)
     sampler: Sampler
     if file is not None:
         sampler = FileSampler(
@@ -163,7 +165,6 @@ def run_trainer(settings: Settings) -> None:
     stop = Stop()
     stop.listen()
     when = schedule.parse(settings.trainer.schedule)
-    use_threads(settings.worker.threads)
     with _service(settings, stale_after=_TRAINER_STALE_SECONDS) as (metrics, health):
         work = trainer(settings, _Beats(health))
         TrainerService(work, when, metrics=metrics, health=health, wait=stop.wait).run()

@@ -84,7 +84,10 @@ def build_parser() -> argparse.ArgumentParser:
 def _settings(options: argparse.Namespace) -> settings.Settings:
     """Load the settings and set up logging by them."""
     loaded = settings.load(options.config, reference.assignments(options.set))
-    log.setup(style=loaded.log.format, level=loaded.log.level)
+    service = options.command in {"worker", "trainer"}
+    log.setup(
+        style=loaded.log.format, level=loaded.log.level, client_level="warning" if service else "critical"
+    )
     return loaded
 
 
@@ -132,10 +135,15 @@ def _offline(options: argparse.Namespace) -> int:
     loaded = _settings(options)
     detector = app.load_detector(loaded)
     chunks = offline.apply(work, detector, options.file, max_record_bytes=loaded.worker.max_record_bytes)
+    total, problems = 0, []
     with files.writer(options.output, options.format) as writer:
         for chunk in chunks:
             writer.write(chunk)
-    return 0
+            total += len(chunk["problem"])
+            problems += [problem for problem in chunk["problem"] if problem]
+    if problems:
+        print(f"{len(problems)} of {total} records have no result, the first because {problems[0]}", file=sys.stderr)
+    return 1 if len(problems) == total else 0
 
 
 def _validate(options: argparse.Namespace) -> int:

@@ -50,18 +50,14 @@ def read_lines(path: Path) -> Iterator[list[bytes]]:
 
 
 def read_tables(path: Path) -> Iterator[pa.Table]:
-    """Chunks of a CSV or Parquet file as tables; nested columns are flattened to dotted names.
-
-    Raises DataError when the file cannot be read as what its suffix says.
-    """
+    """Chunks of a CSV or Parquet file as tables. Raises DataError when it cannot be read as what its suffix says."""
     try:
         if format_of(path) == "parquet":
-            for chunk in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=CHUNK_ROWS):
-                yield _flat(pa.Table.from_batches([chunk]))
+            chunks: Any = pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=CHUNK_ROWS)
         else:
-            options = pyarrow.csv.ReadOptions(block_size=_CHUNK_BYTES)
-            for chunk in pyarrow.csv.open_csv(path, read_options=options):
-                yield pa.Table.from_batches([chunk])
+            chunks = _csv(path)
+        for chunk in chunks:
+            yield pa.Table.from_batches([chunk])
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None
     except (pa.ArrowException, OSError) as error:
@@ -79,15 +75,17 @@ def read_documents(path: Path, *, limit: int) -> list[dict[str, Any]]:
 
 
 def columns_of(table: pa.Table, names: Sequence[str]) -> tuple[NDArray[np.float64], list[tuple[int, str]]]:
-    """The named columns of a table as numbers.
+    """The named columns of a table as numbers; a nested one goes by its dotted name.
 
     Returns float64 (n, d), and for each row that lacks a finite number its place and what is wrong; such rows hold
     NaN. Raises DataError when a column is missing.
     """
+    table = _flat(table)
     missing = [name for name in names if name not in table.column_names]
     if missing:
         raise DataError(
-            f"the file lacks {', '.join(missing[:5])}, which the model needs; it has {', '.join(table.column_names[:10])}"
+            f"the file lacks {', '.join(missing[:5])}, which the model needs; "
+            f"it has {', '.join(table.column_names[:10])}"
         )
     matrix = np.empty((len(table), len(names)))
     for i, name in enumerate(names):
@@ -111,7 +109,7 @@ def writer(path: Path | None, kind: str | None) -> Iterator[Writer]:
     chosen = kind or (format_of(path) if path else "csv")
     if path is None and chosen == "parquet":
         raise ConfigurationError("Parquet cannot go to standard output: name a file with --output")
-    with path.open("wb") if path else _standard_output() as file:
+    with _created(path) if path else _standard_output() as file:
         made = _LinesWriter(file) if chosen == "jsonl" else _TableWriter(file, chosen)
         try:
             yield made
@@ -167,6 +165,13 @@ def _array(values: Sequence[Any] | NDArray[Any]) -> pa.Array:
     return pa.array(values, type=pa.bool_() if flags else pa.string())
 
 
+def _created(path: Path) -> IO[bytes]:
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+
+
 @contextmanager
 def _standard_output() -> Iterator[IO[bytes]]:
     yield sys.stdout.buffer
@@ -181,6 +186,16 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise DataError(f"there is no file {path}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _csv(path: Path) -> Any:
+    """A CSV file in chunks, typed by the first one; whole numbers there may be followed by others."""
+    options = pyarrow.csv.ReadOptions(block_size=_CHUNK_BYTES)
+    with pyarrow.csv.open_csv(path, read_options=options) as first:
+        wider = {field.name: pa.float64() for field in first.schema if pa.types.is_integer(field.type)}
+        wider |= {field.name: pa.string() for field in first.schema if pa.types.is_null(field.type)}
+    convert = pyarrow.csv.ConvertOptions(column_types=wider)
+    return pyarrow.csv.open_csv(path, read_options=options, convert_options=convert)
 
 
 def _flat(table: pa.Table) -> pa.Table:

@@ -39,8 +39,11 @@ class PlainFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def setup(*, style: Literal["auto", "json", "plain"], level: str) -> None:
-    """Send all logging to standard error. `auto` is JSON unless standard error is a terminal."""
+def setup(*, style: Literal["auto", "json", "plain"], level: str, client_level: str = "warning") -> None:
+    """Send all logging to standard error. `auto` is JSON unless standard error is a terminal.
+
+    `client_level` is for the Kafka client: a service shows its warnings, a command says what is wrong in one line.
+    """
     plain = style == "plain" or (style == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PlainFormatter() if plain else JsonFormatter())
@@ -48,6 +51,7 @@ def setup(*, style: Literal["auto", "json", "plain"], level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("aestream").setLevel(level.upper())
+    logging.getLogger("kafka").setLevel(client_level.upper())
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # its hints on scheduling are for its authors
 
 

@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from aestream.types import Reason
+
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LATENCY_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 _RECORDS = (1, 5, 10, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000)
@@ -115,6 +117,13 @@ class Metrics:
         self.trainer_last_success = gauge(
             "trainer_last_success_timestamp_seconds", "When a training run last published a model."
         )
+
+        # A counter that is born at 1 shows no increase: let those with known labels begin at 0.
+        for outcome in ("success", "failed"):
+            self.model_reloads.labels(outcome)
+            self.trainer_runs.labels(outcome)
+        for reason in Reason:
+            self.dead_letters.labels(reason)
 
         # The process
         self.build_info = gauge("build_info", "The version of aestream; always 1.", "version")

@@ -16,6 +16,8 @@ from aestream.types import Batch, Headers, Outgoing, Partition
 EVENT_TYPE = "io.aestream.score.v1"
 _KEY_CHARACTERS = 1024  # a longer key is cut in the JSON; the message's own key stays whole
 
+_TRACE_BYTES = 512  # W3C's have 55: a longer one is none
+
 SamePartitions = Callable[[str, str], bool]
 
 
@@ -95,6 +97,11 @@ class Renderer:
         self._headers = headers
         self._encode = msgspec.json.Encoder().encode
 
+    @property
+    def topics(self) -> Sequence[str]:
+        """The topics of the messages."""
+        return [topic for topic in (self._scores_topic, self._anomalies_topic) if topic is not None]
+
     def render(self, batch: Batch, scored: Scored, same_partitions: SamePartitions) -> list[Outgoing]:
         """Encode one score a valid record; an anomaly's message goes to both topics.
 
@@ -156,7 +163,7 @@ class Renderer:
                 same("scored"),
                 same(self._model),
                 origins,
-                map(_text, keys) if any(keys) else same(None),
+                same(None) if list(keys).count(None) == len(keys) else map(_text, keys),
                 *optional,
             )
         )
@@ -173,7 +180,7 @@ class Renderer:
                     timestamp=origin.timestamp,
                 ),
                 ("content-type", b"application/json"),
-                *((n, v) for n, v in batch.headers[row] or () if n == "traceparent" and v is not None),
+                *((n, v) for n, v in batch.headers[row] or () if n == "traceparent" and v and len(v) <= _TRACE_BYTES),
             )
             for row, origin in zip(rows.tolist(), origins, strict=True)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from aestream.codecs.base import Decoded, Decoder
 from aestream.detector import Detector
 from aestream.output import FeatureShare, Renderer, SamePartitions, Scored
-from aestream.types import Batch, Outgoing
+from aestream.types import Batch, Invalid, Outgoing, Reason
 
 
 class Pipeline:
@@ -36,9 +37,21 @@ class Pipeline:
         self._latent = latent
         self._reconstruction = reconstruction
 
-    def decode(self, batch: Batch) -> Decoded:
-        """The feature matrix of the valid rows, and the invalid rows with their reasons."""
-        return self._decoder.decode(batch.values)
+    @property
+    def topics(self) -> Sequence[str]:
+        """The topics that `render` writes to."""
+        return self._renderer.topics
+
+    def decode(self, batch: Batch, *, max_key_bytes: int | None = None) -> Decoded:
+        """The feature matrix of the valid rows, and the invalid rows with their reasons.
+
+        A score carries its record's key: where that is longer than `max_key_bytes` the record is invalid.
+        """
+        decoded = self._decoder.decode(batch.values)
+        longest = max(map(len, filter(None, batch.keys)), default=0)
+        if max_key_bytes is None or longest <= max_key_bytes:
+            return decoded
+        return _without_large_keys(decoded, batch.keys, max_key_bytes)
 
     def score(self, decoded: Decoded) -> Scored:
         """Score the valid rows in one forward pass; explain those that were flagged."""
@@ -74,3 +87,14 @@ class Pipeline:
             [FeatureShare(names[i], *values) for i, *values in zip(order, *row, strict=True)]
             for order, *row in zip(top.tolist(), *columns, strict=True)
         ]
+
+
+def _without_large_keys(decoded: Decoded, keys: Sequence[bytes | None], limit: int) -> Decoded:
+    """Move the rows with a long key to the invalid ones."""
+    keep = np.asarray([len(keys[row] or b"") <= limit for row in decoded.rows.tolist()], bool)
+    bad = [
+        Invalid(row, Reason.TOO_LARGE, f"a key of {len(keys[row] or b'')} bytes, more than the limit of {limit}")
+        for row in decoded.rows[~keep].tolist()
+    ]
+    invalid = sorted([*decoded.invalid, *bad], key=operator.attrgetter("row"))
+    return Decoded(decoded.matrix[keep], decoded.rows[keep], invalid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, SecretStr
+from pydantic import BaseModel, BeforeValidator, ByteSize, SecretStr, TypeAdapter
 
 from aestream.errors import ConfigurationError
 from aestream.settings import PREFIX, UNITS, Settings, seconds
@@ -110,11 +110,15 @@ def _text(value: Any, duration: bool) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
     if isinstance(value, ByteSize):
-        return value.human_readable(separator="").replace(".0", "")
+        short = value.human_readable(separator="").replace(".0", "")
+        return short if TypeAdapter(ByteSize).validate_python(short) == value else str(int(value))
     return str(value)
 
 
 def _duration(value: float) -> str:
     """Seconds in the largest unit that keeps a whole number."""
-    unit = next(unit for unit in ("d", "h", "m", "s", "ms") if (value / UNITS[unit]).is_integer())
-    return f"{value / UNITS[unit]:g}{unit}"
+    for unit in ("d", "h", "m", "s", "ms"):
+        count = round(value / UNITS[unit], 6)  # 70 ms are 70.00000000000001 of the unit
+        if count.is_integer():
+            return f"{count:.0f}{unit}"
+    return f"{value:g}s"

@@ -90,17 +90,19 @@ class TopicSampler:
 
     def _infer(self) -> tuple[FeatureSchema, list[LeftOut]]:
         """Choose the features from records that are spread over the whole sample."""
-        stride = max(1, self.records // _INFERRED_FROM_RECORDS)
-        chosen: list[tuple[int, dict[str, Any]]] = []
+        stride = 1
+        chosen: list[tuple[int, int, dict[str, Any]]] = []  # timestamp, bytes, record
         seen = size = 0
         for batch in self._read():
             for row in range(-seen % stride, len(batch), stride):
-                value = batch.values[row]
-                chosen.extend((batch.timestamps[row], document) for document in documents([value]))
-                size += len(value or b"")
+                value = batch.values[row] or b""
+                chosen.extend((batch.timestamps[row], len(value), document) for document in documents([value]))
+                size += len(value)
+                if len(chosen) > 2 * _INFERRED_FROM_RECORDS or size > _INFERRED_FROM_BYTES:
+                    # enough: keep every other one and take half as many from here on, so that all times count alike
+                    chosen, stride = chosen[::2], 2 * stride
+                    size = sum(length for _, length, _ in chosen)
             seen += len(batch)
-            if size > _INFERRED_FROM_BYTES:
-                break
         if not seen:
             raise DataError(
                 "the input topic has no records to train on: start a producer, or lengthen "
@@ -108,8 +110,8 @@ class TopicSampler:
             )
         if not chosen:
             raise DataError(f"none of the {seen} records in the input topic is a JSON object: nothing to train on")
-        chosen.sort(key=lambda pair: pair[0])
-        return infer_schema([document for _, document in chosen], include=self.include, exclude=self.exclude)
+        chosen.sort(key=lambda row: row[0])
+        return infer_schema([document for *_, document in chosen], include=self.include, exclude=self.exclude)
 
     def _read(self) -> Iterator[Batch]:
         return self.history.read(records=self.records, period=self.period)

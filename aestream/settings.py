@@ -138,7 +138,9 @@ class Model(BaseModel):
     """The model, and where its versions are kept."""
 
     store: str = Field("./models", description="The folder of the model store.")
-    name: str = Field("default", pattern=r"^[A-Za-z0-9._-]+$", description="The model's name in the store.")
+    name: str = Field(
+        "default", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", description="The model's name in the store."
+    )
     poll_interval: Duration = Field(30.0, description="How often a worker looks for a new version.")
     keep: int = Field(10, ge=2, description="How many versions the store keeps.")
     latent_size: OptionalInt = Field(None, description="Size of the latent vector; `none` chooses by the features.")

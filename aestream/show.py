@@ -10,7 +10,7 @@ from typing import Any, Self
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.models.fit import Progress as Step
@@ -56,9 +56,9 @@ class TrainingReport(Reporter):
     def inferred(self, schema: FeatureSchema, left_out: Sequence[LeftOut]) -> None:
         """Say which features are used and which fields are not, and why."""
         self._bars.update(self._reading, total=1, completed=1)
-        self._console.print(f"{len(schema)} features: {_few(schema.names)}", highlight=False)
+        self._console.print(f"{len(schema)} features: {_few(schema.names)}", highlight=False, soft_wrap=True)
         for item in left_out:
-            self._console.print(f"left out {item.name}: {item.reason}", highlight=False, markup=False)
+            self._console.print(f"left out {item.name}: {item.reason}", highlight=False, markup=False, soft_wrap=True)
 
     def fitted(self, progress: Step) -> None:
         """Move the second bar."""
@@ -74,20 +74,20 @@ def trained(run: Run, model: str) -> None:
         highlight=False,
     )
     for reason, count in run.invalid.items():
-        console.print(f"passed over {count} records: {reason}", highlight=False)
+        console.print(f"passed over {count} records: {reason}", highlight=False, soft_wrap=True)
     for warning in run.warnings:
-        console.print(f"note: {warning}", highlight=False, markup=False)
+        console.print(f"note: {warning}", highlight=False, markup=False, soft_wrap=True)
 
 
 def versions(found: Sequence[Version], current: str | None) -> None:
     """A table of the versions of a model."""
-    table = Table("version", "", "trained", "records", "features", "threshold")
+    table = Table(Column("version", no_wrap=True), "", "trained", "records", "features", "threshold")
     for version in found:
         manifest = version.manifest
         table.add_row(
             version.name,
             "current" if version.name == current else "",
-            str(manifest.get("created", "")),
+            str(manifest.get("created", ""))[:16].replace("T", " "),
             str(manifest.get("training", {}).get("records", "")),
             str(len(manifest.get("schema", {}).get("names", ()))),
             f"{_threshold(manifest):.4g}",
@@ -102,7 +102,7 @@ def anomaly(message: bytes) -> None:
     except msgspec.MsgspecError:
         console.print(message.decode(errors="replace"), markup=False)
         return
-    console.print(anomaly_line(score), highlight=False, markup=False)
+    console.print(anomaly_line(score), highlight=False, markup=False, soft_wrap=True)
 
 
 def anomaly_line(score: Score) -> str:

@@ -123,10 +123,16 @@ class TrainerService:
         self._now = now
 
     def run(self) -> None:
-        """Train when due: at once without a model or after a missed run, then as the schedule says."""
+        """Train when due: at once without a model or after a missed run, then as the schedule says.
+
+        A stop ends a training run at its next step; nothing of it is published.
+        """
+        self._trainer.reporter = _UntilStopped(self._trainer.reporter, self._wait)
         systemd.notify("READY=1")
         self._health.wait_for(None)
         last = self._last_run()
+        if last is not None:
+            self._metrics.trainer_last_success.set(last.timestamp())
         due = next_run(self._schedule, last=last, now=self._now())
         while True:
             _log.info(
@@ -135,7 +141,10 @@ class TrainerService:
             )
             if self._sleep_until(due):
                 break
-            succeeded = self._train()
+            try:
+                succeeded = self._train()
+            except _StoppedError:
+                break
             now = self._now()
             if succeeded or self._trainer.registry.current() is not None:
                 due = next_run(self._schedule, last=now, now=now)
@@ -149,7 +158,7 @@ class TrainerService:
         try:
             versions = self._trainer.registry.versions()
             return datetime.datetime.fromisoformat(versions[-1].manifest["created"]) if versions else None
-        except (AestreamError, KeyError, ValueError) as error:
+        except (AestreamError, KeyError, TypeError, ValueError) as error:
             _log.warning("the model store does not say when it was last trained: %s", error)
             return None
 
@@ -172,6 +181,9 @@ class TrainerService:
         except AestreamError as error:
             _log.error("training failed, the current model stays: %s", error)
             outcome = "failed"
+        except _StoppedError:
+            _log.info("training given up: the service is to stop")
+            raise
         except Exception:  # noqa: BLE001 - the service outlives any single run
             _log.exception("training failed by a fault of aestream, the current model stays")
             outcome = "failed"
@@ -182,3 +194,30 @@ class TrainerService:
         self._metrics.trainer_runs.labels(outcome).inc()
         self._metrics.trainer_duration.observe(time.monotonic() - started)
         return outcome == "success"
+
+
+class _StoppedError(Exception):
+    """The service is to stop while it trains."""
+
+
+class _UntilStopped(Reporter):
+    """Passes on what it hears, and ends the run once the service is to stop."""
+
+    def __init__(self, reporter: Reporter, wait: Callable[[float], bool]) -> None:
+        self._reporter = reporter
+        self._wait = wait
+
+    def sampled(self, records: int, wanted: int) -> None:
+        self._check()
+        self._reporter.sampled(records, wanted)
+
+    def inferred(self, schema: FeatureSchema, left_out: Sequence[LeftOut]) -> None:
+        self._reporter.inferred(schema, left_out)
+
+    def fitted(self, progress: Progress) -> None:
+        self._check()
+        self._reporter.fitted(progress)
+
+    def _check(self) -> None:
+        if self._wait(0):
+            raise _StoppedError

@@ -139,6 +139,8 @@ class Worker:
         return False
 
     def _main_loop(self) -> None:
+        for topic in (*self._model.pipeline.topics, self._dead_letters_topic):
+            self._sink.partition_count(topic)  # one that is missing ends the worker now, not with the first anomaly
         systemd.notify("READY=1\nSTATUS=scoring")
         while not self._stop.is_set():
             self._take_model()
@@ -153,7 +155,7 @@ class Worker:
     def _process(self, batch: Batch) -> None:
         """Turn a batch into acknowledged results."""
         with self._timed("decode"):
-            decoded = self._model.pipeline.decode(batch)
+            decoded = self._model.pipeline.decode(batch, max_key_bytes=self._sink.max_bytes // 2)
         self._limits.check(len(batch), decoded.invalid)
         with self._timed("score"):
             scored = self._model.pipeline.score(decoded)

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import operator
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,12 +14,14 @@ import msgspec
 import numpy as np
 
 from aestream.codecs.base import Decoded
+from aestream.errors import DataError
 from aestream.types import Invalid, Reason
 
 Path = tuple[str, ...]
 
 # What msgspec raises for a value that is no JSON of the wanted shape; RecursionError for absurd nesting.
 _UNDECODABLE = (msgspec.MsgspecError, RecursionError, ValueError)
+_UNUSABLE = re.compile(r'["\\\x00-\x1f]')  # in a field's name, as the typed decoder has it
 
 
 class JsonDecoder:
@@ -86,7 +89,7 @@ class JsonDecoder:
         if len(value) > self._max_bytes:
             return Invalid(row, Reason.TOO_LARGE, f"{len(value)} bytes, more than the limit of {self._max_bytes}")
         try:
-            document = json.loads(value)
+            document = json.loads(value, parse_int=float)  # an integer of any length is a number, perhaps infinite
         except (ValueError, RecursionError) as error:
             return Invalid(row, Reason.BAD_JSON, f"not JSON: {_first_line(error)}")
         if not isinstance(document, dict):
@@ -95,13 +98,26 @@ class JsonDecoder:
             problem = _problem_at(document, path)
             if problem:
                 return Invalid(row, *problem)
-        return Invalid(row, Reason.BAD_JSON, "not JSON by RFC 8259")
+        return Invalid(row, Reason.BAD_JSON, f"not JSON: {self._complaint(value)}")
+
+    def _complaint(self, value: bytes) -> str:
+        """What the typed decoder has against a value that `json` takes: NaN, a byte order mark, a lone surrogate."""
+        try:
+            self._decode_row(value)
+        except _UNDECODABLE as error:
+            return _first_line(error)
+        return "refused"
 
 
 def _row_type(paths: Sequence[Path]) -> tuple[type, Callable[[list[Any]], Iterator[float]]]:
     """Build the typed struct for the paths, and the function that turns rows of it into a flat run of numbers."""
     tree: dict[str, Any] = {}
     for path in paths:
+        if any(_UNUSABLE.search(part) for part in path):
+            raise DataError(
+                f"the field {_name(path)!r} cannot be a feature, for a quote, backslash or control character in its "
+                "name: leave it out by AESTREAM_FEATURES__EXCLUDE"
+            )
         node = tree
         for part in path[:-1]:
             node = node.setdefault(part, {})
@@ -154,13 +170,9 @@ def _problem_at(document: dict[str, Any], path: Path) -> tuple[Reason, str] | No
         if not isinstance(value, dict) or part not in value:
             return Reason.MISSING_FEATURE, f"{_name(path)} is missing"
         value = value[part]
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not isinstance(value, float):
         return Reason.NOT_NUMERIC, f"{_name(path)} is {_kind(value)}, not a number"
-    try:
-        finite = math.isfinite(value)
-    except OverflowError:  # an integer beyond the range of a float
-        finite = False
-    return None if finite else (Reason.NOT_FINITE, f"{_name(path)} is not finite")
+    return None if math.isfinite(value) else (Reason.NOT_FINITE, f"{_name(path)} is not finite")
 
 
 def _name(path: Path) -> str:

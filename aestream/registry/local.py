@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -35,10 +36,13 @@ class LocalRegistry:
     def publish(self, write: Callable[[Path], None]) -> str:
         """Write into a hidden folder, rename it to its version, then switch the pointer."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self._folder))
+            return self._publish(write)
         except OSError as error:
             raise ModelError(f"the model store {self._folder} cannot be written: {error.strerror}") from error
+
+    def _publish(self, write: Callable[[Path], None]) -> str:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self._folder))
         try:
             write(staging)
             staging.chmod(0o755)  # mkdtemp keeps others out; a worker may run as another user
@@ -56,8 +60,8 @@ class LocalRegistry:
             return (self._folder / _POINTER).read_text().strip() or None
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise ModelError(f"{self._folder / _POINTER} cannot be read: {error.strerror}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelError(f"{self._folder / _POINTER} cannot be read: {error}") from error
 
     def versions(self) -> Sequence[Version]:
         """List the folders that hold a manifest, oldest first."""
@@ -96,9 +100,14 @@ class LocalRegistry:
         while True:
             name = moment.strftime("%Y%m%dT%H%M%SZ")
             if name > newest and not (self._folder / name).exists():
-                staging.rename(self._folder / name)
-                _sync(self._folder)
-                return name
+                try:
+                    staging.rename(self._folder / name)
+                except OSError:
+                    if not (self._folder / name).exists():
+                        raise  # and if it does, another trainer took the name this moment
+                else:
+                    _sync(self._folder)
+                    return name
             moment += datetime.timedelta(seconds=1)
 
     def _point(self, version: str) -> None:
@@ -120,9 +129,9 @@ class LocalRegistry:
                 shutil.rmtree(self._folder / name, ignore_errors=True)
         now = datetime.datetime.now(datetime.UTC).timestamp()
         for path in self._folder.glob(f"{_STAGING}*"):
-            if now - path.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another trainer's, and finished just now
+                if now - path.stat().st_mtime > _ABANDONED_SECONDS:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _sync(folder: Path) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from aestream.errors import AestreamError
+from aestream.errors import AestreamError, ModelError
 from aestream.registry.base import Registry
 
 T = TypeVar("T")
@@ -16,7 +16,7 @@ class Watcher(Generic[T]):
     """Polls `registry` every `interval` seconds and calls `load(version)` when the current version has changed.
 
     `take` hands a loaded version over once. A version that does not load is reported to `failed` at every look, until
-    it does or the pointer moves.
+    it does or the pointer moves; the one before is loaded anew then, which tells that all is well again.
     """
 
     def __init__(
@@ -72,7 +72,12 @@ class Watcher(Generic[T]):
                 return
             loaded = self._load(version)
         except AestreamError as error:
+            self._seen = None
             self._failed(error)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever a damaged file brings up, this thread goes on looking
+            self._seen = None
+            self._failed(ModelError(f"the current version cannot be loaded: {type(error).__name__}: {error}"))
             return
         self._seen = version
         with self._lock:

@@ -67,7 +67,7 @@ class Sink(Protocol):
         ...
 
     def partition_count(self, topic: str) -> int:
-        """The number of partitions of a topic, 0 while unknown."""
+        """The number of partitions of a topic. Raises TransportError when it is not there."""
         ...
 
     def close(self) -> None:

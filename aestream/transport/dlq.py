@@ -37,7 +37,11 @@ def dead_letters(
     same = {name: same_partitions(name, topic) for name in {place.topic for place in places}}
     for partition, problem in zip(places, invalid, strict=True):
         value, key = batch.values[problem.row] or b"", batch.keys[problem.row]
-        original = tuple((name, content or b"") for name, content in batch.headers[problem.row] or ())
+        original = tuple(
+            (name, content or b"")
+            for name, content in batch.headers[problem.row] or ()
+            if not name.startswith(PREFIX)  # it was a dead letter before: what counts is why it is one now
+        )
         envelope = _envelope(partition, batch.offsets[problem.row], batch.timestamps[problem.row], problem)
         room = max_bytes - _FRAMING_BYTES - _size(envelope)
         if len(value) + len(key or b"") + _size(original) > room:

@@ -67,7 +67,7 @@ class KafkaHistory:
         parts = [TopicPartition(t, p) for t in topics for p in sorted(consumer.partitions_for_topic(t) or ())]
         if not parts:
             raise TransportError(
-                f"no input topic {', '.join(self._topics)} on {self._connection['bootstrap_servers']}: "
+                f"no input topic {', '.join(self._topics)} on {', '.join(self._connection['bootstrap_servers'])}: "
                 "check AESTREAM_TOPICS__INPUT"
             )
         consumer.assign(parts)

@@ -36,7 +36,7 @@ Connection = Mapping[str, Any]
 @contextmanager
 def broker_errors(connection: Connection) -> Iterator[None]:
     """Turn what kafka-python raises into a TransportError of one line that says where and what to look at."""
-    where = connection.get("bootstrap_servers")
+    where = ", ".join(connection["bootstrap_servers"])
     try:
         yield
     except kafka_errors.FencedInstanceIdError as error:
@@ -238,7 +238,7 @@ class KafkaSink:
         columns = zip(messages.values, messages.keys, headers, messages.partitions, strict=False)
         try:
             self._futures += [
-                send(messages.topic, value, key, header and list(header), partition)
+                send(messages.topic, value, key, list(header) if header else None, partition)
                 for value, key, header, partition in columns
             ]
         except kafka_errors.MessageSizeTooLargeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -66,6 +67,20 @@ class KafkaTopics:
                 finally:
                     admin.close()
         return missing
+
+    def delete(self, names: Sequence[str], *, group_id: str | None = None) -> None:
+        """Delete the topics that exist, and a group without members. Raises TransportError when refused."""
+        there = sorted(self.describe(names))
+        with broker_errors(self._connection):
+            admin = KafkaAdminClient(**self._connection)
+            try:
+                if there:
+                    admin.delete_topics(there)
+                if group_id is not None:
+                    with contextlib.suppress(kafka_errors.GroupIdNotFoundError):
+                        admin.delete_groups([group_id])
+            finally:
+                admin.close()
 
 
 def _state(found: Mapping[str, Any]) -> TopicState:

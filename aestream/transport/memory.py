@@ -117,8 +117,10 @@ class MemorySink:
         return True
 
     def partition_count(self, topic: str) -> int:
-        """The number of partitions of a topic."""
-        return self._broker.partitions.get(topic, 0)
+        """The number of partitions of a topic. Raises TransportError when it is not there."""
+        if topic not in self._broker.partitions:
+            raise TransportError(f"topic {topic} is not there: create it first")
+        return self._broker.partitions[topic]
 
     def close(self) -> None:
         """Drop what was not flushed."""
