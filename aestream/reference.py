@@ -119,6 +119,6 @@ def _duration(value: float) -> str:
     """Seconds in the largest unit that keeps a whole number."""
     for unit in ("d", "h", "m", "s", "ms"):
         count = round(value / UNITS[unit], 6)  # 70 ms are 70.00000000000001 of the unit
-        if count.is_integer():
+        if count >= 1 and count.is_integer():
             return f"{count:.0f}{unit}"
     return f"{value:g}s"
