@@ -106,7 +106,7 @@ class Kafka(BaseModel):
     batch_size: int = Field(131_072, gt=0, description="Bytes that the producer sends together to a partition.")
     linger_ms: int = Field(5, ge=0, description="How long the producer waits to fill a batch.")
     compression_type: Annotated[Literal["gzip", "snappy", "lz4", "zstd"] | None, BeforeValidator(_none_if_off)] = Field(
-        None, description="Compression of what is sent; the codec's own package must be installed."
+        None, description="Compression of what is sent."
     )
 
 
