@@ -85,9 +85,7 @@ def _settings(options: argparse.Namespace) -> settings.Settings:
     """Load the settings and set up logging by them."""
     loaded = settings.load(options.config, reference.assignments(options.set))
     service = options.command in {"worker", "trainer"}
-    log.setup(
-        style=loaded.log.format, level=loaded.log.level, client_level="warning" if service else "critical"
-    )
+    log.setup(style=loaded.log.format, level=loaded.log.level, client_level="warning" if service else "critical")
     return loaded
 
 

@@ -57,6 +57,10 @@ def read_tables(path: Path) -> Iterator[pa.Table]:
         else:
             chunks = _csv(path)
         for chunk in chunks:
+            names = chunk.schema.names
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise DataError(f"{path} has two columns {twice!r}: rename one")
             yield pa.Table.from_batches([chunk])
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None

@@ -1,0 +1,148 @@
+"""A labelled recording for the demo: what to train on, what to stream, and what was wrong when."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from aestream.demo.incidents import Incident, from_causes, from_labels, within
+from aestream.errors import ConfigurationError, DataError
+
+BUNDLED = Path(__file__).parent / "data" / "broker-telemetry.npz"
+TRAINING_SHARE = 0.6  # of the rows of a file that does not say which are for training
+_LABELS = ("label", "anomaly", "is_anomaly")
+_NEVER_SENT = frozenset({*_LABELS, "changepoint"})  # who knows these needs no detector
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Rows in time order: `train` (n, d) and `test` (m, d) of the features `names`; `label` (m,) marks incidents.
+
+    `left_out` names columns of the file that are no numbers.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    train: NDArray[np.floating[Any]]
+    test: NDArray[np.floating[Any]]
+    label: NDArray[np.bool_]
+    incidents: tuple[Incident, ...]
+    left_out: tuple[str, ...] = ()
+
+    def limited(self, rows: int | None) -> Recording:
+        """The same with at most so many rows of the test part."""
+        if rows is None or rows >= len(self.test):
+            return self
+        return replace(self, test=self.test[:rows], label=self.label[:rows], incidents=within(self.incidents, rows))
+
+
+def load(path: Path | None, label: str | None = None) -> Recording:
+    """Read a recording, the bundled one unless `path` is given; `label` names the label's column of a table.
+
+    Raises DataError when the file cannot be used, ConfigurationError for a format that is not known.
+    """
+    path = path or BUNDLED
+    if not path.is_file():
+        hint = "the package is incomplete, install it again or pass --data" if path == BUNDLED else "check --data"
+        raise DataError(f"there is no recording {path}: {hint}")
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        found = _from_arrays(path)
+    elif suffix in (".csv", ".parquet", ".pq"):
+        found = _from_table(path, label)
+    else:
+        raise ConfigurationError(f"--data {path}: the format is told by the suffix, one of .npz .csv .parquet")
+    if not len(found.train) or not len(found.test):
+        raise DataError(f"{path} holds too few rows: {len(found.train)} to train on, {len(found.test)} to stream")
+    return found
+
+
+def _from_arrays(path: Path) -> Recording:
+    """An npz with `train`, `test` and `label`, or `X` and `y` in time order; `features` and `causes` if known."""
+    try:
+        with np.load(path) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if {"X", "y"} <= arrays.keys():
+        arrays |= _divided(arrays["X"], arrays["y"])
+    missing = [key for key in ("train", "test", "label") if key not in arrays]
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(missing)}: it must hold train, test and label (of test), or X and y")
+    train, test, label = arrays["train"], arrays["test"], np.asarray(arrays["label"]).ravel() != 0
+    if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1] or len(label) != len(test):  # noqa: PLR2004
+        raise DataError(f"{path}: train {train.shape}, test {test.shape} and label {label.shape} do not fit together")
+    width = test.shape[1]
+    names = tuple(map(str, arrays.get("features", [f"feature_{i}" for i in range(1, width + 1)])))
+    if len(set(names)) != width:
+        raise DataError(f"{path}: {width} columns need as many different names in `features`, not {len(set(names))}")
+    causes = arrays.get("causes", arrays.get("interpretation"))
+    if causes is None:
+        incidents = from_labels(label)
+    else:
+        lines = "\n".join(map(str, np.atleast_1d(causes)))
+        incidents = from_causes(lines, names, tuple(map(str, arrays.get("incidents", ()))))
+    return Recording(path.name, names, train, test, label, within(incidents, len(test)))
+
+
+def _from_table(path: Path, label: str | None) -> Recording:
+    """A CSV (comma or semicolon) or Parquet file with a label column, in time order."""
+    try:
+        table = _csv(path) if path.suffix.lower() == ".csv" else pyarrow.parquet.read_table(path)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    chosen = label or next((name for name in _LABELS if name in table.column_names), None)
+    if chosen is None or chosen not in table.column_names:
+        raise DataError(
+            f"{path} has no label column {chosen or ' or '.join(_LABELS)}: name it with --label; "
+            f"there are {', '.join(table.column_names[:20])}"
+        )
+    columns = {name: table.column(name) for name in table.column_names if name not in {chosen, *_NEVER_SENT}}
+    numbers = {name: _numbers(column) for name, column in columns.items() if _is_number(column.type)}
+    if not numbers:
+        raise DataError(f"{path} has no column of numbers beside the label {chosen}")
+    marks = table.column(chosen)
+    if not _is_number(marks.type):
+        raise DataError(f"{path}: the label {chosen} is {marks.type}; it must be a number or a flag, 0 for normal")
+    parts = _divided(np.column_stack(list(numbers.values())), _numbers(marks))
+    flags = parts["label"] != 0
+    left_out = tuple(name for name in columns if name not in numbers)
+    names = tuple(numbers)
+    return Recording(path.name, names, parts["train"], parts["test"], flags, from_labels(flags), left_out)
+
+
+def _divided(rows: NDArray[Any], label: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Take the first part to train on, whatever its labels: nobody would know them either."""
+    count = int(TRAINING_SHARE * len(rows))
+    return {"train": rows[:count], "test": rows[count:], "label": np.asarray(label)[count:]}
+
+
+def _csv(path: Path) -> pa.Table:
+    with path.open(encoding="utf-8") as file:
+        head = file.readline()
+    delimiter = max(",;\t", key=head.count)
+    return pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
+    return any(test(kind) for test in tests)
+
+
+def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """A column as float64; what is missing is NaN."""
+    return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
+
+
+def rows_as_records(names: Sequence[str], rows: NDArray[np.floating[Any]]) -> Iterator[dict[str, float]]:
+    """Each row as a record of its features: all that the stream carries, the label is not among it."""
+    return (dict(zip(names, row, strict=True)) for row in rows.tolist())

@@ -1,0 +1,136 @@
+"""What comes back from the worker: scores, anomalies and dead letters, read from their topics as they arrive."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Self
+
+import msgspec
+import numpy as np
+
+from aestream.errors import AestreamError, TransportError
+from aestream.output import Score
+from aestream.transport.dlq import PREFIX
+from aestream.types import Batch
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 5.0
+
+
+class Follower:
+    """Reads on a thread of its own what `follow()` yields, for ever; `take` hands it over."""
+
+    def __init__(self, follow: Callable[[], Iterator[Batch]]) -> None:
+        self._follow = follow
+        self._arrived: queue.SimpleQueue[Batch | AestreamError] = queue.SimpleQueue()
+        self._begun = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="follower", daemon=True)
+
+    def start(self) -> Self:
+        """Begin to read."""
+        self._thread.start()
+        return self
+
+    def wait_until_reading(self) -> None:
+        """Wait until it stands where it begins: whatever is published from now on is seen."""
+        if not self._begun.wait(_START_SECONDS):
+            raise TransportError("the result topics cannot be read: does the broker answer?")
+
+    def take(self) -> Iterator[Batch]:
+        """What has arrived since the last call. Raises what ended the reading."""
+        while True:
+            try:
+                arrived = self._arrived.get_nowait()
+            except queue.Empty:
+                return
+            if isinstance(arrived, AestreamError):
+                raise arrived
+            yield arrived
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._stop.set()
+        self._thread.join(_STOP_SECONDS)
+
+    def _read(self) -> None:
+        try:
+            for batch in self._follow():
+                self._begun.set()
+                if len(batch):
+                    self._arrived.put(batch)
+                if self._stop.is_set():
+                    break
+        except AestreamError as error:
+            self._arrived.put(error)
+            self._begun.set()
+
+
+class Results:
+    """The answers to `rows` records whose first has the offset `first` in the one partition of the input topic.
+
+    Columns (rows,): `score`, `error` and `latency` (s), NaN where there is none; `flagged`; `answered` by a score or a
+    dead letter. `anomalies` by row hold the explained messages. A record that is answered twice counts once.
+    """
+
+    def __init__(self, rows: int, *, first: int, topics: dict[str, str]) -> None:
+        self._first = first
+        self._roles = {name: role for role, name in topics.items()}
+        self._decode = msgspec.json.Decoder(Score).decode
+        self.score = np.full(rows, np.nan)
+        self.error = np.full(rows, np.nan)
+        self.latency = np.full(rows, np.nan)
+        self.flagged = np.zeros(rows, bool)
+        self.scored = np.zeros(rows, bool)
+        self.dead = np.zeros(rows, bool)
+        self.anomalies: dict[int, Score] = {}
+        self.first_sent_ms: int | None = None
+        self.last_scored_ms = 0
+
+    @property
+    def answered(self) -> int:
+        """The number of records with a score or a dead letter."""
+        return int((self.scored | self.dead).sum())
+
+    def add(self, batch: Batch) -> list[tuple[int, Score]]:
+        """Take in a batch of any of the topics; return the anomalies that are new, with their rows."""
+        new: list[tuple[int, Score]] = []
+        for (topic, _), start, stop in batch.spans:
+            role = self._roles[topic]
+            if role == "scores":
+                self._add_scores(batch, start, stop)
+            elif role == "anomalies":
+                new += self._add_anomalies(batch, start, stop)
+            else:
+                self._add_dead_letters(batch, start, stop)
+        return new
+
+    def _add_scores(self, batch: Batch, start: int, stop: int) -> None:
+        for place in range(start, stop):
+            score = self._decode(batch.values[place] or b"")
+            row = score.source.offset - self._first
+            if not 0 <= row < len(self.scored) or self.scored[row]:
+                continue
+            self.scored[row] = True
+            self.score[row] = score.score
+            self.error[row] = score.error
+            self.flagged[row] = score.anomaly
+            self.latency[row] = (batch.timestamps[place] - score.source.timestamp) / 1000
+            self.last_scored_ms = max(self.last_scored_ms, batch.timestamps[place])
+            self.first_sent_ms = min(self.first_sent_ms or score.source.timestamp, score.source.timestamp)
+
+    def _add_anomalies(self, batch: Batch, start: int, stop: int) -> Iterator[tuple[int, Score]]:
+        for value in batch.values[start:stop]:
+            score = self._decode(value or b"")
+            row = score.source.offset - self._first
+            if 0 <= row < len(self.scored) and row not in self.anomalies:
+                self.anomalies[row] = score
+                yield row, score
+
+    def _add_dead_letters(self, batch: Batch, start: int, stop: int) -> None:
+        for headers in batch.headers[start:stop]:
+            row = int(dict(headers)[f"{PREFIX}offset"]) - self._first
+            if 0 <= row < len(self.dead):
+                self.dead[row] = True

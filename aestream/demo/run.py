@@ -1,0 +1,258 @@
+"""The demo: the whole way of a record, by the same code and commands that production runs."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib import util
+from pathlib import Path
+
+from aestream import app, log, show
+from aestream.demo import dataset, stage, stream
+from aestream.demo import summary as report
+from aestream.demo.brokers import EmbeddedKafka
+from aestream.demo.dataset import Recording
+from aestream.demo.interrupts import Interrupts
+from aestream.demo.live import LiveView, PlainView, Progress, View
+from aestream.demo.results import Follower, Results
+from aestream.demo.service import WorkerProcess
+from aestream.demo.stage import Stage
+from aestream.demo.verdict import Finding, Summary, judge
+from aestream.errors import AestreamError, ConfigurationError
+from aestream.models.threads import use_threads
+from aestream.transport.kafka_history import KafkaHistory
+from aestream.transport.kafka_python import KafkaSink
+
+_DEFAULT_SECONDS = 20.0  # that the stream takes, unless a rate is given
+_SLOWEST_DEFAULT = 100.0  # records/s
+_TICK_SECONDS = 0.01
+_LOOK_SECONDS = 1.0  # between looks at the worker
+_STALLED_SECONDS = 30.0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the demo; return the exit code: 0 done, 1 a record was lost, 130 or 143 interrupted.
+
+    Raises AestreamError when something cannot be used; nothing that was started stays behind in any case.
+    """
+    began = time.monotonic()
+    _need_packages(options)
+    user = stage.user_settings(options)
+    log.setup(style="plain", level="warning")
+    use_threads(user.worker.threads)
+    recording = dataset.load(options.data, options.label).limited(options.limit)
+    with Interrupts() as interrupts:
+        stack = contextlib.ExitStack()
+        try:
+            try:
+                return _Demo(options, recording, interrupts, stack, began).run()
+            finally:
+                interrupts.ignore()
+        except KeyboardInterrupt:
+            show.console.print("stopping", highlight=False)
+            return interrupts.exit_code
+        finally:
+            interrupts.ignore()
+            stack.close()
+
+
+class _Demo:
+    """The steps of the demo. What is started goes onto `stack` at once, which ends it all in reverse order."""
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        recording: Recording,
+        interrupts: Interrupts,
+        stack: contextlib.ExitStack,
+        began: float,
+    ) -> None:
+        self._options = options
+        self._recording = recording
+        self._interrupts = interrupts
+        self._stack = stack
+        self._began = began
+        self._console = show.console
+
+    def run(self) -> int:
+        """Broker, topics, training part, model, worker, test part, verdict; return the exit code."""
+        recording = self._recording
+        self._say(
+            f"{recording.source}: {len(recording.train)} records to train on, {len(recording.test)} to stream, "
+            f"{recording.test.shape[1]} features, {len(recording.incidents)} labelled incidents"
+        )
+        if recording.left_out:
+            self._say(f"not sent, since they are no numbers: {', '.join(recording.left_out)}")
+        here = self._set_up()
+        sink = self._open_sink(here)
+        stream.write(sink, here.topics["input"], recording.names, recording.train)
+        self._step(3, f"wrote the training part to {here.topics['input']}, now training on that topic")
+        model = self._train(here)
+        worker, follower = self._start_worker(here)
+        results = Results(len(recording.test), first=len(recording.train), topics=here.topics)
+        streamer = stream.Streamer(sink, here.topics["input"], recording.names, recording.test, rate=self._rate())
+        with self._view() as view:
+            self._stream(streamer, follower, worker, results, view)
+        summary, findings = judge(recording, results, sent=streamer.sent, seconds=time.monotonic() - self._began)
+        self._conclude(summary, findings, results, model)
+        self._look_around(here, worker)
+        return 1 if summary.lost else 0
+
+    def _set_up(self) -> Stage:
+        """Start the broker, unless there is one, and make the topics."""
+        asked = self._options.bootstrap_servers
+        with self._interrupts.held():
+            bootstrap = asked or self._stack.enter_context(EmbeddedKafka(start_timeout=20.0)).bootstrap
+            folder = Path(tempfile.mkdtemp(prefix="aestream-demo-"))
+            self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        self._folder = folder
+        self._step(1, f"Kafka at {bootstrap}" if asked else f"embedded Kafka broker at {bootstrap}")
+        here = stage.prepare(self._options, bootstrap=bootstrap, folder=folder)
+        if asked and not self._options.keep:
+            self._stack.callback(self._remove_topics, here)
+        made = app.create_topics(here.settings, partitions=1, replication=-1, with_input=True)
+        self._step(2, f"topics {', '.join(made)}")
+        return here
+
+    def _open_sink(self, here: Stage) -> KafkaSink:
+        with self._interrupts.held():
+            sink = KafkaSink(
+                connection=app.connection(here.settings), max_request_size=here.settings.kafka.max_request_size
+            )
+            self._stack.callback(sink.close)
+        return sink
+
+    def _train(self, here: Stage) -> str:
+        """The same as `aestream train`; return the model's name and version."""
+        with show.TrainingReport(self._console) as bars:
+            run = app.trainer(here.settings, bars).run()
+        show.trained(run, here.settings.model.name)
+        return f"{here.settings.model.name}@{run.version}"
+
+    def _start_worker(self, here: Stage) -> tuple[WorkerProcess, Follower]:
+        """Start the worker, and begin to read its results; return when both have their place."""
+        http = here.settings.http
+        worker = WorkerProcess(
+            here.environment, address=f"{http.host}:{http.port}", log_file=self._folder / "worker.log"
+        )
+        history = KafkaHistory(
+            [name for role, name in here.topics.items() if role != "input"],
+            connection=app.connection(here.settings),
+            max_records=here.settings.worker.max_batch_records,
+        )
+        with self._interrupts.held():
+            worker.start()
+            self._stack.callback(worker.stop)
+            follower = Follower(lambda: history.follow(last=0)).start()
+            self._stack.callback(follower.close)
+        self._step(4, f"the worker is a process of its own, the same as: {here.command('worker')}")
+        worker.wait_until_ready()
+        follower.wait_until_reading()
+        self._step(5, f"streaming the test part; metrics at {worker.url}/metrics")
+        return worker, follower
+
+    def _stream(
+        self, streamer: stream.Streamer, follower: Follower, worker: WorkerProcess, results: Results, view: View
+    ) -> None:
+        """Send the test part and collect the answers until all are there, or none has come for too long."""
+        total = len(self._recording.test)
+        looked, lag = 0.0, None
+        answered, moved = 0, time.monotonic()
+        while results.answered < total:
+            self._interrupts.check()
+            now = time.monotonic()
+            if not streamer.done:
+                streamer.advance()
+                moved = now
+                if streamer.done:
+                    streamer.flush()
+            for batch in follower.take():
+                for row, score in results.add(batch):
+                    view.anomaly(row, score)
+            if results.answered > answered:
+                answered, moved = results.answered, now
+            if now - looked > _LOOK_SECONDS:
+                worker.check()
+                looked, lag = now, worker.lag()
+            view.update(
+                Progress(
+                    sent=streamer.sent,
+                    total=total,
+                    scored=int(results.scored.sum()),
+                    dead=int(results.dead.sum()),
+                    anomalies=int(results.flagged.sum()),
+                    lag=lag,
+                    score=results.score,
+                )
+            )
+            if now - moved > _STALLED_SECONDS:
+                self._say(f"no answer for {_STALLED_SECONDS:.0f} s, {total - answered} records are without one")
+                return
+            time.sleep(_TICK_SECONDS)
+
+    def _conclude(self, summary: Summary, findings: Sequence[Finding], results: Results, model: str) -> None:
+        """Print and write the summary, and draw the picture."""
+        from aestream.demo import plot  # noqa: PLC0415 - needs the extra `demo`
+
+        report.show(self._console, summary, findings)
+        if self._options.summary is not None:
+            report.write(self._options.summary, summary)
+            self._say(f"summary: {self._options.summary}")
+        plot.draw(self._options.plot, self._recording, results, summary, findings, model=model)
+        self._say(f"picture: {self._options.plot.resolve()}")
+
+    def _look_around(self, here: Stage, worker: WorkerProcess) -> None:
+        """Say where everything is; with --keep, leave it there until Ctrl-C."""
+        if not self._options.keep:
+            self._say(f"metrics were at {worker.url}/metrics; --keep leaves worker and broker running")
+            return
+        self._say(f"worker and broker go on running. Metrics: {worker.url}/metrics")
+        self._say(
+            f"Kafka: {','.join(here.settings.kafka.bootstrap_servers)}, topics: {', '.join(here.topics.values())}"
+        )
+        self._say(f"see anomalies with: {here.command('tail')}")
+        self._say("Ctrl-C stops everything")
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                self._interrupts.check()
+                worker.check()
+                time.sleep(_LOOK_SECONDS)
+        self._say("stopping")
+
+    def _remove_topics(self, here: Stage) -> None:
+        """Leave somebody else's Kafka as it was found."""
+        try:
+            app.topics(here.settings).delete(list(here.topics.values()), group_id=here.settings.kafka.group_id)
+        except AestreamError as error:
+            self._say(f"the topics {', '.join(here.topics.values())} stay: {error}")
+
+    def _rate(self) -> float:
+        if self._options.rate is not None:
+            rate: float = self._options.rate
+            return rate
+        return max(len(self._recording.test) / _DEFAULT_SECONDS, _SLOWEST_DEFAULT)
+
+    def _view(self) -> View:
+        if self._options.no_live or not self._console.is_terminal:
+            return PlainView(self._console)
+        return LiveView(self._console)
+
+    def _step(self, number: int, text: str) -> None:
+        self._say(f"{number}. {text}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _need_packages(options: argparse.Namespace) -> None:
+    """Raise ConfigurationError when the extra `demo` is not installed."""
+    needed = {"matplotlib": "matplotlib", "noida_db": "noida-db"}
+    if options.bootstrap_servers:
+        del needed["noida_db"]
+    missing = [package for module, package in needed.items() if util.find_spec(module) is None]
+    if missing:
+        raise ConfigurationError(f"{' and '.join(missing)} missing: pip install 'aestream[demo]'")

@@ -1,0 +1,84 @@
+"""Rows into the input topic: the training part in one go, the test part at a rate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from aestream.demo.dataset import rows_as_records
+from aestream.errors import TransportError
+from aestream.transport.base import Sink
+from aestream.types import Outgoing
+
+_CHUNK_ROWS = 1_000
+_FLUSH_EVERY_ROWS = 10_000
+_FLUSH_SECONDS = 30.0
+
+Rows = NDArray[np.floating[Any]]
+
+
+class Streamer:
+    """Sends rows (n, d) as JSON objects of the features `names`, `rate` a second, 0 for as fast as it goes.
+
+    All go to one partition: that keeps the order of a series, and offsets count its rows.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        topic: str,
+        names: Sequence[str],
+        rows: Rows,
+        *,
+        rate: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sink = sink
+        self._topic = topic
+        self._names = names
+        self._rows = rows
+        self._rate = rate
+        self._clock = clock
+        self._started: float | None = None
+        self._encode = msgspec.json.Encoder().encode
+        self.sent = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether all rows are sent."""
+        return self.sent == len(self._rows)
+
+    def advance(self) -> None:
+        """Send what is due by now, at most a chunk."""
+        if self._started is None:
+            self._started = self._clock()
+        due = len(self._rows)
+        if self._rate > 0:  # the first record is due at once
+            due = min(due, int((self._clock() - self._started) * self._rate) + 1)
+        stop = min(due, self.sent + _CHUNK_ROWS)
+        if stop <= self.sent:
+            return
+        values = [self._encode(record) for record in rows_as_records(self._names, self._rows[self.sent : stop])]
+        nothing = [None] * len(values)
+        self._sink.send(Outgoing(self._topic, values, nothing, [0] * len(values)))
+        if self.sent // _FLUSH_EVERY_ROWS != stop // _FLUSH_EVERY_ROWS:
+            self.flush()
+        self.sent = stop
+
+    def flush(self) -> None:
+        """Wait until everything sent is acknowledged. Raises TransportError when it takes too long."""
+        if not self._sink.flush(_FLUSH_SECONDS):
+            raise TransportError(f"the broker does not acknowledge what was sent to {self._topic}: is it overloaded?")
+
+
+def write(sink: Sink, topic: str, names: Sequence[str], rows: Rows) -> None:
+    """Write all rows to a topic and wait for the acknowledgements."""
+    streamer = Streamer(sink, topic, names, rows, rate=0.0)
+    while not streamer.done:
+        streamer.advance()
+    streamer.flush()

@@ -1,0 +1,386 @@
+"""The detector: features, model, score and threshold as one thing that is fitted, asked, saved and loaded."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+import aestream
+from aestream.errors import ConfigurationError, DataError, ModelError
+from aestream.explain import Attribution, shares
+from aestream.features.numeric import NumericScaler
+from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.features.table import finite, learn_table, read_table
+from aestream.models import artefact
+from aestream.models.base import Autoencoder, restore, state
+from aestream.models.dense import DenseAutoencoder
+from aestream.models.fit import Progress, fit
+from aestream.models.folds import Folds, evenly
+from aestream.scoring import LatentBounds, ResidualScore
+from aestream.thresholds.quantile import QuantileThreshold
+
+Matrix: TypeAlias = npt.NDArray[np.float64]
+Vector: TypeAlias = npt.NDArray[np.float64]
+Flags: TypeAlias = npt.NDArray[np.bool_]
+
+# Each member of the ensemble leaves out one contiguous quarter of the training rows.
+MEMBERS = 4
+MIN_ROWS = 20
+NOISE = 0.1
+# Rows computed at a time: what fits into a core's cache.
+CHUNK = 1024
+# Statistics of latent vectors and residuals, and the validation loss, use at most so many rows a member.
+STATISTICS_ROWS = 30_000
+VALIDATION_ROWS = 2_000
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What the detector says about n records, (n,) each; `score` = `error` / threshold, and above 1 is an anomaly.
+
+    `p_value`: the chance that a normal record errs as much. `latent` (n, k) and `reconstruction` (n, d), in the
+    user's units, where asked for.
+    """
+
+    error: Vector
+    score: Vector
+    p_value: Vector
+    anomaly: Flags
+    latent: Matrix | None = None
+    reconstruction: Matrix | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a detector can be told; kept in its manifest."""
+
+    false_alarm_rate: float
+    latent_size: int | None
+    noise: float | None
+    seed: int
+    steps: int
+    hidden: int
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, before any training."""
+        checks = (
+            (0 < self.false_alarm_rate < 1, "false_alarm_rate", "give a share between 0 and 1, such as 0.001"),
+            (self.latent_size is None or self.latent_size >= 1, "latent_size", "give a whole number from 1, or None"),
+            (self.noise is None or self.noise >= 0, "noise", "give standard deviations from 0, or None"),
+            (self.steps >= 1, "steps", "give a whole number from 1"),
+            (self.hidden >= 1, "hidden", "give a whole number from 1"),
+        )
+        for good, name, advice in checks:
+            if not good:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}: {advice}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """Everything that `fit` learns and `save` keeps."""
+
+    schema: FeatureSchema
+    scaler: NumericScaler
+    model: Autoencoder
+    bounds: LatentBounds
+    scorer: ResidualScore
+    threshold: QuantileThreshold
+    score_quantiles: Mapping[str, float]
+    training: Mapping[str, Any]
+
+
+class Detector:
+    """An autoencoder that scores records by how far they are from the nearest normal record it can reconstruct.
+
+    Args:
+        false_alarm_rate: the share of normal records that may be flagged.
+        latent_size: length of the latent vector; None: about half the number of features, 3 to 16.
+        noise: what the network learns to remove, in standard deviations of a feature; None: 0.1.
+        seed: the same seed and data give the same detector.
+        steps: training batches at most.
+        hidden: units in the hidden layers.
+
+    Raises:
+        ConfigurationError: when an option cannot work.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        false_alarm_rate: float = 0.001,
+        latent_size: int | None = None,
+        noise: float | None = None,
+        seed: int = 0,
+        steps: int = 800,
+        hidden: int = 48,
+    ) -> None:
+        self.options = Options(false_alarm_rate, latent_size, noise, seed, steps, hidden)
+        self.left_out: tuple[LeftOut, ...] = ()
+        self._state: _Fitted | None = None
+
+    def fit(self, X: Any, *, progress: Callable[[Progress], None] | None = None) -> Self:  # noqa: N803
+        """Learn what is normal from rows in time order: a 2-D array, a DataFrame or a list of (nested) records.
+
+        An array keeps all its columns. From DataFrames and records the features are inferred; `left_out` then says
+        which fields are none, and why.
+
+        Raises:
+            DataError: when X holds no features, too few rows or values that are not finite.
+
+        """
+        matrix, schema, left_out = learn_table(X)
+        self.left_out = tuple(left_out)
+        return self.fit_matrix(matrix, schema, progress=progress)
+
+    def fit_matrix(
+        self, matrix: Matrix, schema: FeatureSchema, *, progress: Callable[[Progress], None] | None = None
+    ) -> Self:
+        """Learn what is normal from (n, d) rows in time order, columns in the schema's order.
+
+        The rows fall into contiguous quarters, and each member of the ensemble, with its statistics, never sees one of
+        them. The threshold comes from the error of every row by the member that did not see it (cross-fitting).
+        """
+        matrix = finite(np.asarray(matrix, dtype=np.float64), schema)
+        if len(matrix) < MIN_ROWS:
+            raise DataError(f"{len(matrix)} records are too few to learn from: give at least {MIN_ROWS}")
+        options = self.options
+        scaler = NumericScaler.fit(matrix)
+        rows = torch.from_numpy(scaler.transform(matrix).astype(np.float32))  # (n, d)
+        folds = Folds.of(len(rows), MEMBERS)
+        model = DenseAutoencoder(
+            features=len(schema),
+            latent_size=options.latent_size or min(max(len(schema) // 2 + 1, 3), 16),
+            hidden=options.hidden,
+            members=MEMBERS,
+            seed=options.seed,
+        )
+        training = fit(
+            model,
+            rows,
+            evenly(folds.seen, len(rows)),
+            evenly(folds.unseen, VALIDATION_ROWS),
+            steps=options.steps,
+            noise=NOISE if options.noise is None else options.noise,
+            seed=options.seed,
+            progress=progress,
+        )
+        bounds, scorer, errors = _learn_score(model, rows, folds)
+        threshold = QuantileThreshold.fit(errors, false_alarm_rate=options.false_alarm_rate)
+        scores = np.quantile(errors / threshold.value, QUANTILES)
+        self._state = _Fitted(
+            schema=schema,
+            scaler=scaler,
+            model=model,
+            bounds=bounds,
+            scorer=scorer,
+            threshold=threshold,
+            score_quantiles={f"{q:g}": float(score) for q, score in zip(QUANTILES, scores, strict=True)},
+            training={"records": len(rows), **asdict(training)},
+        )
+        return self
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """Return the features, in the order of a matrix's columns."""
+        return self._fitted.schema
+
+    @property
+    def threshold(self) -> float:
+        """Return the error above which a record is an anomaly."""
+        return self._fitted.threshold.value
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what a person should know about the calibration, one sentence each."""
+        return self._fitted.threshold.warnings
+
+    @property
+    def latent_size(self) -> int:
+        """Return the length of a latent vector."""
+        return self._fitted.model.latent_size
+
+    def detect(self, matrix: Matrix, *, latent: bool = False, reconstruction: bool = False) -> Detection:
+        """Judge (n, d) finite rows, columns in the schema's order, in one forward pass.
+
+        A row's result does not depend on the rows beside it, up to the rounding of float32 (1e-7 of the error).
+        """
+        now = self._fitted
+        scaled = torch.from_numpy(now.scaler.transform(matrix).astype(np.float32))  # (n, d)
+        count, width = scaled.shape
+        error = np.empty(count)
+        latents = np.empty((count, now.model.latent_size)) if latent else None
+        expected = np.empty((count, width)) if reconstruction else None
+        with torch.inference_mode():
+            for start in range(0, count, CHUNK):
+                place = slice(start, start + CHUNK)
+                inputs = scaled[place]
+                code, rebuilt = _rebuild(now.model, now.bounds, inputs)
+                error[place] = now.scorer.error(inputs - rebuilt).numpy()
+                if latents is not None:
+                    latents[place] = code[0].numpy()
+                if expected is not None:
+                    expected[place] = rebuilt.mean(dim=0).numpy()
+        score = error / now.threshold.value
+        return Detection(
+            error=error,
+            score=score,
+            p_value=now.threshold.p_value(error),
+            anomaly=score > 1.0,
+            latent=latents,
+            reconstruction=None if expected is None else now.scaler.inverse(expected),
+        )
+
+    def attribute(self, matrix: Matrix) -> Attribution:
+        """Explain (m, d) rows, which should be flagged ones: it costs more than `detect`.
+
+        `expected` is the nearest normal record, and `share` is each feature's part of the error against it.
+        """
+        now = self._fitted
+        scaled = torch.from_numpy(now.scaler.transform(matrix).astype(np.float32))  # (m, d)
+        expected, parts = np.empty(scaled.shape), np.empty(scaled.shape)
+        with torch.inference_mode():
+            for start in range(0, len(scaled), CHUNK):
+                inputs = scaled[start : start + CHUNK]
+                _, rebuilt = _rebuild(now.model, now.bounds, inputs)
+                expected[start : start + CHUNK] = rebuilt.mean(dim=0).numpy()
+                parts[start : start + CHUNK] = now.scorer.contributions(inputs - rebuilt).numpy()
+        observed = np.array(matrix, dtype=np.float64)
+        return Attribution(observed=observed, expected=now.scaler.inverse(expected), share=shares(parts))
+
+    def error(self, X: Any) -> Vector:  # noqa: N803
+        """Return the raw error of each row, (n,): what ranks records best."""
+        return self.detect(self._matrix(X)).error
+
+    def score(self, X: Any) -> Vector:  # noqa: N803
+        """Return error / threshold of each row, (n,): above 1 is an anomaly."""
+        return self.detect(self._matrix(X)).score
+
+    def flag(self, X: Any) -> Flags:  # noqa: N803
+        """Return whether each row is an anomaly, (n,)."""
+        return self.detect(self._matrix(X)).anomaly
+
+    def encode(self, X: Any) -> Matrix:  # noqa: N803
+        """Return the latent vectors of the ensemble's first member, (n, latent_size)."""
+        latent = self.detect(self._matrix(X), latent=True).latent
+        return np.empty((0, self.latent_size)) if latent is None else latent
+
+    def reconstruct(self, X: Any) -> Matrix:  # noqa: N803
+        """Return what the network makes of each row, in the user's units, (n, features of the schema)."""
+        rebuilt = self.detect(self._matrix(X), reconstruction=True).reconstruction
+        return np.empty((0, len(self.schema))) if rebuilt is None else rebuilt
+
+    def explain(self, X: Any) -> Matrix:  # noqa: N803
+        """Return each feature's share of a row's error, (n, features of the schema); rows sum to 1."""
+        return self.attribute(self._matrix(X)).share
+
+    def save(self, directory: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
+        """Write the model into a new or empty directory; `metadata` (JSON types) is kept in its manifest.
+
+        Raises:
+            ModelError: when nothing is fitted, or the directory is not empty or cannot be written.
+
+        """
+        now = self._fitted
+        manifest = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {"aestream": aestream.__version__, "torch": torch.__version__, "numpy": np.__version__},
+            "options": asdict(self.options),
+            "schema": now.schema.to_dict(),
+            "schema_hash": now.schema.hash,
+            "model": {"kind": now.model.kind, "config": now.model.config()},
+            "threshold": {"kind": now.threshold.kind, **now.threshold.to_dict()},
+            "score_quantiles": dict(now.score_quantiles),
+            "training": dict(now.training),
+            "metadata": dict(metadata or {}),
+        }
+        parts: dict[str, Mapping[str, npt.NDArray[Any]]] = {
+            "scaler": now.scaler.arrays(),
+            "model": state(now.model),
+            "bounds": now.bounds.arrays(),
+            "scorer": now.scorer.arrays(),
+            "threshold": now.threshold.arrays(),
+        }
+        arrays = {f"{part}.{name}": array for part, named in parts.items() for name, array in named.items()}
+        artefact.write(Path(directory), manifest, arrays)
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote, and check it: every file's sha256, and the schema's hash.
+
+        Raises:
+            ModelError: when the directory holds no model, a damaged one or one of a newer format.
+
+        """
+        path = Path(directory)
+        manifest, arrays = artefact.read(path)
+
+        def part(name: str) -> dict[str, npt.NDArray[Any]]:
+            return {key[len(name) + 1 :]: array for key, array in arrays.items() if key.startswith(f"{name}.")}
+
+        try:
+            schema = FeatureSchema.from_dict(manifest["schema"])
+            if schema.hash != manifest["schema_hash"]:
+                raise ModelError(f"{path}: the feature schema is not the one of the training: train again or roll back")
+            detector = cls(**manifest["options"])
+            detector._state = _Fitted(
+                schema=schema,
+                scaler=NumericScaler.from_arrays(part("scaler")),
+                model=restore(manifest["model"]["kind"], manifest["model"]["config"], part("model")),
+                bounds=LatentBounds.from_arrays(part("bounds")),
+                scorer=ResidualScore.from_arrays(part("scorer")),
+                threshold=QuantileThreshold.restore(manifest["threshold"], part("threshold")),
+                score_quantiles=manifest["score_quantiles"],
+                training=manifest["training"],
+            )
+        except (KeyError, TypeError, ValueError, ConfigurationError) as error:
+            raise ModelError(f"{path}: the manifest is not complete ({error!r}): train again or roll back") from error
+        return detector
+
+    @property
+    def _fitted(self) -> _Fitted:
+        if self._state is None:
+            raise ModelError("the detector has learnt nothing yet: call fit first, or load a saved model")
+        return self._state
+
+    def _matrix(self, table: Any) -> Matrix:
+        return read_table(table, self.schema)
+
+
+def _rebuild(model: Autoencoder, bounds: LatentBounds, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, d) -> latent vectors (M, B, k), and the reconstructions from within the bounds (M, B, d)."""
+    code = model.encode(inputs)
+    return code, model.decode(bounds.apply(code))
+
+
+@torch.inference_mode()
+def _learn_score(model: Autoencoder, rows: Tensor, folds: Folds) -> tuple[LatentBounds, ResidualScore, Vector]:
+    """Learn the usual latent vectors and residuals, and return every row's error by the member that has not seen it."""
+    latents = model.encode(rows[evenly(folds.seen, STATISTICS_ROWS)])
+    bounds = LatentBounds.fit([latent.double().numpy() for latent in latents])
+    residuals = [
+        _residuals(model, bounds, rows[torch.from_numpy(fold)], member) for member, fold in enumerate(folds.unseen)
+    ]
+    sample = evenly([np.arange(len(residual)) for residual in residuals], STATISTICS_ROWS)
+    scorer = ResidualScore.fit(
+        [residual[own].double().numpy() for residual, own in zip(residuals, sample, strict=True)]
+    )
+    errors = [
+        scorer.member_errors(part.expand(model.members, -1, -1))[member].numpy()
+        for member, residual in enumerate(residuals)
+        for part in torch.split(residual, CHUNK)
+    ]
+    return bounds, scorer, np.concatenate(errors)
+
+
+def _residuals(model: Autoencoder, bounds: LatentBounds, rows: Tensor, member: int) -> Tensor:
+    """Return what one member leaves of rows, (n, d) -> (n, d)."""
+    return torch.cat([inputs - _rebuild(model, bounds, inputs)[1][member] for inputs in torch.split(rows, CHUNK)])

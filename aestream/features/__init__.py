@@ -1,0 +1,1 @@
+"""From the user's fields to the columns that the network sees."""

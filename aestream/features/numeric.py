@@ -1,0 +1,82 @@
+"""Scale the columns, so that one network can read bytes, per cents and seconds alike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Matrix: TypeAlias = npt.NDArray[np.float64]
+
+# Up to here the scaled value is taken as it is; beyond, it grows with its logarithm.
+LINEAR = 4.0
+# A constant column has no spread. A change by this share of its value then counts as one standard deviation.
+CONSTANT_SHARE = 1e-3
+# Less spread than this share of the column's size is float noise: the column counts as constant.
+FLOAT_NOISE = 1e-9
+# Scaled values are cut here before the logarithm: far beyond any meaning, far below any overflow.
+FAR = 1e300
+
+
+@dataclass(frozen=True, slots=True)
+class NumericScaler:
+    """Standard scaling with a variance floor, then a soft clip that keeps far values far.
+
+    `center`, `scale`: (d,), in the user's units. `low`, `high`: (d,), the range seen in training.
+    """
+
+    center: Matrix
+    scale: Matrix
+    low: Matrix
+    high: Matrix
+
+    @classmethod
+    def fit(cls, matrix: Matrix) -> Self:
+        """Learn centre and spread of each column of (n, d) finite values, of any magnitude."""
+        low, high = matrix.min(axis=0), matrix.max(axis=0)
+        size = np.maximum(np.abs(low), np.abs(high))
+        unit = np.where(size > 0, size, 1.0)
+        shrunk = matrix / unit  # within -1..1, so that no sum or square overflows
+        center, spread = shrunk.mean(axis=0), shrunk.std(axis=0)
+        constant = spread <= FLOAT_NOISE
+        center = np.where(constant, shrunk[0], center)
+        spread = np.where(constant, CONSTANT_SHARE, spread)
+        return cls(center * unit, np.maximum(spread * unit, np.finfo(np.float64).tiny), low, high)
+
+    def transform(self, matrix: Matrix) -> Matrix:
+        """Scale (n, d) user values -> (n, d), within about 700 of zero whatever the input."""
+        with np.errstate(over="ignore"):
+            scaled = (matrix - self.center) / self.scale
+        return soft_clip(scaled)
+
+    def inverse(self, scaled: Matrix) -> Matrix:
+        """Turn (n, d) scaled values into the user's units, within the range seen in training."""
+        reach = np.abs(scaled)
+        far = LINEAR - 1.0 + np.exp(np.minimum(np.maximum(reach - LINEAR, 0.0), 700.0))
+        stretched = np.where(reach > LINEAR, np.copysign(far, scaled), scaled)
+        with np.errstate(over="ignore", invalid="ignore"):
+            user = stretched * self.scale + self.center
+        return np.clip(user, self.low, self.high)
+
+    def arrays(self) -> dict[str, Matrix]:
+        """Return what `from_arrays` reads."""
+        return {"center": self.center, "scale": self.scale, "low": self.low, "high": self.high}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Matrix]) -> Self:
+        """Read what `arrays` returned."""
+        return cls(arrays["center"], arrays["scale"], arrays["low"], arrays["high"])
+
+
+def soft_clip(scaled: Matrix) -> Matrix:
+    """Leave |x| <= 4 as it is; beyond, sign(x) * (4 + log(1 + |x| - 4)). Writes into `scaled` and returns it.
+
+    The curve and its slope are continuous at 4, it never stops rising, and 1e300 becomes 694: float32 cannot overflow.
+    """
+    far = np.abs(scaled) > LINEAR
+    if far.any():
+        values = scaled[far]
+        reach = np.minimum(np.abs(values), FAR)
+        scaled[far] = np.copysign(LINEAR + np.log1p(reach - LINEAR), values)
+    return scaled

@@ -1,0 +1,81 @@
+"""What people call a table (array, DataFrame, list of records) -> a matrix of float64 in the schema's order."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from aestream.errors import DataError
+from aestream.features.schema import FeatureSchema, LeftOut, infer_schema
+
+Matrix: TypeAlias = npt.NDArray[np.float64]
+
+
+def learn_table(table: Any) -> tuple[Matrix, FeatureSchema, list[LeftOut]]:
+    """Choose the features of a table -> matrix (n, d), schema, and what was left out.
+
+    An array keeps all its columns, called `feature_0` and so on; from DataFrames and records the schema is inferred.
+
+    Raises:
+        DataError: when the table has no usable feature or holds values that are not finite.
+
+    """
+    records = _records(table)
+    if records is None:
+        array = _array(table)
+        schema = FeatureSchema.of_names([f"feature_{column}" for column in range(array.shape[1])])
+        return finite(array, schema), schema, []
+    schema, left_out = infer_schema(records)
+    return schema.matrix(records), schema, left_out
+
+
+def read_table(table: Any, schema: FeatureSchema) -> Matrix:
+    """Read a table's features -> (n, d).
+
+    Raises:
+        DataError: when a feature is missing or a value is not finite.
+
+    """
+    records = _records(table)
+    if records is not None:
+        return schema.matrix(records)
+    if isinstance(table, Sequence) and not len(table):
+        return np.empty((0, len(schema)))
+    return finite(_array(table), schema)
+
+
+def finite(matrix: Matrix, schema: FeatureSchema) -> Matrix:
+    """Return the matrix if it has the schema's columns and holds finite numbers only.
+
+    Raises:
+        DataError: when it does not.
+
+    """
+    if matrix.ndim != 2 or matrix.shape[1] != len(schema):  # noqa: PLR2004 - rows and columns
+        raise DataError(f"the table has the shape {matrix.shape}: (rows, {len(schema)}) is needed, a column a feature")
+    if not np.isfinite(matrix).all():
+        row, column = np.argwhere(~np.isfinite(matrix))[0]
+        name = schema.names[column]
+        raise DataError(f"row {row}: {name!r} is {matrix[row, column]}, not a finite number: drop or mend the row")
+    return matrix
+
+
+def _records(table: Any) -> Sequence[Mapping[str, Any]] | None:
+    if hasattr(table, "to_dict") and hasattr(table, "columns"):  # pandas, without importing it
+        return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    if isinstance(table, Sequence) and len(table) and isinstance(table[0], Mapping):
+        return table
+    return None
+
+
+def _array(table: Any) -> Matrix:
+    try:
+        array: Matrix = np.asarray(table, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"the table is not numeric ({error}): give numbers, a DataFrame or a list of records"
+        ) from error
+    if array.ndim != 2 or not array.shape[1]:  # noqa: PLR2004 - rows and columns
+        raise DataError(f"the table has the shape {array.shape}: give rows and columns, (n, features)")
+    return array

@@ -1,0 +1,1 @@
+"""The autoencoders and the one loop that trains them."""

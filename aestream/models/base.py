@@ -1,0 +1,78 @@
+"""What every autoencoder can do, and how one becomes named arrays and is built again."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from aestream.errors import ModelError
+
+_KINDS: "dict[str, type[Autoencoder]]" = {}
+
+
+class Autoencoder(nn.Module, ABC):
+    """Scaled features in, latent vectors and reconstructions out, a batch at a time.
+
+    A model is an ensemble of `members` independent networks, computed together; one network is an ensemble of one.
+    A subclass names its `kind`, and its `config()` are the keyword arguments that build it again; its weights are
+    in `state_dict()`. Initial weights come from the given seed alone, never from torch's global generator.
+    """
+
+    kind: ClassVar[str]
+    features: int
+    latent_size: int
+    members: int
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Enter the subclass under its kind, so that a model directory can name it."""
+        super().__init_subclass__(**options)
+        if "kind" in vars(cls):
+            _KINDS[cls.kind] = cls
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Return the keyword arguments that build an untrained copy, as JSON types."""
+
+    @abstractmethod
+    def encode(self, inputs: Tensor) -> Tensor:
+        """(B, features) for all members, or (members, B, features), -> (members, B, latent_size)."""
+
+    @abstractmethod
+    def decode(self, latent: Tensor) -> Tensor:
+        """(members, B, latent_size) -> (members, B, features)."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """What `encode` takes -> its reconstructions, (members, B, features)."""
+        return self.decode(self.encode(inputs))
+
+
+def kinds() -> dict[str, type[Autoencoder]]:
+    """Return the kinds of model there are."""
+    return dict(_KINDS)
+
+
+def state(model: Autoencoder) -> dict[str, npt.NDArray[np.float32]]:
+    """Return the weights by name."""
+    return {name: weight.detach().numpy().copy() for name, weight in model.state_dict().items()}
+
+
+def restore(kind: str, config: Mapping[str, Any], weights: Mapping[str, npt.NDArray[Any]]) -> Autoencoder:
+    """Build a model from its kind, its `config()` and its `state()`.
+
+    Raises:
+        ModelError: when there is no such kind here, or the parts do not fit together.
+
+    """
+    if kind not in _KINDS:
+        known = ", ".join(sorted(_KINDS))
+        raise ModelError(f"there is no model of kind {kind!r} here (known: {known}): update aestream, or train again")
+    try:
+        model = _KINDS[kind](**config)
+        model.load_state_dict({name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()})
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"the weights do not fit a model of kind {kind!r} with {dict(config)}: train again") from error
+    return model.eval()

@@ -1,0 +1,110 @@
+"""The one training loop: seeded mini-batches, denoising, trimmed loss, validation, early stopping."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from aestream.models.base import Autoencoder
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a fit is. Both losses are mean squared errors of the scaled features."""
+
+    step: int
+    steps: int
+    loss: float
+    validation_loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How a fit ended: steps taken, the last training loss, the validation loss of the weights kept, seconds."""
+
+    steps: int
+    loss: float
+    validation_loss: float
+    seconds: float
+
+
+def fit(
+    model: Autoencoder,
+    rows: Tensor,
+    seen: Tensor,
+    unseen: Tensor,
+    *,
+    steps: int,
+    noise: float,
+    seed: int,
+    batch_size: int = 256,
+    learning_rate: float = 4e-3,
+    trim: float = 0.02,
+    checks: int = 20,
+    patience: int = 5,
+    progress: Callable[[Progress], None] | None = None,
+) -> Training:
+    """Train in place; keep the weights that best reconstruct, for each member, the rows it does not learn from.
+
+    AdamW (Loshchilov and Hutter 2019) with a one-cycle learning rate (Smith and Topin 2018). The network sees the
+    rows with gaussian noise of standard deviation `noise` and has to return them without (Vincent et al. 2008).
+    The worst `trim` of every batch is not learnt: training data are never quite clean. Validation is looked at
+    `checks` times, and after `patience` looks without a gain the fit ends. The same seed gives the same weights.
+
+    Args:
+        model: the autoencoder, M members.
+        rows: (n, d) scaled features.
+        seen: (M, s) row numbers that each member learns from.
+        unseen: (M, u) row numbers that each member is validated on.
+        steps: batches at most.
+        noise: standard deviations of a feature.
+        seed: of batches and noise.
+        batch_size: rows in a batch, for each member.
+        learning_rate: the highest of the cycle.
+        trim: share of each batch that is not learnt.
+        checks: how often validation is looked at in a full fit.
+        patience: looks without a gain until the fit ends.
+        progress: called at every check.
+
+    """
+    started = time.perf_counter()
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
+    shape = (model.members, min(batch_size, seen.shape[1]))
+    kept = max(1, round(shape[1] * (1 - trim)))
+    held_out = rows[unseen]  # (M, u, d)
+    best, best_weights, stale, average, step = float("inf"), _copy(model), 0, 0.0, 0
+
+    for step in range(1, steps + 1):
+        batch = rows[seen.gather(1, torch.randint(seen.shape[1], shape, generator=generator))]  # (M, B, d)
+        noisy = torch.randn(batch.shape, generator=generator).mul_(noise).add_(batch)
+        errors = (model(noisy) - batch).square().mean(2)  # (M, B)
+        inner = errors.topk(kept, dim=1, largest=False, sorted=False).values
+        optimizer.zero_grad(set_to_none=True)
+        inner.mean(1).sum().backward()  # each member has its own weights, so the sum trains all of them at once
+        optimizer.step()
+        schedule.step()
+
+        loss = inner.detach().mean().item()
+        average = loss if step == 1 else 0.95 * average + 0.05 * loss
+        if step % max(1, steps // checks) and step != steps:
+            continue
+        with torch.inference_mode():
+            validation = (model(held_out) - held_out).square().mean().item()
+        if progress:
+            progress(Progress(step, steps, average, validation))
+        if validation < best:
+            best, best_weights, stale = validation, _copy(model), 0
+        elif (stale := stale + 1) >= patience:
+            break
+
+    model.load_state_dict(best_weights)
+    model.eval()
+    return Training(step, average, best, time.perf_counter() - started)
+
+
+def _copy(model: Autoencoder) -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in model.state_dict().items()}

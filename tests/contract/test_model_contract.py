@@ -1,0 +1,98 @@
+"""What every kind of autoencoder must do. A new kind is tested by being importable here."""
+
+import numpy as np
+import pytest
+import torch
+
+import aestream.models.dense  # noqa: F401 - enters its kind
+from aestream.errors import ModelError
+from aestream.models.base import Autoencoder, kinds, restore, state
+from aestream.models.fit import fit
+from aestream.models.folds import Folds, evenly
+
+CONFIGS = {"dense": {"features": 6, "latent_size": 2, "hidden": 16, "members": 3, "seed": 5}}
+
+
+def rows(count: int = 200) -> torch.Tensor:
+    """Six features that two hidden numbers explain."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn((count, 2), generator=generator) @ torch.randn((2, 6), generator=generator)
+
+
+def test_every_kind_is_tested() -> None:
+    assert set(CONFIGS) == set(kinds())
+
+
+@pytest.fixture(params=sorted(CONFIGS))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def model(kind: str) -> Autoencoder:
+    return kinds()[kind](**CONFIGS[kind])
+
+
+def train(model: Autoencoder, seed: int = 0) -> float:
+    data = rows()
+    folds = Folds.of(len(data), model.members)
+    seen, unseen = evenly(folds.seen, len(data)), evenly(folds.unseen, len(data))
+    return fit(model, data, seen, unseen, steps=200, noise=0.05, seed=seed).validation_loss
+
+
+def test_shapes(model: Autoencoder) -> None:
+    latent = model.encode(rows(7))
+    assert latent.shape == (model.members, 7, model.latent_size)
+    assert model.decode(latent).shape == (model.members, 7, model.features)
+    assert torch.equal(model(rows(7)), model.decode(latent))
+
+
+def test_no_rows_give_no_rows(model: Autoencoder) -> None:
+    assert model(rows(0)).shape == (model.members, 0, model.features)
+
+
+def test_members_may_get_rows_of_their_own(model: Autoencoder) -> None:
+    shared = model(rows(7))
+    own = model(rows(7).expand(model.members, -1, -1).contiguous())
+    assert torch.allclose(shared, own, atol=1e-6)
+
+
+def test_the_input_is_left_alone(model: Autoencoder) -> None:
+    data = rows(7)
+    model(data)
+    assert torch.equal(data, rows(7))
+
+
+def test_it_learns_to_reconstruct(model: Autoencoder) -> None:
+    before = (model(rows()) - rows()).square().mean().item()
+    assert train(model) < 0.2 * before
+
+
+def test_same_seed_same_weights_and_no_global_randomness(kind: str) -> None:
+    torch.manual_seed(1)
+    first = kinds()[kind](**CONFIGS[kind])
+    train(first)
+    torch.manual_seed(2)
+    drawn_before = torch.random.get_rng_state()
+    second = kinds()[kind](**CONFIGS[kind])
+    train(second)
+    assert torch.equal(torch.random.get_rng_state(), drawn_before)
+    assert all(np.array_equal(state(first)[name], state(second)[name]) for name in state(first))
+    third = kinds()[kind](**{**CONFIGS[kind], "seed": 6})
+    assert any(not np.array_equal(state(third)[name], state(second)[name]) for name in state(third))
+
+
+def test_state_and_config_build_it_again(kind: str, model: Autoencoder) -> None:
+    train(model)
+    again = restore(kind, model.config(), state(model))
+    assert torch.equal(again(rows()), model(rows()))
+
+
+def test_weights_of_another_shape_are_refused(kind: str, model: Autoencoder) -> None:
+    with pytest.raises(ModelError, match="do not fit"):
+        restore(kind, {**model.config(), "latent_size": 3}, state(model))
+
+
+def test_an_unknown_kind_is_refused(model: Autoencoder) -> None:
+    with pytest.raises(ModelError, match="no model of kind 'quantum'"):
+        restore("quantum", model.config(), state(model))

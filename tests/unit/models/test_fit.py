@@ -1,0 +1,72 @@
+import torch
+
+from aestream.models.base import state
+from aestream.models.dense import DenseAutoencoder
+from aestream.models.fit import Progress, fit
+from aestream.models.folds import Folds, evenly
+
+
+def plane(count: int = 400) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn((count, 2), generator=generator) @ torch.randn((2, 5), generator=generator)
+
+
+def network() -> DenseAutoencoder:
+    return DenseAutoencoder(features=5, latent_size=2, hidden=16, members=2, seed=0)
+
+
+def folds(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    cut = Folds.of(len(rows), 2)
+    return evenly(cut.seen, len(rows)), evenly(cut.unseen, len(rows))
+
+
+def test_progress_is_told_up_to_the_last_step() -> None:
+    told: list[Progress] = []
+    training = fit(network(), plane(), *folds(plane()), steps=100, noise=0.1, seed=0, checks=10, progress=told.append)
+    assert [each.step for each in told] == list(range(10, training.steps + 1, 10))
+    assert {each.steps for each in told} == {100}
+    assert told[-1].validation_loss < told[0].validation_loss
+    assert training.validation_loss == min(each.validation_loss for each in told)
+
+
+def test_it_ends_early_and_keeps_the_best_weights() -> None:
+    """Validation rows that are the opposite of what is learnt: every step makes them worse."""
+    rows = torch.cat([torch.ones(50, 5), -10 * torch.ones(50, 5)])
+    seen, unseen = torch.arange(50).repeat(2, 1), torch.arange(50, 100).repeat(2, 1)
+    model, told = network(), []
+    training = fit(
+        model, rows, seen, unseen, steps=1000, noise=0.0, seed=0, checks=100, patience=3, progress=told.append
+    )
+    assert training.steps < 500
+    assert training.validation_loss < told[-1].validation_loss
+    held_out = rows[unseen]
+    assert abs((model(held_out) - held_out).square().mean().item() - training.validation_loss) < 1e-3
+
+
+def test_a_member_never_learns_from_what_it_does_not_see() -> None:
+    rows = plane()
+    seen, unseen = folds(rows)
+    changed = rows.clone()
+    changed[unseen[0]] += 100.0
+    first, second = network(), network()
+    fit(first, rows, seen, unseen, steps=40, checks=1, noise=0.1, seed=0)
+    fit(second, changed, seen, unseen, steps=40, checks=1, noise=0.1, seed=0)
+    weights, others = state(first)["weights.0"], state(second)["weights.0"]
+    assert (weights[0] == others[0]).all()
+    assert (weights[1] != others[1]).any()
+
+
+def test_noise_is_part_of_the_seeded_run() -> None:
+    quiet, noisy = network(), network()
+    fit(quiet, plane(), *folds(plane()), steps=50, noise=0.0, seed=0)
+    fit(noisy, plane(), *folds(plane()), steps=50, noise=0.5, seed=0)
+    assert (state(quiet)["weights.0"] != state(noisy)["weights.0"]).any()
+
+
+def test_folds_cover_every_row_once_in_order() -> None:
+    cut = Folds.of(103, 4)
+    assert [row for fold in cut.unseen for row in fold] == list(range(103))
+    for seen, unseen in zip(cut.seen, cut.unseen, strict=True):
+        assert sorted([*seen, *unseen]) == list(range(103))
+    assert evenly(cut.unseen, 1000).shape == (4, 25)
+    assert evenly(cut.seen, 10).shape == (4, 10)

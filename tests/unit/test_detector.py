@@ -1,0 +1,284 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+import torch
+
+from aestream import Detector
+from aestream.errors import AestreamError, ConfigurationError, DataError, ModelError
+from aestream.features.schema import FeatureSchema
+from aestream.models.fit import Progress
+
+Matrix = npt.NDArray[np.float64]
+
+
+def server(rows: int, seed: int = 0) -> Matrix:
+    """Six metrics that follow one load, in bytes, per cent and seconds, and one that nothing explains."""
+    random = np.random.default_rng(seed)
+    load = np.sin(np.arange(rows) / 40)[:, None] + 0.2 * random.normal(size=(rows, 1))
+    metrics = load * [1e9, 30, 0.01, -5, 2, 100] + [4e9, 50, 0.05, 90, 7, 1000]
+    metrics += 0.05 * random.normal(size=(rows, 6)) * [1e9, 30, 0.01, 5, 2, 100]
+    return np.hstack([metrics, random.normal(size=(rows, 1))])
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector(false_alarm_rate=0.01, steps=300).fit(server(3000))
+
+
+def broken(rows: int = 50) -> Matrix:
+    """Normal values everywhere, but the second metric no longer follows the load."""
+    matrix = server(rows, seed=5)
+    matrix[:, 1] = 100 - matrix[:, 1]
+    return matrix
+
+
+def test_normal_rows_pass_and_broken_ones_are_flagged(detector: Detector) -> None:
+    assert 0.002 < detector.flag(server(20_000, seed=1)).mean() < 0.02
+    far_from_the_middle = np.abs(broken()[:, 1] - 50) > 15
+    assert detector.flag(broken())[far_from_the_middle].mean() > 0.95
+
+
+def test_a_record_of_extremes_that_agree_is_an_anomaly(detector: Detector) -> None:
+    """Twenty times the usual load: every metric follows it, so a network that extrapolates would follow it too."""
+    strange = server(3000).mean(axis=0) + 20 * np.array([1e9, 30, 0.01, -5, 2, 100, 0])
+    assert detector.flag(strange[None]).all()
+
+
+def test_the_parts_of_a_detection_agree(detector: Detector) -> None:
+    matrix = np.vstack([server(1000, seed=2), broken()])
+    found = detector.detect(matrix, latent=True, reconstruction=True)
+    assert np.array_equal(found.score, found.error / detector.threshold)
+    assert np.array_equal(found.anomaly, found.score > 1)
+    assert np.all((found.p_value > 0) & (found.p_value <= 1))
+    assert np.all(found.p_value[found.anomaly] <= 0.01 * (1 + 1e-9))
+    assert found.p_value[~found.anomaly].min() >= 0.009
+    assert np.array_equal(detector.error(matrix), found.error)
+    assert np.array_equal(detector.score(matrix), found.score)
+    assert np.array_equal(detector.flag(matrix), found.anomaly)
+    assert found.latent is not None
+    assert np.array_equal(detector.encode(matrix), found.latent)
+    assert found.latent.shape == (1050, detector.latent_size)
+    assert found.reconstruction is not None
+    assert np.array_equal(detector.reconstruct(matrix), found.reconstruction)
+    plain = detector.detect(matrix)
+    assert plain.latent is None
+    assert plain.reconstruction is None
+
+
+def test_reconstructions_are_in_the_user_s_units(detector: Detector) -> None:
+    matrix = server(500, seed=2)
+    rebuilt = detector.reconstruct(matrix)
+    off = (rebuilt - matrix)[:, :6].std(axis=0) / matrix[:, :6].std(axis=0)
+    assert np.all(off < 0.35)
+
+
+def test_batches_of_any_size_give_the_same_numbers(detector: Detector) -> None:
+    matrix = np.vstack([server(1500, seed=3), broken()])
+    whole = detector.detect(matrix)
+    for size in (1, 7, 64, 513):
+        cut = [detector.detect(matrix[start : start + size]) for start in range(0, len(matrix), size)]
+        assert np.allclose(np.concatenate([each.error for each in cut]), whole.error, rtol=1e-5)
+        assert np.array_equal(np.concatenate([each.anomaly for each in cut]), whole.anomaly)
+
+
+def test_the_input_is_left_alone() -> None:
+    matrix = server(300)
+    fitted = Detector(steps=20).fit(matrix)
+    fitted.detect(matrix, reconstruction=True)
+    fitted.attribute(matrix)
+    assert np.array_equal(matrix, server(300))
+
+
+def test_the_seed_decides_and_nothing_else() -> None:
+    torch.manual_seed(1)
+    first = Detector(steps=50, seed=3).fit(server(400))
+    before = torch.random.get_rng_state()
+    second = Detector(steps=50, seed=3).fit(server(400))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    probe = server(100, seed=1)
+    assert np.array_equal(first.error(probe), second.error(probe))
+    assert first.threshold == second.threshold
+    assert not np.array_equal(first.error(probe), Detector(steps=50, seed=4).fit(server(400)).error(probe))
+
+
+def test_explanations_name_the_broken_metric(detector: Detector) -> None:
+    rows = broken()[np.abs(broken()[:, 1] - 50) > 15]
+    found = detector.attribute(rows)
+    assert np.array_equal(found.observed, rows)
+    assert np.allclose(found.share.sum(axis=1), 1)
+    assert np.all(found.share >= 0)
+    assert np.mean(found.share.argmax(axis=1) == 1) > 0.9
+    healthy = 100 - rows[:, 1]
+    assert np.all(np.abs(found.expected[:, 1] - healthy) < np.abs(rows[:, 1] - healthy) / 2)
+    assert np.array_equal(detector.explain(rows), found.share)
+
+
+def test_no_rows_are_no_trouble(detector: Detector) -> None:
+    nothing = np.empty((0, 7))
+    found = detector.detect(nothing, latent=True, reconstruction=True)
+    assert found.error.shape == found.score.shape == found.p_value.shape == found.anomaly.shape == (0,)
+    assert detector.attribute(nothing).share.shape == (0, 7)
+
+
+@pytest.mark.parametrize("extreme", [1.7e308, -1.7e308, 1e30, 5e-324])
+def test_the_largest_numbers_give_a_finite_score(detector: Detector, extreme: float) -> None:
+    rows = np.vstack([np.full((1, 7), extreme), server(7, seed=1)])
+    rows[np.arange(1, 8), np.arange(7)] = extreme
+    found = detector.detect(rows, reconstruction=True)
+    for values in (found.error, found.score, found.p_value, found.reconstruction, detector.explain(rows)):
+        assert values is not None
+        assert np.all(np.isfinite(values))
+    if abs(extreme) >= 1e30:
+        assert found.anomaly.all()
+
+
+def test_a_constant_that_changes_is_a_finite_anomaly() -> None:
+    matrix = np.column_stack([server(500), np.full(500, 42.0), np.zeros(500)])
+    fitted = Detector(steps=100).fit(matrix)
+    for column, value in ((7, 50.0), (8, 1.0)):
+        row = matrix[:1].copy()
+        row[0, column] = value
+        score = fitted.score(row)[0]
+        assert np.isfinite(score)
+        assert score > 1
+        assert fitted.explain(row)[0].argmax() == column
+
+
+def awkward() -> dict[str, Matrix]:
+    random = np.random.default_rng(0)
+    base = random.normal(size=(50, 3))
+    return {
+        "one feature": random.normal(size=(200, 1)),
+        "fifty rows": random.normal(size=(50, 20)),
+        "twenty rows": random.normal(size=(20, 4)),
+        "duplicated": np.hstack([base, base, base]),
+        "collinear": np.hstack([base, base @ random.normal(size=(3, 5))]),
+        "all constant": np.ones((50, 4)),
+        "heavy tails": random.standard_cauchy(size=(200, 3)) ** 3,
+        "binary": (random.random((200, 6)) < 0.1).astype(float),
+        "1500 features": random.normal(size=(60, 1500)),
+        "beyond 2**53": np.floor(random.normal(size=(100, 2)) * 2.0**70) + 2.0**80,
+    }
+
+
+@pytest.mark.parametrize("name", list(awkward()))
+def test_awkward_data_give_finite_scores_and_see_the_absurd(name: str) -> None:
+    matrix = awkward()[name]
+    fitted = Detector(steps=20).fit(matrix)
+    found = fitted.detect(matrix, reconstruction=True)
+    assert np.isfinite(found.score).all()
+    assert found.anomaly.mean() <= 0.05
+    assert found.reconstruction is not None
+    assert np.isfinite(found.reconstruction).all()
+    absurd = np.full((1, matrix.shape[1]), 1e100)
+    assert fitted.flag(absurd).all()
+    assert fitted.explain(absurd).sum() == pytest.approx(1)
+
+
+def test_records_frames_and_matrices_are_the_same_to_it() -> None:
+    matrix = server(300)
+    names = [f"m{column}" for column in range(7)]
+    frame = pd.DataFrame(matrix, columns=names).assign(host="a", id=range(300))
+    by_frame = Detector(steps=30).fit(frame)
+    by_records = Detector(steps=30).fit(frame.to_dict("records"))
+    by_matrix = Detector(steps=30).fit_matrix(matrix, FeatureSchema.of_names(names))
+    assert [item.name for item in by_frame.left_out] == ["host", "id"]
+    assert np.array_equal(by_frame.score(frame), by_matrix.score(matrix))
+    assert np.array_equal(by_records.score(frame.to_dict("records")), by_matrix.score(matrix))
+
+
+def test_progress_reaches_the_caller() -> None:
+    told: list[Progress] = []
+    Detector(steps=40).fit(server(200), progress=told.append)
+    assert told[-1].steps == 40
+    assert [each.step for each in told] == sorted(each.step for each in told)
+
+
+def test_a_small_sample_is_said_to_be_small() -> None:
+    assert "300 records are few" in Detector(steps=20).fit(server(300)).warnings[0]
+
+
+def test_saved_and_loaded_it_is_the_same(detector: Detector, tmp_path: Path) -> None:
+    detector.save(tmp_path / "model", {"offsets": {"0": [1, 5]}})
+    again = Detector.load(tmp_path / "model")
+    matrix = np.vstack([server(500, seed=4), broken()])
+    before, after = (
+        detector.detect(matrix, latent=True, reconstruction=True),
+        again.detect(matrix, latent=True, reconstruction=True),
+    )
+    for name in ("error", "score", "p_value", "anomaly", "latent", "reconstruction"):
+        assert np.array_equal(getattr(before, name), getattr(after, name))
+    assert np.array_equal(detector.explain(matrix), again.explain(matrix))
+    assert (again.schema, again.threshold, again.options) == (detector.schema, detector.threshold, detector.options)
+    again.save(tmp_path / "copy")
+    assert (tmp_path / "copy" / "model.safetensors").read_bytes() == (
+        tmp_path / "model" / "model.safetensors"
+    ).read_bytes()
+
+
+def test_the_manifest_tells_a_person_what_the_model_is(detector: Detector, tmp_path: Path) -> None:
+    detector.save(tmp_path / "model", {"offsets": {"0": [1, 5]}})
+    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    assert manifest["metadata"] == {"offsets": {"0": [1, 5]}}
+    assert manifest["schema_hash"] == detector.schema.hash
+    assert manifest["threshold"]["value"] == detector.threshold
+    assert manifest["threshold"]["false_alarm_rate"] == 0.01
+    assert manifest["threshold"]["calibration_records"] == manifest["training"]["records"] == 3000
+    assert manifest["score_quantiles"]["0.99"] == pytest.approx(1, abs=0.05)
+    assert manifest["options"]["seed"] == 0
+    assert set(manifest["versions"]) == {"aestream", "torch", "numpy"}
+    assert set(manifest["files"]) == {"model.safetensors"}
+
+
+def test_a_model_that_was_tampered_with_is_refused(detector: Detector, tmp_path: Path) -> None:
+    detector.save(tmp_path / "model")
+    original = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    swapped = {**original["schema"], "names": original["schema"]["names"][::-1]}
+    cases = [{"schema": swapped}, {"schema": {}}, {"model": {"kind": "quantum", "config": {}}}, {"options": {"a": 1}}]
+    cases += [{key: None} for key in ("schema_hash", "threshold", "model", "options")]
+    for change in cases:
+        (tmp_path / "model" / "manifest.json").write_text(json.dumps({**original, **change}))
+        with pytest.raises(ModelError):
+            Detector.load(tmp_path / "model")
+    shutil.rmtree(tmp_path / "model")
+    with pytest.raises(ModelError, match="cannot be read"):
+        Detector.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("false_alarm_rate", 0),
+        ("false_alarm_rate", 1.5),
+        ("latent_size", 0),
+        ("noise", -1),
+        ("steps", 0),
+        ("hidden", 0),
+    ],
+)
+def test_options_that_cannot_work_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        Detector(**{name: value})  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_learnt_from_is_refused() -> None:
+    with pytest.raises(DataError, match="5 records are too few"):
+        Detector().fit(server(5))
+    with pytest.raises(DataError, match="not a finite number"):
+        Detector().fit(np.full((50, 2), np.nan))
+
+
+def test_asked_before_it_learnt_it_says_so(tmp_path: Path) -> None:
+    for ask in (
+        lambda: Detector().score(server(5)),
+        lambda: Detector().save(tmp_path / "m"),
+        lambda: Detector().threshold,
+    ):
+        with pytest.raises(AestreamError, match="call fit first"):
+            ask()
+    assert not (tmp_path / "m").exists()

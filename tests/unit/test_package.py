@@ -1,0 +1,23 @@
+import subprocess
+import sys
+
+import pytest
+
+import aestream
+from aestream.detector import Detector
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    code = "import aestream, sys; assert 'torch' not in sys.modules; print(aestream.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == aestream.__version__
+
+
+def test_the_detector_is_at_the_top() -> None:
+    assert aestream.Detector is Detector
+    assert sorted(aestream.__all__) == ["Detector", "__version__"]
+
+
+def test_other_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Detecter'"):
+        aestream.Detecter  # noqa: B018

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import torch
+
+from aestream.scoring import WIDE, LatentBounds, ResidualScore
+
+RANDOM = np.random.default_rng(0)
+LATENT = RANDOM.normal(size=(2000, 3)) * [1.0, 5.0, 0.5] + [0.0, 100.0, 0.0]
+
+
+def ellipsoid() -> LatentBounds:
+    return LatentBounds.fit([LATENT, LATENT[::-1]])
+
+
+def tensor(rows: np.ndarray, members: int = 2) -> torch.Tensor:
+    return torch.from_numpy(np.repeat(rows[None], members, 0).astype(np.float32))
+
+
+def test_normal_latent_vectors_are_left_alone() -> None:
+    drawn = ellipsoid().apply(tensor(LATENT))
+    moved = (drawn - tensor(LATENT)).abs().amax(dim=2)[0] > 1e-3
+    assert 0.003 < moved.double().mean().item() < 0.02
+
+
+def test_strange_latent_vectors_are_drawn_to_the_border() -> None:
+    bounds = ellipsoid()
+    center = LATENT.mean(axis=0)
+    far = bounds.apply(tensor(center + np.array([[50.0, 0, 0], [0, 0, 3.0], [1e6, 1e6, 1e6]])))[0].numpy() - center
+    assert 2 < far[0, 0] < 5
+    assert 1 < far[1, 2] < 2.5  # each direction by its own spread
+    twice = bounds.apply(torch.from_numpy(np.stack([far + center] * 2).astype(np.float32)))[0].numpy() - center
+    assert np.allclose(twice, far, atol=1e-2)
+
+
+def test_outliers_in_the_training_rows_do_not_widen_the_border_much() -> None:
+    dirty = np.concatenate([LATENT, LATENT[:10] + 1000.0])
+    point = tensor(LATENT.mean(axis=0)[None] + [[50.0, 0, 0]], 1)
+    clean_border = LatentBounds.fit([LATENT]).apply(point)
+    assert torch.allclose(LatentBounds.fit([dirty]).apply(point), clean_border, rtol=0.2, atol=0.5)
+
+
+def correlated(count: int = 3000) -> np.ndarray:
+    shared = RANDOM.normal(size=(count, 1))
+    return np.hstack([shared, shared, RANDOM.normal(size=(count, 2)) * 10]) + 0.3 * RANDOM.normal(size=(count, 4))
+
+
+def test_a_broken_correlation_counts_more_than_the_same_step_along_it() -> None:
+    score = ResidualScore.fit([correlated(), correlated()])
+    along, across = score.error(tensor(np.array([[2.0, 2.0, 0, 0], [2.0, -2.0, 0, 0]]))).tolist()
+    assert across > 1.3 * along
+
+
+def test_normal_residuals_have_an_error_near_one() -> None:
+    rows = correlated()
+    assert ResidualScore.fit([rows, rows]).error(tensor(rows)).median().item() == pytest.approx(0.9, abs=0.2)
+
+
+def test_the_feature_that_moved_has_the_largest_contribution() -> None:
+    score = ResidualScore.fit([correlated(), correlated()])
+    parts = score.contributions(tensor(np.eye(4) * [8.0, 8.0, 80.0, 80.0])).numpy()
+    assert parts.argmax(axis=1).tolist() == [0, 1, 2, 3]
+    assert np.all(parts >= 0)
+    assert np.allclose(parts.sum(axis=1), 1.0)
+
+
+def test_a_level_that_moved_in_one_stretch_only_is_no_outrage() -> None:
+    """The feature is fixed but for the stretch that the first member did not see."""
+    quiet = RANDOM.normal(size=(500, 3)) * [1, 1, 0]
+    moved = RANDOM.normal(size=(500, 3)) * [1, 1, 0] + [0, 0, 4.0]
+    score = ResidualScore.fit([moved, quiet, quiet, quiet])
+    assert score.member_errors(tensor(moved, 4))[0].max().item() < 6
+
+
+@pytest.mark.parametrize("width", [1, 4, WIDE + 1])
+def test_any_width_and_size_gives_a_finite_error_above_zero(width: int) -> None:
+    rows = np.zeros((40, width))
+    rows[:, : width // 2] = RANDOM.normal(size=(40, width // 2))
+    score = ResidualScore.fit([rows, rows])
+    again = ResidualScore.from_arrays(score.arrays())
+    for probe in (rows[:5], rows[:5] + 74.0):
+        errors = score.error(tensor(probe))
+        assert errors.dtype == torch.float64
+        assert torch.isfinite(errors).all()
+        assert (errors > 0).all()
+        assert torch.equal(again.error(tensor(probe)), errors)
+        assert torch.isfinite(score.contributions(tensor(probe))).all()
+    assert score.error(tensor(rows[:5] + 74.0)).min() > 20 * score.error(tensor(rows)).max()
+
+
+def test_bounds_arrays_make_them_again() -> None:
+    bounds = ellipsoid()
+    again = LatentBounds.from_arrays(bounds.arrays())
+    assert torch.equal(again.apply(tensor(LATENT * 3)), bounds.apply(tensor(LATENT * 3)))
