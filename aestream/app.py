@@ -54,7 +54,7 @@ _TRAINER_STALE_SECONDS = 600.0
 _CONNECTION = (
     "bootstrap_servers", "client_id", "security_protocol", "sasl_mechanism", "sasl_plain_username",
     "sasl_plain_password", "sasl_kerberos_name", "sasl_kerberos_service_name", "sasl_kerberos_domain_name",
-    "ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_ciphers", "ssl_check_hostname",
+    "ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_crlfile", "ssl_ciphers", "ssl_check_hostname",
     "request_timeout_ms", "bootstrap_timeout_ms",
 )  # fmt: skip
 _CONSUMER = (

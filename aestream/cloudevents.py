@@ -20,8 +20,11 @@ def event(kind: str, *, source: str, partition: Partition, offset: int, timestam
     )
 
 
-def _rfc3339(milliseconds: int) -> bytes:
-    # A record's timestamp is whatever its producer wrote: keep to what a calendar can show.
+def moment(milliseconds: int) -> datetime.datetime:
+    """The time, in UTC, of a record's timestamp: whatever its producer wrote, kept to what a calendar can show."""
     within = min(max(milliseconds, 0), _LAST_MILLISECOND)
-    moment = datetime.datetime.fromtimestamp(within / 1000, datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
+    return datetime.datetime.fromtimestamp(within / 1000, datetime.UTC)
+
+
+def _rfc3339(milliseconds: int) -> bytes:
+    return moment(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()

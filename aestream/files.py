@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from aestream.errors import ConfigurationError, DataError
 
 CHUNK_ROWS = 10_000
+_DELIMITERS = (",", ";", "\t")  # the one that the header line holds most of
 _CHUNK_BYTES = 8 * 2**20
 _FORMATS = {
     ".csv": "csv",
@@ -195,11 +196,14 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 def _csv(path: Path) -> Any:
     """A CSV file in chunks, typed by the first one; whole numbers there may be followed by others."""
     options = pyarrow.csv.ReadOptions(block_size=_CHUNK_BYTES)
-    with pyarrow.csv.open_csv(path, read_options=options) as first:
+    with path.open("rb") as file:
+        header = file.readline(_CHUNK_BYTES)
+    parse = pyarrow.csv.ParseOptions(delimiter=max(_DELIMITERS, key=lambda mark: header.count(mark.encode())))
+    with pyarrow.csv.open_csv(path, read_options=options, parse_options=parse) as first:
         wider = {field.name: pa.float64() for field in first.schema if pa.types.is_integer(field.type)}
         wider |= {field.name: pa.string() for field in first.schema if pa.types.is_null(field.type)}
     convert = pyarrow.csv.ConvertOptions(column_types=wider)
-    return pyarrow.csv.open_csv(path, read_options=options, convert_options=convert)
+    return pyarrow.csv.open_csv(path, read_options=options, parse_options=parse, convert_options=convert)
 
 
 def _flat(table: pa.Table) -> pa.Table:

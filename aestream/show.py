@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from aestream.cloudevents import moment
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.models.fit import Progress as Step
 from aestream.output import Score
@@ -107,13 +107,12 @@ def anomaly(message: bytes) -> None:
 
 def anomaly_line(score: Score) -> str:
     """When, how strong, where, and the features that show it."""
-    moment = datetime.datetime.fromtimestamp(score.source.timestamp / 1000, datetime.UTC)
     place = f"{score.source.topic}/{score.source.partition}/{score.source.offset}"
     key = f" key {score.key}" if score.key else ""
     features = "; ".join(
         f"{f.name} {f.observed:.4g}, expected {f.expected:.4g} ({f.share:.0%})" for f in (score.features or ())[:3]
     )
-    return f"{moment:%Y-%m-%d %H:%M:%S} score {score.score:.2f} {place}{key}: {features}"
+    return f"{moment(score.source.timestamp):%Y-%m-%d %H:%M:%S} score {score.score:.2f} {place}{key}: {features}"
 
 
 def _few(names: Iterable[str]) -> str:

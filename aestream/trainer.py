@@ -157,7 +157,9 @@ class TrainerService:
         """When the newest version in the store was made; a failed store counts as none."""
         try:
             versions = self._trainer.registry.versions()
-            return datetime.datetime.fromisoformat(versions[-1].manifest["created"]) if versions else None
+            if not versions:
+                return None
+            return datetime.datetime.fromisoformat(versions[-1].manifest["created"]).astimezone(datetime.UTC)
         except (AestreamError, KeyError, TypeError, ValueError) as error:
             _log.warning("the model store does not say when it was last trained: %s", error)
             return None

@@ -23,6 +23,7 @@ import tempfile
 import time
 import uuid
 from abc import ABC, abstractmethod
+from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -175,7 +176,7 @@ class Broker(ABC):
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call that takes no lock
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call that takes no lock
             )
 
     def _await_port(self) -> None:
@@ -200,9 +201,7 @@ class EmbeddedKafka(Broker):
     """The embedded single-node broker `noida-db` (extra `demo`): up in a moment; never for production."""
 
     def _launch(self, folder: Path) -> None:
-        # The environment's own folder first: its programs need not be on PATH.
-        places = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-        program = shutil.which("noida-db", path=os.pathsep.join(places))
+        program = _noida_db()
         if program is None:
             raise TransportError(
                 "the embedded broker is missing: `pip install 'aestream[demo]'`, or pass --bootstrap-servers",
@@ -211,6 +210,20 @@ class EmbeddedKafka(Broker):
         self.bootstrap = f"127.0.0.1:{port}"
         command = [program, "start", "--only", "kafka", "--kafka-port", str(port)]
         self._spawn([*command, "--data-dir", str(folder / "data")], folder)
+
+
+def _noida_db() -> str | None:
+    """Return the broker's binary, None where the wheel is missing.
+
+    Not the wheel's command: that stays as a process between us and the broker, which then outlives a kill -9.
+    """
+    spec = util.find_spec("noida_db")
+    binary = Path(spec.origin).with_name("noida-db") if spec is not None and spec.origin else None
+    if binary is None or not binary.is_file():
+        return None
+    if not os.access(binary, os.X_OK):
+        binary.chmod(0o755)  # the wheel does not mark it
+    return str(binary)
 
 
 class ApacheKafka(Broker):
@@ -322,7 +335,7 @@ def _draft(target: Path) -> Iterator[Path]:
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child: let the kernel kill it when its parent dies, however that happens."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from aestream.demo.brokers import _die_with_parent
+from aestream.demo.brokers import die_with_parent
 from aestream.errors import TransportError
 
 _HTTP_SECONDS = 2.0
@@ -41,7 +41,7 @@ class WorkerProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call that takes no lock
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call that takes no lock
             )
 
     def stop(self, timeout: float = 10.0) -> None:

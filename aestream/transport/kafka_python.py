@@ -25,6 +25,7 @@ _COMMIT_REFUSED = (
     kafka_errors.UnknownMemberIdError,
     kafka_errors.RetriableError,
 )
+_LAG_TIMEOUT_MS = 1_000
 _ANSWER_TIMEOUT_MS = 10_000  # a commit or a position that takes longer is asked for again after the next poll
 _CLOSE_TIMEOUT_SECONDS = 10.0
 # The producer goes on trying for as long as the worker lives: an outage of the broker is waited out, not failed.
@@ -83,7 +84,6 @@ class KafkaSource:
         self._max_records = max_records
         self._max_wait = max_wait
         self._started: set[TopicPartition] = set()
-        self._next: dict[Partition, int] = {}
         with broker_errors(connection):
             self._consumer = KafkaConsumer(
                 **connection,
@@ -116,7 +116,6 @@ class KafkaSource:
                 count += _count(parts[-1])
             batch = columns(parts)
             self._commit_start(batch)
-        self._next.update(batch.positions)
         return batch
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
@@ -146,16 +145,33 @@ class KafkaSource:
         return frozenset(Partition(*p) for p in self._started)
 
     def positions(self, batch: Batch) -> Mapping[Partition, Position]:
-        """Records between our position and the end as the last fetch saw it; seconds since the newest record."""
+        """Records between our position and the end as the broker has it now; seconds since the newest record.
+
+        The end that the last fetch saw serves where the broker does not answer at once.
+        """
+        parts = self._started & self._consumer.assignment()
+        if not parts:
+            return {}
         newest = {span.partition: batch.timestamps[span.stop - 1] / 1000 for span in batch.spans}
         now = time.time()
+        try:
+            ends = self._consumer.end_offsets(parts, timeout_ms=_LAG_TIMEOUT_MS)
+        except kafka_errors.KafkaError:
+            ends = {part: self._consumer.highwater(part) for part in parts}
         found = {}
-        for part in self._started & self._consumer.assignment():
-            partition = Partition(*part)
-            end, here = self._consumer.highwater(part), self._next.get(partition)
+        for part in parts:
+            partition, end, here = Partition(*part), ends.get(part), self._position(part)
             lag = max(end - here, 0) if end is not None and here is not None else 0
             found[partition] = Position(lag, max(now - newest.get(partition, now), 0.0) if lag else 0.0)
         return found
+
+    def _position(self, part: TopicPartition) -> int | None:
+        """The offset to be read next. The client's own, because it also passes the markers of transactions."""
+        try:
+            position: int | None = self._consumer.position(part, timeout_ms=_LAG_TIMEOUT_MS)
+        except kafka_errors.KafkaError:  # the partition went away a moment ago
+            return None
+        return position
 
     def partition_count(self, topic: str) -> int:
         """The number of partitions of a topic, from the client's own metadata."""
@@ -205,7 +221,6 @@ class KafkaSource:
             start = first.get(Partition(*partition), here)
             if start is None or not (pinned or self.commit({Partition(*partition): start})):
                 return
-            self._next[Partition(*partition)] = start
             self._started.add(partition)
 
 

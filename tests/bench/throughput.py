@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import msgspec
+import numpy as np
 import psutil
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from rich.console import Console

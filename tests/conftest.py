@@ -1,0 +1,61 @@
+"""What all tests share: a clean environment, and the brokers, started once a session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aestream.demo.brokers import ApacheKafka, Broker, EmbeddedKafka
+from aestream.errors import TransportError
+
+os.environ.setdefault("AESTREAM_CACHE", str(Path(__file__).parents[1] / ".cache"))
+_OURS = ("AESTREAM_CACHE", "AESTREAM_TEST_")
+
+# Any user may do anything until a rule says otherwise: that lets a test take a permission away.
+_PROPERTIES = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "true",
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("AESTREAM_") and not name.startswith(_OURS):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def apache_kafka() -> Iterator[Broker]:
+    """Apache Kafka of this session's own: it may be paused."""
+    yield from _running(ApacheKafka(properties=_PROPERTIES))
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> str:
+    """Where Apache Kafka listens: an existing one if the environment names it."""
+    existing = os.environ.get("AESTREAM_TEST_BOOTSTRAP_SERVERS")
+    return existing or request.getfixturevalue("apache_kafka").bootstrap
+
+
+@pytest.fixture(scope="session")
+def embedded_kafka() -> Iterator[str]:
+    """Where the embedded broker listens."""
+    for broker in _running(EmbeddedKafka()):
+        yield broker.bootstrap
+
+
+def _running(broker: Broker) -> Iterator[Broker]:
+    try:
+        broker.start()
+    except TransportError as error:
+        if os.environ.get("CI"):
+            raise  # in CI a missing broker is a failure
+        pytest.skip(str(error))
+    try:
+        yield broker
+    finally:
+        broker.stop()

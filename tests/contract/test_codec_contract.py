@@ -1,0 +1,135 @@
+"""What every codec does with a batch: a new one is listed in CODECS, with its way to write a record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aestream.codecs.base import Decoder
+from aestream.codecs.json import JsonDecoder
+from aestream.types import Reason
+
+LIMIT = 200
+Make = Callable[[Sequence[tuple[str, ...]]], Decoder]
+Write = Callable[[Any], bytes]
+CODECS: dict[str, tuple[Make, Write]] = {
+    "json": (lambda paths: JsonDecoder(paths, max_record_bytes=LIMIT), lambda record: json.dumps(record).encode()),
+}
+PATHS = [("load",), ("cpu", "user"), ("cpu", "system")]
+
+
+@pytest.fixture(params=CODECS.values(), ids=CODECS.keys())
+def codec(request: pytest.FixtureRequest) -> tuple[Decoder, Write]:
+    make, write = request.param
+    return make(PATHS), write
+
+
+def good(i: float) -> dict[str, Any]:
+    return {"host": "h", "cpu": {"system": i + 2, "user": i + 1, "idle": None}, "load": i}
+
+
+def bad(**changes: Any) -> dict[str, Any]:
+    record = good(0)
+    for name, value in changes.items():
+        part = record["cpu"] if name in {"user", "system"} else record
+        if value is ...:
+            del part[name]
+        else:
+            part[name] = value
+    return record
+
+
+INVALID = {
+    "missing": (bad(load=...), Reason.MISSING_FEATURE, "load is missing"),
+    "missing nested": (bad(system=...), Reason.MISSING_FEATURE, "cpu.system is missing"),
+    "missing parent": (bad(cpu=...), Reason.MISSING_FEATURE, "cpu.user is missing"),
+    "parent is a number": (bad(cpu=1), Reason.MISSING_FEATURE, "cpu.user is missing"),
+    "null": (bad(load=None), Reason.NOT_NUMERIC, "load is null, not a number"),
+    "text": (bad(user="12.5"), Reason.NOT_NUMERIC, "cpu.user is text, not a number"),
+    "boolean": (bad(load=True), Reason.NOT_NUMERIC, "load is a boolean, not a number"),
+    "array": (bad(load=[1]), Reason.NOT_NUMERIC, "load is an array, not a number"),
+    "object": (bad(load={"x": 1}), Reason.NOT_NUMERIC, "load is an object, not a number"),
+    "NaN": (bad(load=float("nan")), Reason.NOT_FINITE, "load is not finite"),
+    "infinite": (bad(system=float("-inf")), Reason.NOT_FINITE, "cpu.system is not finite"),
+    "huge integer": (bad(user=10**400), Reason.TOO_LARGE, "more than the limit of 200"),
+    "an array": ([1, 2], Reason.WRONG_SHAPE, "an array"),
+    "a number": (7, Reason.WRONG_SHAPE, "a number"),
+    "a text": ("x", Reason.WRONG_SHAPE, "text"),
+    "a null": (None, Reason.WRONG_SHAPE, "null"),
+}
+RAW = {
+    "no value": (None, Reason.EMPTY),
+    "no bytes": (b"", Reason.EMPTY),
+    "spaces": (b"   ", Reason.BAD_JSON),
+    "cut off": (b'{"load":1', Reason.BAD_JSON),
+    "two values": (b"{}{}", Reason.BAD_JSON),
+    "not text": (b"\xff\xfe\x00\x01", Reason.BAD_JSON),
+    "zeros": (b"\x00" * 50, Reason.BAD_JSON),
+    "too large": (b"x" * (LIMIT + 1), Reason.TOO_LARGE),
+}
+
+
+def test_good_rows_become_numbers_in_the_order_of_the_schema(codec: tuple[Decoder, Write]) -> None:
+    decoder, write = codec
+    decoded = decoder.decode([write(good(i)) for i in range(5)])
+    assert decoded.matrix.dtype == np.float64
+    assert decoded.matrix.tolist() == [[i, i + 1, i + 2] for i in range(5)]
+    assert decoded.rows.tolist() == [0, 1, 2, 3, 4]
+    assert not decoded.invalid
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_an_invalid_record_says_why(codec: tuple[Decoder, Write], name: str) -> None:
+    decoder, write = codec
+    record, reason, message = INVALID[name]
+    decoded = decoder.decode([write(record)])
+    assert len(decoded.matrix) == len(decoded.rows) == 0
+    (problem,) = decoded.invalid
+    assert (problem.row, problem.reason) == (0, reason)
+    assert message in problem.message
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_what_is_no_record_at_all_says_why(codec: tuple[Decoder, Write], name: str) -> None:
+    value, reason = RAW[name]
+    (problem,) = codec[0].decode([value]).invalid
+    assert (problem.row, problem.reason) == (0, reason)
+    assert problem.message
+    assert "\n" not in problem.message
+
+
+def test_invalid_rows_take_nothing_from_their_neighbours(codec: tuple[Decoder, Write]) -> None:
+    decoder, write = codec
+    values: list[bytes | None] = []
+    places = []
+    for value in [*(write(record) for record, _, _ in INVALID.values()), *(value for value, _ in RAW.values())]:
+        places.append(len(values) + 1)
+        values += [write(good(len(values))), value]
+    values.append(write(good(len(values))))
+    decoded = decoder.decode(values)
+    assert [problem.row for problem in decoded.invalid] == places
+    assert decoded.rows.tolist() == [row for row in range(len(values)) if row not in places]
+    assert decoded.matrix[:, 0].tolist() == decoded.rows.tolist()
+    assert np.isfinite(decoded.matrix).all()
+
+
+def test_a_batch_may_be_empty_or_all_invalid(codec: tuple[Decoder, Write]) -> None:
+    decoder, _ = codec
+    assert decoder.decode([]).matrix.shape == (0, 3)
+    broken = decoder.decode([None, b"", b"["] * 100)
+    assert broken.matrix.shape == (0, 3)
+    assert [problem.row for problem in broken.invalid] == list(range(300))
+
+
+def test_a_decoder_can_be_used_again_and_leaves_the_values_alone(codec: tuple[Decoder, Write]) -> None:
+    decoder, write = codec
+    values = [write(good(1)), b"{", write(good(2))]
+    before = list(values)
+    first, second = decoder.decode(values), decoder.decode(values)
+    assert values == before
+    np.testing.assert_array_equal(first.matrix, second.matrix)
+    assert first.invalid == second.invalid

@@ -1,0 +1,335 @@
+"""What every transport does, over memory, the embedded broker and Apache Kafka: a new one is listed in TRANSPORTS."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from kafka import KafkaProducer
+
+from aestream.errors import DeliveryError, TransportError
+from aestream.transport.base import History, Sink, Source
+from aestream.transport.delivery import AtLeastOnce
+from aestream.transport.kafka_history import KafkaHistory
+from aestream.transport.kafka_python import KafkaSink, KafkaSource
+from aestream.transport.kafka_topics import KafkaTopics
+from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, Message
+from aestream.types import Batch, Headers, Outgoing, Partition
+
+MAX_BYTES = 100_000
+SECONDS = 60.0
+
+
+def outgoing(
+    topic: str, values: list[bytes | None], *, partition: int | None = 0, headers: list[Headers] | None = None
+) -> Outgoing:
+    return Outgoing(topic, values, [b"k"] * len(values), [partition] * len(values), headers or ())
+
+
+@dataclass
+class Memory:
+    """Sources and sinks of one broker in this process."""
+
+    broker: MemoryBroker = field(default_factory=MemoryBroker)
+    names: Iterator[int] = field(default_factory=itertools.count)
+
+    def topic(self, partitions: int = 1) -> str:
+        name = f"topic-{next(self.names)}"
+        self.broker.partitions[name] = partitions
+        return name
+
+    def source(self, topic: str, *, group: str = "g", max_records: int = 5000) -> Source:  # noqa: ARG002
+        return MemorySource(self.broker, [topic], max_records=max_records)
+
+    def sink(self) -> Sink:
+        return MemorySink(self.broker, max_bytes=MAX_BYTES)
+
+    def history(self, topic: str) -> History:
+        return MemoryHistory(self.broker, [topic])
+
+    def put(self, topic: str, partition: int, value: bytes, timestamp: int) -> None:
+        self.broker.append(topic, Message(value, None, (), timestamp), partition)
+
+    def close(self) -> None:
+        pass
+
+
+class Kafka:
+    """Sources and sinks of a real broker."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.connection = {"bootstrap_servers": [bootstrap]}
+        self.opened: list[Source | Sink] = []
+        self.producer = KafkaProducer(**self.connection)
+
+    def topic(self, partitions: int = 1) -> str:
+        name = f"contract-{uuid.uuid4().hex[:12]}"
+        KafkaTopics(self.connection).create({name: partitions}, replication=1)
+        return name
+
+    def source(self, topic: str, *, group: str = "g", max_records: int = 5000) -> Source:
+        made = KafkaSource(
+            [topic],
+            connection=self.connection,
+            group_id=f"{group}-{topic}",
+            max_records=max_records,
+            max_wait=0.02,
+            on_rebalance=lambda _event: None,
+            auto_offset_reset="earliest",
+        )
+        self.opened.append(made)
+        return made
+
+    def sink(self) -> Sink:
+        made = KafkaSink(connection=self.connection, max_request_size=MAX_BYTES)
+        self.opened.append(made)
+        return made
+
+    def history(self, topic: str) -> History:
+        return KafkaHistory([topic], connection=self.connection, max_records=100)
+
+    def put(self, topic: str, partition: int, value: bytes, timestamp: int) -> None:
+        self.producer.send(topic, value, partition=partition, timestamp_ms=timestamp).get(timeout=SECONDS)
+
+    def close(self) -> None:
+        for one in self.opened:
+            one.close()
+        self.producer.close()
+
+
+Transport = Memory | Kafka
+TRANSPORTS: dict[str, Callable[[pytest.FixtureRequest], Transport]] = {
+    "memory": lambda _request: Memory(),
+    "embedded": lambda request: Kafka(request.getfixturevalue("embedded_kafka")),
+    "apache": lambda request: Kafka(request.getfixturevalue("kafka")),
+}
+
+
+@pytest.fixture(params=TRANSPORTS.values(), ids=TRANSPORTS.keys())
+def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+    made = request.param(request)
+    yield made
+    made.close()
+
+
+def deliver(sink: Sink, *messages: Outgoing) -> None:
+    for some in messages:
+        sink.send(some)
+    deadline = time.monotonic() + SECONDS
+    while not sink.flush(1.0):
+        assert time.monotonic() < deadline, "not acknowledged"
+
+
+def collect(source: Source, count: int) -> list[Batch]:
+    """Poll until so many records have come."""
+    found: list[Batch] = []
+    deadline = time.monotonic() + SECONDS
+    while sum(map(len, found)) < count:
+        assert time.monotonic() < deadline, f"{sum(map(len, found))} of {count} records came"
+        if len(batch := source.poll(0.5)):
+            found.append(batch)
+    return found
+
+
+def settled(source: Source) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not source.joined():
+        assert time.monotonic() < deadline, "the group did not settle"
+        assert not len(source.poll(0.2))
+
+
+def by_partition(batches: list[Batch]) -> dict[Partition, list[tuple[int, bytes | None]]]:
+    found: dict[Partition, list[tuple[int, bytes | None]]] = {}
+    for batch in batches:
+        for partition, start, stop in batch.spans:
+            rows = zip(batch.offsets[start:stop], batch.values[start:stop], strict=True)
+            found.setdefault(partition, []).extend(rows)
+    return found
+
+
+def test_records_come_in_order_per_partition_and_batch_by_batch(transport: Transport) -> None:
+    topic = transport.topic(3)
+    sink = transport.sink()
+    deliver(sink, *(outgoing(topic, [b"%d" % i for i in range(100)], partition=p) for p in range(3)))
+    batches = collect(transport.source(topic, max_records=70), 300)
+    assert max(map(len, batches)) <= 70
+    expected = [(i, b"%d" % i) for i in range(100)]
+    assert by_partition(batches) == {Partition(topic, p): expected for p in range(3)}
+    for batch in batches:
+        assert len(batch) == len(batch.keys) == len(batch.headers) == len(batch.timestamps) == len(batch.offsets)
+        assert sorted(row for _, start, stop in batch.spans for row in range(start, stop)) == list(range(len(batch)))
+
+
+def test_keys_headers_and_empty_values_survive(transport: Transport) -> None:
+    topic = transport.topic()
+    headers: list[Headers] = [(("a", b"1"), ("a", b"\xff")), (), (("b", b""),)]
+    keys = [b"\x00\xff", None, b""]
+    deliver(transport.sink(), Outgoing(topic, [b"", b"x", None], keys, [0, 0, 0], headers))
+    (batch,) = collect(transport.source(topic), 3)
+    assert list(batch.values) == [b"", b"x", None]
+    assert list(batch.keys) == keys
+    assert [tuple(map(tuple, h or ())) for h in batch.headers] == headers
+
+
+def test_timestamps_survive_even_odd_ones(transport: Transport) -> None:
+    topic = transport.topic()
+    stamps = [0, 1, 1_700_000_000_123]
+    for stamp in stamps:
+        transport.put(topic, 0, b"x", stamp)
+    assert [stamp for batch in collect(transport.source(topic), 3) for stamp in batch.timestamps] == stamps
+
+
+def test_nothing_appears_committed_by_reading_alone(transport: Transport) -> None:
+    topic = transport.topic()
+    deliver(transport.sink(), outgoing(topic, [b"0", b"1"]))
+    first = transport.source(topic)
+    collect(first, 2)
+    first.close()
+    (batch,) = collect(transport.source(topic), 2)
+    assert list(batch.offsets) == [0, 1]
+
+
+def test_a_successor_goes_on_from_the_committed_offset(transport: Transport) -> None:
+    topic = transport.topic(2)
+    deliver(transport.sink(), *(outgoing(topic, [b"%d" % i for i in range(10)], partition=p) for p in range(2)))
+    first = transport.source(topic)
+    collect(first, 20)
+    assert first.commit({Partition(topic, 0): 4, Partition(topic, 1): 10})
+    first.close()
+    assert by_partition(collect(transport.source(topic), 6)) == {
+        Partition(topic, 0): [(i, b"%d" % i) for i in range(4, 10)]
+    }
+
+
+def test_delivery_commits_behind_what_was_published(transport: Transport) -> None:
+    topic, results = transport.topic(), transport.topic()
+    sink = transport.sink()
+    deliver(sink, outgoing(topic, [b"a", b"b"]))
+    source = transport.source(topic)
+    delivery = AtLeastOnce(source, sink)
+    (batch,) = collect(source, 2)
+    delivery.publish([outgoing(results, [b"A", b"B"])], patience=lambda: True)
+    assert delivery.commit(batch)
+    assert not delivery.uncommitted
+    source.close()
+    deliver(sink, outgoing(topic, [b"c"]))
+    (later,) = collect(transport.source(topic), 1)
+    assert (later.offsets[0], later.values[0]) == (2, b"c")
+    (published,) = collect(transport.source(results), 2)
+    assert list(published.values) == [b"A", b"B"]
+
+
+def test_a_member_has_its_place_and_its_partitions(transport: Transport) -> None:
+    topic = transport.topic(3)
+    source = transport.source(topic)
+    settled(source)
+    assert source.assigned() == {Partition(topic, p) for p in range(3)}
+    assert source.partition_count(topic) == 3
+    assert source.commit({}) is True
+
+
+def test_lag_is_what_is_left_behind_the_batch(transport: Transport) -> None:
+    topic = transport.topic()
+    source = transport.source(topic, max_records=4)
+    settled(source)
+    deliver(transport.sink(), outgoing(topic, [b"x"] * 10))
+    (batch,) = collect(source, 1)
+    position = source.positions(batch)[Partition(topic, 0)]
+    assert position.lag_records == 10 - batch.offsets[-1] - 1
+    assert position.lag_seconds >= 0
+    (last,) = collect(source, 10 - len(batch))[-1:]
+    position = source.positions(last)[Partition(topic, 0)]
+    assert (position.lag_records, position.lag_seconds) == (0, 0.0)
+
+
+def test_a_message_that_is_too_large_is_refused(transport: Transport) -> None:
+    topic = transport.topic()
+    sink = transport.sink()
+    assert sink.max_bytes == MAX_BYTES
+    with pytest.raises(DeliveryError, match="large"):
+        deliver(sink, outgoing(topic, [b"x" * (MAX_BYTES + 1)]))
+    deliver(sink, outgoing(topic, [b"next"]))
+    (batch,) = collect(transport.source(topic), 1)
+    assert list(batch.values) == [b"next"]
+
+
+def test_a_topic_that_is_not_there_is_named(transport: Transport, request: pytest.FixtureRequest) -> None:
+    if "embedded" in request.node.name:
+        pytest.skip("the embedded broker makes a topic that is asked for")
+    with pytest.raises(TransportError, match="no-such-topic"):
+        transport.sink().partition_count("no-such-topic")
+
+
+def test_flushing_nothing_is_done_at_once_and_partitions_are_known(transport: Transport) -> None:
+    topic = transport.topic(4)
+    sink = transport.sink()
+    assert sink.flush(0.1)
+    assert sink.partition_count(topic) == 4
+
+
+def test_messages_without_a_partition_keep_their_order_by_key(transport: Transport) -> None:
+    topic = transport.topic(4)
+    keys = [b"%d" % (i % 7) for i in range(200)]
+    values: list[bytes | None] = [b"%d" % i for i in range(200)]
+    deliver(transport.sink(), Outgoing(topic, values, keys, [None] * 200))
+    seen: dict[bytes | None, list[tuple[int, int]]] = {}
+    for batch in collect(transport.source(topic), 200):
+        for (_, partition), start, stop in batch.spans:
+            for row in range(start, stop):
+                seen.setdefault(batch.keys[row], []).append((partition, int(batch.values[row] or b"")))
+    for places in seen.values():
+        assert len({partition for partition, _ in places}) == 1
+        assert [number for _, number in places] == sorted(number for _, number in places)
+
+
+def test_history_gives_the_newest_records_in_proportion(transport: Transport) -> None:
+    topic = transport.topic(2)
+    deliver(
+        transport.sink(),
+        outgoing(topic, [b"%d" % i for i in range(300)], partition=0),
+        outgoing(topic, [b"%d" % i for i in range(100)], partition=1),
+    )
+    found = by_partition(list(transport.history(topic).read(records=200, period=None)))
+    assert [offset for offset, _ in found[Partition(topic, 0)]] == list(range(150, 300))
+    assert [offset for offset, _ in found[Partition(topic, 1)]] == list(range(50, 100))
+
+
+def test_history_reads_all_when_there_is_less_than_wanted(transport: Transport) -> None:
+    topic = transport.topic(2)
+    deliver(transport.sink(), outgoing(topic, [b"%d" % i for i in range(30)], partition=1))
+    found = by_partition(list(transport.history(topic).read(records=1000, period=None)))
+    assert found == {Partition(topic, 1): [(i, b"%d" % i) for i in range(30)]}
+
+
+def test_history_leaves_out_what_is_older_than_the_period(transport: Transport) -> None:
+    topic = transport.topic(2)
+    now = int(time.time() * 1000)
+    for age in (7200, 5400, 1800, 600):
+        transport.put(topic, 0, b"%d" % age, now - age * 1000)
+    transport.put(topic, 1, b"old", now - 9_000_000)
+    batches = list(transport.history(topic).read(records=1000, period=3600.0))
+    assert [value for batch in batches for value in batch.values] == [b"1800", b"600"]
+
+
+def test_history_of_an_empty_topic_is_empty_and_commits_nothing(transport: Transport) -> None:
+    topic = transport.topic(2)
+    assert list(transport.history(topic).read(records=10, period=None)) == []
+    deliver(transport.sink(), outgoing(topic, [b"x"]))
+    assert [len(batch) for batch in transport.history(topic).read(records=10, period=None)] == [1]
+    (batch,) = collect(transport.source(topic), 1)
+    assert batch.offsets[0] == 0
+
+
+def test_history_ends_where_the_topic_ended_when_it_began(transport: Transport) -> None:
+    topic = transport.topic()
+    sink = transport.sink()
+    deliver(sink, outgoing(topic, [b"%d" % i for i in range(250)]))
+    seen = 0
+    for batch in transport.history(topic).read(records=1000, period=None):
+        seen += len(batch)
+        deliver(sink, outgoing(topic, [b"later"]))
+    assert seen == 250

@@ -1,0 +1,118 @@
+"""A real cluster as the tests use it: fresh topics, records in, results out, committed offsets."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import GroupIdNotFoundError, RetriableError
+
+SECONDS = 90.0
+_NO_LIMIT = str(2**63 - 1)
+
+
+def wait_for(what: str, check: Callable[[], Any], *, seconds: float = SECONDS, context: Callable[[], str] = str) -> Any:
+    """Poll until `check` returns something true, and return it; fail with `context` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (found := check()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}\n{context()}")
+        time.sleep(0.05)
+    return found
+
+
+class Cluster:
+    """One broker's topics. Every name it gives is fresh."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+        self._producer = KafkaProducer(bootstrap_servers=bootstrap, max_request_size=4_000_000)
+        self._reader = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, max_poll_records=20_000)
+        self.admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+
+    def close(self) -> None:
+        self._producer.close()
+        self._reader.close()
+        self.admin.close()
+
+    def name(self, kind: str) -> str:
+        return f"{kind}-{uuid.uuid4().hex[:10]}"
+
+    def topic(self, kind: str = "input", *, partitions: int = 1) -> str:
+        """Create a topic that takes any timestamp."""
+        name = self.name(kind)
+        configs = {"message.timestamp.after.max.ms": _NO_LIMIT, "message.timestamp.before.max.ms": _NO_LIMIT}
+        wanted = {name: {"num_partitions": partitions, "replication_factor": 1, "configs": configs}}
+        self.admin.create_topics(wanted, wait_for_metadata=True)
+        return name
+
+    def send(
+        self,
+        topic: str,
+        values: Iterable[bytes | None],
+        *,
+        keys: Sequence[bytes | None] | None = None,
+        partition: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp: int | None = None,
+    ) -> None:
+        """Produce records and wait until they are stored."""
+        futures = [
+            self._producer.send(
+                topic, value, keys[i] if keys else b"k%d" % (i % 17), list(headers), partition, timestamp
+            )
+            for i, value in enumerate(values)
+        ]
+        self._producer.flush(timeout=SECONDS)
+        assert all(future.succeeded() for future in futures)
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """The end offset of every partition."""
+        partitions = self._reader.partitions_for_topic(topic)
+        found = self._reader.end_offsets([TopicPartition(topic, p) for p in sorted(partitions)])
+        return {partition.partition: end for partition, end in found.items()}
+
+    def count(self, topic: str) -> int:
+        return sum(self.ends(topic).values())
+
+    def read(self, topic: str) -> list[Any]:
+        """Everything in a topic, partition after partition."""
+        ends = {TopicPartition(topic, p): end for p, end in self.ends(topic).items() if end}
+        self._reader.assign(list(ends))
+        found: dict[TopicPartition, list[Any]] = {partition: [] for partition in ends}
+        for partition in ends:
+            self._reader.seek(partition, 0)
+        deadline = time.monotonic() + SECONDS
+        while any(self._reader.position(partition) < end for partition, end in ends.items()):
+            assert time.monotonic() < deadline, f"{topic} cannot be read to its end"
+            for partition, records in self._reader.poll(timeout_ms=500).items():
+                found[partition] += records
+        return [record for partition in sorted(ends) for record in found[partition]]
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """What a group has committed; nothing while the broker cannot say."""
+        try:
+            found = self.admin.list_group_offsets([group])[group]
+        except (RetriableError, GroupIdNotFoundError):
+            return {}
+        return {tp.partition: meta.offset for tp, meta in found.items() if tp.topic == topic and meta.offset >= 0}
+
+    def members(self, group: str) -> int:
+        """How many members a group has."""
+        return len(self.admin.describe_groups([group])[group]["members"])
+
+
+def score_of(record: Any) -> dict[str, Any]:
+    """The JSON of a result."""
+    found: dict[str, Any] = json.loads(record.value)
+    return found
+
+
+def place_of(score: Mapping[str, Any]) -> tuple[str, int, int]:
+    """Where the record of a score came from."""
+    source = score["source"]
+    return source["topic"], source["partition"], source["offset"]

@@ -1,0 +1,86 @@
+"""The commands around the services, against a real broker: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from aestream.registry.local import LocalRegistry
+from tests.kafka import records
+from tests.kafka.cluster import Cluster
+from tests.kafka.service import Service, run
+
+Make = Callable[..., dict[str, str]]
+
+
+def test_validate_names_what_is_missing_and_what_is_well(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
+    name = cluster.name("fresh")
+    results = {f"topics__{kind}": f"{name}.{kind}" for kind in ("scores", "anomalies", "dead_letters")}
+    settings = make_settings(tmp_path, name, model=False) | results
+    missing = run("validate", settings=settings, folder=tmp_path)
+    assert missing.returncode == 1, missing.stdout + missing.stderr
+    outcomes = {line.split(":")[0]: line for line in missing.stdout.splitlines()}
+    assert outcomes[f"failed   topic {name}"].endswith("mend AESTREAM_TOPICS__INPUT")
+    assert f"failed   topic {name}.scores" in outcomes
+    assert "warning  model" in outcomes
+
+    made = run("topics", "create", "--with-input", "--partitions", "3", settings=settings, folder=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert sum(end == 0 for end in cluster.ends(f"{name}.scores").values()) == 3
+    again = run("topics", "create", "--with-input", settings=settings, folder=tmp_path)
+    assert (again.returncode, again.stdout) == (0, "nothing to create: all topics exist\n")
+
+    records.train(tmp_path / "models")
+    well = run("validate", settings=settings, folder=tmp_path)
+    assert well.returncode == 0, well.stdout + well.stderr
+    assert {line.split()[0] for line in well.stdout.splitlines()} == {"ok"}
+    wrong = run("validate", settings=settings | {"http__port": "x"}, folder=tmp_path)
+    assert wrong.returncode == 2
+    assert "AESTREAM_HTTP__PORT" in wrong.stderr
+
+
+def test_a_broker_that_is_not_there_is_one_line(make_settings: Make, tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, "x") | {
+        "kafka__bootstrap_servers": "127.0.0.1:1",
+        "kafka__bootstrap_timeout_ms": "2000",
+    }
+    worker = run("worker", settings=settings | {"http__port": "0"}, folder=tmp_path)
+    assert worker.returncode == 1
+    assert "Traceback" not in worker.stderr
+    assert re.match(r"aestream worker: .*127\.0\.0\.1:1.*BOOTSTRAP_SERVERS", worker.stderr.strip().splitlines()[-1])
+
+
+def test_models_are_listed_shown_and_rolled_back(make_settings: Make, tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, "x")
+    store = LocalRegistry(tmp_path / "models", "default")
+    first = store.current()
+    second = store.publish(lambda folder: (folder / "manifest.json").write_text('{"created": "later"}') and None)
+    listed = run("model", "list", settings=settings, folder=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    (current,) = [line for line in listed.stdout.splitlines() if "current" in line]
+    assert second in current
+    assert str(first) in listed.stdout
+    shown = run("model", "show", str(first), settings=settings, folder=tmp_path)
+    assert json.loads(shown.stdout)["schema"]["names"][0] == "cpu.user"
+    back = run("model", "rollback", settings=settings, folder=tmp_path)
+    assert back.returncode == 0
+    assert store.current() == first
+    once_more = run("model", "rollback", settings=settings, folder=tmp_path)
+    assert once_more.returncode == 1
+    assert once_more.stderr.startswith("aestream model: ")
+
+
+def test_tail_shows_the_anomalies(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, "x")
+    score = {
+        "score": 3.5, "anomaly": True, "error": 7.0, "threshold": 2.0, "p_value": 0.001, "status": "scored",
+        "model": "default@1", "source": {"topic": "in", "partition": 1, "offset": 2, "timestamp": 0}, "key": "k",
+        "features": [{"name": "cpu", "observed": 9.0, "expected": 1.0, "share": 0.75}],
+    }  # fmt: skip
+    cluster.send(settings["topics__anomalies"], [json.dumps(score).encode(), b"\xff{", json.dumps(score).encode()])
+    out = tmp_path / "out.txt"
+    with out.open("w") as file, Service(["tail"], settings=settings, folder=tmp_path, output=file) as tail:
+        tail.until("three lines", lambda: len(out.read_text().splitlines()) >= 3)
+    assert "score 3.50 in/1/2 key k: cpu 9, expected 1 (75%)" in out.read_text()

@@ -1,0 +1,130 @@
+"""How a worker ends: each test is a numbered scenario with its result."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
+from kafka.errors import SecurityDisabledError
+
+from aestream.demo.brokers import Broker
+from tests.kafka import records
+from tests.kafka.cluster import Cluster, place_of, score_of
+from tests.kafka.service import Service
+
+Make = Callable[..., dict[str, str]]
+
+
+def places(cluster: Cluster, settings: dict[str, str]) -> list[tuple[str, int, int]]:
+    return [place_of(score_of(record)) for record in cluster.read(settings["topics__scores"])]
+
+
+def publishing(cluster: Cluster, settings: dict[str, str], above: int = 0) -> Callable[[], bool]:
+    return lambda: cluster.count(settings["topics__scores"]) > above
+
+
+def test_sigterm_mid_batch_finishes_commits_and_leaves(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
+    # 1. 12,000 records wait, far more than one batch. 2. The first scores appear. 3. SIGTERM.
+    # Result: exit 0; what is published is committed, no more and no less; the group is empty at once.
+    # 4. A second worker. Result: every record has exactly one score, in order.
+    topic = cluster.topic(partitions=2)
+    settings = make_settings(tmp_path, topic, partitions=2) | {"worker__max_batch_records": "250"}
+    for partition in range(2):
+        cluster.send(topic, records.values(6_000), partition=partition)
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        worker.until("scores", publishing(cluster, settings))
+        assert worker.stop() == 0, worker.log
+        assert "stopped" in worker.log
+        assert "Traceback" not in worker.log
+    assert cluster.members(settings["kafka__group_id"]) == 0
+    committed = cluster.committed(settings["kafka__group_id"], topic)
+    assert sum(committed.values()) == cluster.count(settings["topics__scores"])
+    assert 0 < sum(committed.values()) < 12_000
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        worker.until("all scores", publishing(cluster, settings, 11_999))
+        assert worker.stop() == 0, worker.log
+    assert places(cluster, settings) == [(topic, p, offset) for p in range(2) for offset in range(6_000)]
+
+
+def test_a_second_signal_ends_it_on_the_spot(
+    cluster: Cluster, make_settings: Make, tmp_path: Path, pausable: Broker
+) -> None:
+    # 1. A worker with work in hand and a broker that does not answer. 2. SIGINT: it waits for the batch in hand.
+    # 3. SIGINT again. Result: it dies of the signal, and a successor scores everything.
+    topic = cluster.topic()
+    settings = make_settings(tmp_path, topic) | {"worker__max_batch_records": "500"}
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        worker.ready()
+        cluster.send(topic, records.values(10_000))
+        worker.until("scores", publishing(cluster, settings))
+        pausable.pause()
+        try:
+            worker.signal(signal.SIGINT)
+            time.sleep(1.0)  # the time itself is what is tested: it waits
+            assert worker.process.poll() is None
+            worker.signal(signal.SIGINT)
+            assert worker.ended() == -signal.SIGINT
+        finally:
+            pausable.resume()
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        everything = {(topic, 0, offset) for offset in range(10_000)}
+        worker.until("all scores", lambda: set(places(cluster, settings)) == everything)
+        assert worker.stop() == 0, worker.log
+
+
+def test_too_many_dead_letters_halt_it_before_the_commit(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
+    # 1. Good records, scored and committed. 2. A broken producer: 60 bad ones in a row, where 50 are the limit.
+    # Result: exit 1, one line that names the setting; none of the 60 is committed, and no dead letter is published.
+    topic = cluster.topic()
+    settings = make_settings(tmp_path, topic) | {"dead_letters__max_consecutive_count": "50"}
+    group = settings["kafka__group_id"]
+    cluster.send(topic, [*records.values(300), *[b"{"] * 49, *records.values(1)])
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        worker.until("the good ones committed", lambda: cluster.committed(group, topic) == {0: 350})
+        cluster.send(topic, [b"[]"] * 60)
+        assert worker.ended() == 1
+        line = worker.log.strip().splitlines()[-1]
+    assert "AESTREAM_DEAD_LETTERS__MAX_CONSECUTIVE_COUNT" in line
+    assert "Traceback" not in worker.log
+    assert cluster.committed(group, topic) == {0: 350}
+    assert cluster.count(settings["topics__dead_letters"]) == 49
+    assert cluster.members(group) == 0
+
+
+def test_a_missing_topic_is_one_line(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
+    # 1. No input topic. 2. No scores topic. 3. An input topic that may not be read. Result: exit 1, a line says which.
+    topic, secret = cluster.topic(), cluster.topic()
+    no_input = make_settings(tmp_path, "no-such-input")
+    no_scores = make_settings(tmp_path, topic) | {"topics__scores": "no-such-scores"}
+    no_right = make_settings(tmp_path, secret)
+    cases = [(no_input, "no-such-input"), (no_scores, "no-such-scores")]
+    cluster.send(secret, records.values(1))
+    try:
+        cluster.admin.create_acls([_rule(secret, "DESCRIBE", "ALLOW"), _rule(secret, "READ", "DENY")])
+        cases.append((no_right, "denies access"))
+    except SecurityDisabledError:
+        pass  # an existing broker without an authorizer
+    workers = [Service(["worker"], settings=settings, folder=tmp_path) for settings, _ in cases]
+    try:
+        for worker, (_, words) in zip(workers, cases, strict=True):
+            assert worker.ended() == 1, worker.log
+            last = worker.log.strip().splitlines()[-1]
+            assert last.startswith("aestream worker: ")
+            assert words in last
+            assert "Traceback" not in worker.log
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+def _rule(topic: str, operation: str, permission: str) -> ACL:
+    return ACL(
+        principal="User:ANONYMOUS",
+        host="*",
+        operation=ACLOperation[operation],
+        permission_type=ACLPermissionType[permission],
+        resource_pattern=ResourcePattern(ResourceType.TOPIC, topic),
+    )

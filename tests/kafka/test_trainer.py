@@ -1,0 +1,65 @@
+"""`aestream train` and `aestream trainer` on a real topic."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aestream.registry.local import LocalRegistry
+from tests.kafka import records
+from tests.kafka.cluster import Cluster
+from tests.kafka.service import Service, run
+
+Make = Callable[..., dict[str, str]]
+
+
+def test_the_sample_is_bounded_by_count_and_by_time(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
+    topic = cluster.topic(partitions=2)
+    settings = make_settings(tmp_path, topic, model=False)
+    now = int(time.time() * 1000)
+    for partition in range(2):
+        cluster.send(topic, records.values(600), partition=partition, timestamp=now - 7_200_000)
+        cluster.send(topic, [*records.values(400, seed=1), b"{"], partition=partition, timestamp=now - 60_000)
+    by_time = run("train", settings=settings | {"trainer__sample_period": "1h"}, folder=tmp_path)
+    assert by_time.returncode == 0, by_time.stderr
+    by_count = run("train", settings=settings | {"trainer__sample_records": "1000"}, folder=tmp_path)
+    assert by_count.returncode == 0, by_count.stderr
+    store = LocalRegistry(tmp_path / "models", "default")
+    first, second = (version.manifest["metadata"] for version in store.versions())
+    assert (first["records"], first["invalid"]) == (800, {"bad_json": 2})
+    assert first["offsets"] == {f"{topic}/{p}": [600, 1000] for p in range(2)}
+    assert second["records"] == 998
+    assert second["offsets"] == {f"{topic}/{p}": [501, 1000] for p in range(2)}
+    assert "host" in second["left_out"]
+    assert "passed over 2 records: bad_json" in by_time.stdout
+
+    too_few = run("train", settings=settings | {"trainer__sample_records": "100"}, folder=tmp_path)
+    assert too_few.returncode == 1
+    (line,) = [line for line in too_few.stderr.splitlines() if line.startswith("aestream train: ")]
+    assert "AESTREAM_TRAINER__MIN_RECORDS" in line
+    assert "Traceback" not in too_few.stderr
+    assert cluster.committed(settings["kafka__group_id"], topic) == {}
+
+
+def test_the_service_survives_a_failure_trains_and_stops(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
+    # 1. An empty topic and no model: the first run fails and is counted; the service stays. 2. SIGTERM. Result: exit 0.
+    # 3. Records, and the service again: it trains at once. 4. SIGTERM. Result: exit 0; the model is there.
+    topic = cluster.topic()
+    settings = make_settings(tmp_path, topic, model=False) | {"trainer__schedule": "every 6h"}
+    with Service(["trainer"], settings=settings, folder=tmp_path) as trainer:
+        trainer.logged("training failed, the current model stays: the input topic has no records")
+        assert trainer.metric('aestream_trainer_runs_total{outcome="failed"}') == 1
+        assert trainer.get("/livez")[0] == trainer.get("/readyz")[0] == 200
+        assert trainer.get("/nothing")[0] == 404
+        assert trainer.stop() == 0, trainer.log
+    cluster.send(topic, records.values(1000))
+    with Service(["trainer"], settings=settings, folder=tmp_path) as trainer:
+        trainer.logged(r"model default@\w+ trained on 1000 records")
+        trainer.logged("next training at .*T")
+        assert trainer.metric('aestream_trainer_runs_total{outcome="success"}') == 1
+        assert trainer.stop() == 0, trainer.log
+        assert "Traceback" not in trainer.log
+    (version,) = LocalRegistry(tmp_path / "models", "default").versions()
+    assert json.loads(json.dumps(version.manifest["metadata"]))["records"] == 1000

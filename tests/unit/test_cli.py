@@ -1,0 +1,122 @@
+"""Commands without a broker: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aestream.cli import main
+from tests.kafka import records
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("store")
+    records.train(made)
+    return made
+
+
+def written(path: Path, *extra: str, count: int = 30) -> Path:
+    path.write_text("\n".join([*records.lines(count), *extra]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["nonsense"], ["score"], ["topics"], ["topics", "delete"], ["worker", "extra"], ["tail", "--last", "x"]],
+)
+def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: aestream" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["worker"], "AESTREAM_TOPICS__INPUT is not set"),
+        (["train"], "AESTREAM_TOPICS__INPUT is not set"),
+        (["validate"], "AESTREAM_TOPICS__INPUT is not set"),
+        (["topics", "create"], "AESTREAM_TOPICS__INPUT is not set"),
+        (["config", "--set", "http.prot=1"], "aestream config"),
+        (["config", "--config", "none.yaml"], "there is no configuration file none.yaml"),
+        (["trainer", "--set", "trainer.schedule=daily", "--set", "topics.input=x"], "AESTREAM_TRAINER__SCHEDULE"),
+        (["train", "x.xlsx"], "suffix"),
+    ],
+)
+def test_wrong_configuration_is_2_and_one_line(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"aestream {arguments[0]}: ")
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["score", "a.jsonl"], "`aestream train` makes one"),
+        (["train", "a.jsonl"], "there is no file a.jsonl"),
+        (["model", "rollback"], "nothing to roll back to"),
+        (["model", "show", "20200101T000000Z"], "aestream model list"),
+    ],
+)
+def test_what_fails_while_running_is_1_and_one_line(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 1
+    assert words in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_config_prints_what_is_in_force(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AESTREAM_KAFKA__SASL_PLAIN_PASSWORD", "hunter2")
+    assert main(["config", "--set", "http.port=7"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "AESTREAM_HTTP__PORT=7" in lines
+    assert "hunter2" not in "\n".join(lines)
+
+
+def test_train_score_encode_and_denoise_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path / "a.jsonl", count=600)
+    assert main(["train", str(file), "--set", "trainer.sample_records=550"]) == 0
+    assert "550 records, 5 features" in capsys.readouterr().out
+    written(tmp_path / "b.jsonl", "{", records.anomaly().decode())
+    assert main(["score", "b.jsonl", "-o", "scores.jsonl"]) == 0
+    scores = [json.loads(line) for line in Path("scores.jsonl").read_text().splitlines()]
+    assert [row["row"] for row in scores] == list(range(32))
+    assert scores[31]["anomaly"] is True
+    assert "not JSON" in scores[30]["problem"]
+    assert sum(row.get("anomaly", False) for row in scores[:30]) < 5
+    assert main(["encode", "b.jsonl", "-o", "latent.csv"]) == 0
+    assert "latent_0" in Path("latent.csv").read_text().splitlines()[0]
+    assert main(["denoise", "b.jsonl", "--format", "jsonl", "-o", "rebuilt.txt"]) == 0
+    rebuilt = json.loads(Path("rebuilt.txt").read_text().splitlines()[0])
+    assert set(rebuilt) == {"row", "cpu.user", "cpu.system", "queue", "rate", "temperature"}
+    assert main(["score", "b.jsonl", "-o", "nowhere/x.csv"]) == 2
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, store: Path) -> None:
+    file = written(tmp_path / "a.jsonl", count=20_000)
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "aestream", "score", str(file), "--set", f"model.store={store}"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(root)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "score" in process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(60) == 0, said
+    assert said == ""

@@ -1,0 +1,44 @@
+"""The histogram that takes a batch at a time counts as Prometheus' own does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+
+from aestream.metrics import BatchHistogram, Metrics
+
+BOUNDS = (0.1, 1.0, 5.0)
+
+
+def test_it_counts_as_the_library_does_one_by_one() -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    batches = BatchHistogram("h", "text", BOUNDS, registry=ours)
+    single = Histogram("h", "text", registry=theirs, buckets=BOUNDS)
+    rng = np.random.default_rng(0)
+    for size in (0, 1, 500):
+        values = np.concatenate([rng.exponential(2.0, size), [0.0, 0.1, 1.0, 5.0, 1e9][: size and 5]])
+        batches.observe(values)
+        for value in values:
+            single.observe(value)
+    for name, labels in [("h_count", {}), *(("h_bucket", {"le": le}) for le in ("0.1", "1.0", "5.0", "+Inf"))]:
+        short = {label: bound.removesuffix(".0") for label, bound in labels.items()}
+        assert ours.get_sample_value(name, short) == theirs.get_sample_value(name, labels)
+    assert ours.get_sample_value("h_sum") == pytest.approx(theirs.get_sample_value("h_sum"))
+    assert ours.get_sample_value("h_count") == 511
+
+
+def test_every_metric_has_our_prefix_and_a_help_text() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    families = list(registry.collect())
+    assert len(families) > 20
+    assert all(family.name.startswith("aestream_") and family.documentation.endswith(".") for family in families)
+    assert generate_latest(registry)
+
+
+def test_two_processes_worth_of_metrics_do_not_meet() -> None:
+    first, second = Metrics(CollectorRegistry()), Metrics(CollectorRegistry())
+    first.records_scored.inc(5)
+    assert second.registry.get_sample_value("aestream_records_scored_total") == 0
+    assert first.registry.get_sample_value("aestream_records_scored_total") == 5

@@ -1,0 +1,78 @@
+"""A file through the detector: one row of results for every record, whatever is in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aestream import offline
+from aestream.detector import Detector
+from aestream.errors import DataError
+from aestream.features.schema import FeatureSchema
+
+LIMIT = 10_000
+SCHEMA = FeatureSchema(("cpu.user", "load", "rate"), (("cpu", "user"), ("load",), ("rate",)))
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    base = np.random.default_rng(0).normal(size=(300, 1))
+    return Detector(false_alarm_rate=0.05).fit_matrix(base * [1.0, 2.0, 3.0] + [10.0, 0.0, 0.0], SCHEMA)
+
+
+def jsonl(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def good(x: float) -> str:
+    return json.dumps({"cpu": {"user": x + 10}, "load": 2 * x, "rate": 3 * x})
+
+
+@pytest.mark.parametrize("work", [offline.score, offline.encode, offline.denoise])
+def test_every_record_has_a_row(detector: Detector, tmp_path: Path, work: object) -> None:
+    path = jsonl(tmp_path / "a.jsonl", "{", good(0.1), "[]", good(0.2), '{"load":1}', good(0.3))
+    (chunk,) = offline.apply(work, detector, path, max_record_bytes=LIMIT)  # type: ignore[arg-type]
+    assert chunk["row"].tolist() == [0, 1, 2, 3, 4, 5]  # type: ignore[union-attr]
+    assert [problem is None for problem in chunk["problem"]] == [False, True] * 3
+    results = [np.asarray(values, float) for name, values in chunk.items() if name not in {"row", "problem"}]
+    assert results
+    for column in results:
+        assert np.isnan(column).tolist() == [True, False] * 3
+
+
+def test_a_file_scores_as_the_matrix_does_and_rows_count_on(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xs = np.linspace(-1, 1, 50)
+    path = jsonl(tmp_path / "a.jsonl", *map(good, xs))
+    monkeypatch.setattr("aestream.files._CHUNK_BYTES", 500)
+    chunks = list(offline.apply(offline.score, detector, path, max_record_bytes=LIMIT))
+    assert len(chunks) > 3
+    assert np.concatenate([chunk["row"] for chunk in chunks]).tolist() == list(range(50))
+    matrix = np.stack([xs + 10, 2 * xs, 3 * xs], axis=1)
+    expected = detector.detect(matrix)
+    np.testing.assert_allclose(np.concatenate([chunk["score"] for chunk in chunks]), expected.score, rtol=1e-4)
+    csv = tmp_path / "a.csv"
+    csv.write_text("rate,load,cpu.user\n" + "\n".join(f"{3 * x},{2 * x},{x + 10}" for x in xs) + "\n")
+    chunks = list(offline.apply(offline.score, detector, csv, max_record_bytes=LIMIT))
+    np.testing.assert_allclose(np.concatenate([chunk["score"] for chunk in chunks]), expected.score, rtol=1e-4)
+
+
+def test_a_file_with_nothing_usable_has_only_problems(detector: Detector, tmp_path: Path) -> None:
+    (chunk,) = offline.apply(offline.score, detector, jsonl(tmp_path / "a.jsonl", "{", "7"), max_record_bytes=LIMIT)
+    assert all(chunk["problem"])
+    assert list(chunk["anomaly"]) == [None, None]
+
+
+def test_features_of_a_file_are_inferred_and_an_empty_one_is_refused(tmp_path: Path) -> None:
+    schema, left_out = offline.infer(
+        jsonl(tmp_path / "a.jsonl", *(good(i * 0.37 % 1) for i in range(40))), include=[], exclude=["rate"]
+    )
+    assert schema.paths == (("cpu", "user"), ("load",))
+    assert [item.name for item in left_out] == ["rate"]
+    with pytest.raises(DataError, match="holds no records"):
+        offline.infer(jsonl(tmp_path / "b.jsonl", "", "x"), include=[], exclude=[])

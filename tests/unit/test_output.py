@@ -1,0 +1,133 @@
+"""The JSON of scores and anomalies, against the schema that users are given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from aestream.output import FeatureShare, Renderer, Scored
+from aestream.types import Batch, Headers, Outgoing, Partition, Span
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/score.schema.json").read_text())
+CHECK = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
+
+
+def batch(
+    *, keys: Sequence[bytes | None] = (b"a", None, b"\xff", b""), headers: Sequence[Headers] = ((),) * 4
+) -> Batch:
+    spans = [Span(Partition("in", 0), 0, 3), Span(Partition("other", 5), 3, 4)]
+    return Batch(spans, [7, 8, 9, 0], [1, 2**62, -1, 1_700_000_000_000], keys, [b"{}"] * 4, headers)
+
+
+def scored(rows: Sequence[int], *, flagged: Sequence[int] = (), optional: bool = False) -> Scored:
+    """`flagged` are places in `rows`."""
+    n = len(rows)
+    errors = np.asarray([float(row) + 0.5 for row in rows])
+    return Scored(
+        np.asarray(rows, np.intp),
+        errors / 2,
+        errors,
+        np.full(n, 0.25),
+        np.asarray([place in flagged for place in range(n)], bool),
+        np.asarray(flagged, np.intp),
+        [[FeatureShare("cpu", 9.0, 1.0, 0.75), FeatureShare("load", 1.0, 1.0, 0.25)] for _ in flagged],
+        np.ones((n, 2), np.float32) if optional else None,
+        np.ones((n, 2)) if optional else None,
+    )
+
+
+def render(
+    records: Batch, found: Scored, *, scores: str | None = "scores", headers: bool = False, same: bool = True
+) -> list[Outgoing]:
+    renderer = Renderer(
+        model="default@20260101T000000Z",
+        threshold=2.0,
+        names=["cpu", "load"],
+        scores_topic=scores,
+        anomalies_topic="anomalies",
+        headers=headers,
+    )
+    return renderer.render(records, found, lambda _in, _out: same)
+
+
+def documents(messages: Outgoing) -> list[dict[str, Any]]:
+    found = [json.loads(value or b"") for value in messages.values]
+    for document in found:
+        CHECK.validate(document)
+    return found
+
+
+@pytest.mark.parametrize("optional", [False, True])
+def test_scores_and_anomalies_follow_the_schema(optional: bool) -> None:
+    scores, anomalies = render(batch(), scored([0, 1, 2, 3], flagged=[1, 3], optional=optional))
+    assert (scores.topic, anomalies.topic) == ("scores", "anomalies")
+    assert [document["source"]["offset"] for document in documents(scores)] == [7, 8, 9, 0]
+    assert [document["source"]["topic"] for document in documents(scores)] == ["in", "in", "in", "other"]
+    assert [document["features"][0]["name"] for document in documents(anomalies)] == ["cpu", "cpu"]
+    assert all(("latent" in document) == optional for document in documents(scores))
+    if optional:
+        assert documents(scores)[0]["reconstruction"] == {"cpu": 1.0, "load": 1.0}
+
+
+def test_the_schema_is_strict_enough_to_fail() -> None:
+    (good,) = documents(render(batch(), scored([0]))[0])
+    for name in SCHEMA["$defs"]["Score"]["required"]:
+        with pytest.raises(jsonschema.ValidationError):
+            CHECK.validate({other: value for other, value in good.items() if other != name})
+    with pytest.raises(jsonschema.ValidationError):
+        CHECK.validate({**good, "score": "1"})
+
+
+def test_keys_go_along_and_are_shown_as_text() -> None:
+    (messages,) = render(batch(), scored([0, 1, 2, 3]))
+    assert list(messages.keys) == [b"a", None, b"\xff", b""]
+    assert [document["key"] for document in documents(messages)] == ["a", None, "\ufffd", ""]
+    (long,) = render(batch(keys=["é".encode() * 5000, None, None, None]), scored([0]))
+    assert documents(long)[0]["key"] == "é" * 1024
+    (none,) = render(batch(keys=[None] * 4), scored([0, 3]))
+    assert [document["key"] for document in documents(none)] == [None, None]
+
+
+def test_rows_without_a_score_are_left_out_and_the_others_keep_their_place() -> None:
+    scores, anomalies = render(batch(), scored([1, 3], flagged=[1]))
+    assert [document["source"]["offset"] for document in documents(scores)] == [8, 0]
+    assert list(scores.keys) == [None, b""]
+    assert list(scores.partitions) == [0, 5]
+    assert list(anomalies.keys) == [b""]
+    assert documents(anomalies)[0]["source"]["topic"] == "other"
+
+
+def test_partitions_are_left_to_the_key_where_the_counts_differ() -> None:
+    for messages in render(batch(), scored([0, 3], flagged=[0]), same=False):
+        assert set(messages.partitions) == {None}
+
+
+def test_scores_may_be_off_and_nothing_flagged_means_no_anomalies() -> None:
+    assert render(batch(), scored([0, 1]), scores=None) == []
+    assert [messages.topic for messages in render(batch(), scored([0], flagged=[0]), scores=None)] == ["anomalies"]
+    (empty,) = render(batch(), scored([]))
+    assert len(empty) == 0
+
+
+def test_headers_are_a_cloud_event_and_carry_the_trace() -> None:
+    trace: list[Headers] = [(("traceparent", b"00-1"), ("x", b"1")), (("traceparent", b"t" * 600),), (), ()]
+    scores, anomalies = render(batch(headers=trace), scored([0, 1, 2], flagged=[0, 1, 2]), headers=True)
+    for messages in (scores, anomalies):
+        first, second, third = map(dict, messages.headers)
+        assert first["traceparent"] == b"00-1"
+        assert "x" not in first
+        assert "traceparent" not in second
+        assert first["ce_id"] == b"in/0/7"
+        assert first["ce_specversion"] == b"1.0"
+        assert [h["ce_time"] for h in (first, second, third)] == [
+            b"1970-01-01T00:00:00.001Z",
+            b"9999-12-31T23:59:59.000Z",
+            b"1970-01-01T00:00:00.000Z",
+        ]
+    assert not render(batch(), scored([0]))[0].headers

@@ -1,0 +1,86 @@
+"""The sample: which records teach the features, and the order they come in."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from aestream import sampling
+from aestream.codecs.json import JsonDecoder
+from aestream.errors import DataError
+from aestream.sampling import TopicSampler
+from aestream.transport.memory import MemoryBroker, MemoryHistory, Message
+
+
+def sampler(broker: MemoryBroker, *, records: int = 200_000) -> TopicSampler:
+    return TopicSampler(
+        MemoryHistory(broker, ["in"]),
+        lambda schema: JsonDecoder(schema.paths, max_record_bytes=10_000),
+        records=records,
+        period=None,
+    )
+
+
+def place(i: int) -> float:
+    return i * 377 % 1000 + 0.5
+
+
+def filled(count: int, *, bad: int = 0) -> MemoryBroker:
+    """Records whose feature `place` tells their timestamp, over three partitions out of order."""
+    broker = MemoryBroker({"in": 3})
+    rng = random.Random(0)
+    for i in range(count):
+        value = json.dumps({"place": place(i), "id": i, "level": rng.random(), "seldom": float(i == 90)})
+        broker.append("in", Message(value.encode(), timestamp=i), i % 7 % 3)
+    for i in range(bad):
+        broker.append("in", Message(b"[]" if i % 2 else b"{", timestamp=i), 0)
+    return broker
+
+
+def test_rows_are_in_the_order_of_time_and_the_bad_ones_counted() -> None:
+    found = sampler(filled(600, bad=4)).sample(progress=lambda _read, _wanted: None)
+    assert found.schema.names == ("place", "level", "seldom")
+    assert {item.name for item in found.left_out} == {"id"}
+    assert found.matrix[:, 0].tolist() == [place(i) for i in range(600)]
+    assert found.invalid == {"bad_json": 2, "wrong_shape": 2}
+    assert found.origin["period_ms"] == [0, 599]
+    assert sum(last - first + 1 for first, last in found.origin["offsets"].values()) == 604
+
+
+def test_a_short_past_teaches_with_all_of_its_records() -> None:
+    # 600 records where 200,000 are wanted: the one that tells `seldom` from a constant must be among those looked at
+    assert "seldom" in sampler(filled(600)).sample(progress=lambda _read, _wanted: None).schema.names
+
+
+def test_a_long_past_teaches_by_records_spread_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "_INFERRED_FROM_RECORDS", 50)
+    taught: list[list[int]] = []
+
+    def spy(records: list[dict[str, int]], **_: object) -> object:
+        taught.append([record["id"] for record in records])
+        raise DataError("seen enough")
+
+    monkeypatch.setattr(sampling, "infer_schema", spy)
+    with pytest.raises(DataError, match="seen enough"):
+        sampler(filled(3000)).sample(progress=lambda _read, _wanted: None)
+    (ids,) = taught
+    assert 50 <= len(ids) <= 100
+    assert ids == sorted(ids)
+    assert min(ids) < 200
+    assert max(ids) > 2800
+
+
+def test_progress_and_bounds() -> None:
+    heard: list[tuple[int, int]] = []
+    found = sampler(filled(900), records=300).sample(progress=lambda read, wanted: heard.append((read, wanted)))
+    assert len(found.matrix) <= 300
+    assert heard[-1] == (len(found.matrix), 300)
+
+
+def test_nothing_to_learn_from_is_one_line() -> None:
+    with pytest.raises(DataError, match="no records to train on"):
+        sampler(MemoryBroker({"in": 2})).sample(progress=lambda _read, _wanted: None)
+    with pytest.raises(DataError, match="none of the 10 records"):
+        sampler(filled(0, bad=10)).sample(progress=lambda _read, _wanted: None)

@@ -1,0 +1,26 @@
+"""What people see of an anomaly."""
+
+from __future__ import annotations
+
+import pytest
+
+from aestream.output import FeatureShare, Origin, Score
+from aestream.show import anomaly_line
+
+
+def score(timestamp: int, key: str | None = "k") -> Score:
+    features = [FeatureShare("cpu.user", 9.25, 1.0, 0.75), FeatureShare("load", 1.0, 1.0, 0.25)]
+    origin = Origin("in", 1, 2, timestamp)
+    return Score(3.5, True, 7.0, 2.0, 0.001, "scored", "default@1", origin, key, features)
+
+
+def test_a_line_says_when_where_and_what() -> None:
+    assert anomaly_line(score(1_700_000_000_000)) == (
+        "2023-11-14 22:13:20 score 3.50 in/1/2 key k: cpu.user 9.25, expected 1 (75%); load 1, expected 1 (25%)"
+    )
+    assert " key " not in anomaly_line(score(0, None))
+
+
+@pytest.mark.parametrize("timestamp", [2**62, 253_402_300_800_000, -(2**62)])
+def test_a_timestamp_beyond_the_calendar_is_shown_somehow(timestamp: int) -> None:
+    assert "in/1/2" in anomaly_line(score(timestamp))

@@ -1,0 +1,161 @@
+"""The trainer service by a clock that the test owns: when it trains, and what a failed run does."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from aestream.errors import DataError, TransportError
+from aestream.features.schema import FeatureSchema
+from aestream.health import Health
+from aestream.metrics import Metrics
+from aestream.registry.local import LocalRegistry
+from aestream.sampling import Sample
+from aestream.schedule import parse
+from aestream.trainer import Trainer, TrainerService
+
+HOUR = 3600.0
+
+
+class TinyDetector:
+    """As little of a detector as the trainer needs, so that a run takes no time."""
+
+    threshold = 1.0
+    warnings = ()
+
+    def fit_matrix(self, matrix: np.ndarray, schema: FeatureSchema, *, progress: Callable[[Any], None]) -> Self:
+        assert matrix.shape == (100, len(schema))
+        progress(None)
+        return self
+
+    def save(self, folder: Path, facts: dict[str, Any]) -> None:
+        created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        (folder / "manifest.json").write_text(json.dumps({"created": created, "metadata": facts}))
+
+
+SCHEMA = FeatureSchema.of_names(["a", "b"])
+
+
+class Scene:
+    """A store, a sampler that may fail, and time that passes only while the service waits."""
+
+    def __init__(self, folder: Path, schedule: str, *, hours: float) -> None:
+        self.now = datetime.datetime.now(datetime.UTC)
+        self.end = self.now + datetime.timedelta(hours=hours)
+        self.begun = self.now
+        self.registry = LocalRegistry(folder, "m")
+        self.error: Exception | None = None
+        self.runs: list[float] = []  # hours after the start
+        self.during: Callable[[], None] = lambda: None
+        self.metrics = Metrics(CollectorRegistry())
+        self.stopped = False
+        trainer = Trainer(self, self.registry, TinyDetector, min_records=50)  # type: ignore[arg-type]
+        self.service = TrainerService(
+            trainer,
+            parse(schedule),
+            metrics=self.metrics,
+            health=Health(stale_after=60),
+            wait=self.wait,
+            now=lambda: self.now,
+        )
+
+    def wait(self, seconds: float) -> bool:
+        self.now += datetime.timedelta(seconds=seconds)
+        return self.stopped or self.now > self.end
+
+    def sample(self, *, progress: Callable[[int, int], None]) -> Sample:
+        self.runs.append(round((self.now - self.begun).total_seconds() / HOUR, 3))
+        self.during()
+        progress(100, 100)
+        if self.error is not None:
+            raise self.error
+        base = np.random.default_rng(len(self.runs)).normal(size=(100, 1))
+        return Sample(np.hstack([base, 2 * base]), SCHEMA, [], {}, {})
+
+    def outcome(self, name: str) -> float:
+        return self.metrics.registry.get_sample_value("aestream_trainer_runs_total", {"outcome": name}) or 0.0
+
+
+def test_at_once_without_a_model_then_on_schedule(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "every 6h", hours=13)
+    scene.service.run()
+    assert scene.runs == [0, 6, 12]
+    assert len(scene.registry.versions()) == 3
+    assert scene.outcome("success") == 3
+    assert scene.registry.current() == scene.registry.versions()[-1].name
+
+
+def test_a_missed_run_is_made_up_for_once(tmp_path: Path) -> None:
+    first = Scene(tmp_path, "every 6h", hours=1)
+    first.service.run()
+    later = Scene(tmp_path, "every 6h", hours=7)
+    later.now = later.begun = later.now + datetime.timedelta(hours=40)
+    later.end = later.begun + datetime.timedelta(hours=7)
+    later.service.run()
+    assert later.runs == [0, 6]
+
+
+def test_after_a_restart_it_waits_for_what_is_due(tmp_path: Path) -> None:
+    Scene(tmp_path, "every 6h", hours=1).service.run()
+    again = Scene(tmp_path, "every 6h", hours=7)
+    again.service.run()
+    assert again.runs == pytest.approx([6], abs=0.01)
+
+
+@pytest.mark.parametrize("error", [DataError("too few"), TransportError("no broker"), ZeroDivisionError()])
+def test_a_failed_run_keeps_the_model_and_waits_for_the_next(
+    tmp_path: Path, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    Scene(tmp_path, "every 6h", hours=1).service.run()
+    scene = Scene(tmp_path, "every 6h", hours=13)
+    before = scene.registry.current()
+    scene.error = error
+    with caplog.at_level(logging.ERROR, "aestream"):
+        scene.service.run()
+    assert scene.runs == pytest.approx([6, 12], abs=0.01)
+    assert scene.outcome("failed") == 2
+    assert scene.registry.current() == before
+    assert "the current model stays" in caplog.text
+
+
+def test_without_a_model_a_failed_run_is_soon_tried_again(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "every 6h", hours=1)
+    scene.error = DataError("nothing there yet")
+    scene.during = lambda: setattr(scene, "error", None) if len(scene.runs) == 4 else None
+    scene.service.run()
+    assert len(scene.runs) == 4
+    assert scene.runs[-1] < 0.1
+    assert (scene.outcome("failed"), scene.outcome("success")) == (3, 1)
+
+
+def test_a_stop_ends_a_run_at_its_next_step_and_publishes_nothing(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "every 6h", hours=13)
+    scene.during = lambda: setattr(scene, "stopped", True)
+    scene.service.run()
+    assert scene.runs == [0]
+    assert scene.registry.current() is None
+    assert scene.outcome("failed") == scene.outcome("success") == 0
+
+
+def test_off_never_trains(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "off", hours=100)
+    scene.service.run()
+    assert scene.runs == []
+
+
+@pytest.mark.parametrize(
+    "manifest", ["{}", '{"created": null}', '{"created": "soon"}', "[]", '"x"', '{"created": "2026-01-01"}']
+)
+def test_a_manifest_without_a_time_counts_as_no_run(tmp_path: Path, manifest: str) -> None:
+    LocalRegistry(tmp_path, "m").publish(lambda folder: (folder / "manifest.json").write_text(manifest) and None)
+    scene = Scene(tmp_path, "every 6h", hours=1)
+    scene.service.run()
+    assert scene.runs == [0]
