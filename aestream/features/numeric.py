@@ -10,7 +10,7 @@ import numpy.typing as npt
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
 # Up to here the scaled value is taken as it is; beyond, it grows with its logarithm.
-LINEAR = 4.0
+LINEAR = 10.0
 # A constant column has no spread. A change by this share of its value then counts as one standard deviation.
 CONSTANT_SHARE = 1e-3
 # Less spread than this share of the column's size is float noise: the column counts as constant.
@@ -70,9 +70,9 @@ class NumericScaler:
 
 
 def soft_clip(scaled: Matrix) -> Matrix:
-    """Leave |x| <= 4 as it is; beyond, sign(x) * (4 + log(1 + |x| - 4)). Writes into `scaled` and returns it.
+    """Leave |x| <= 10 as it is; beyond, sign(x) * (10 + log(1 + |x| - 10)). Writes into `scaled` and returns it.
 
-    The curve and its slope are continuous at 4, it never stops rising, and 1e300 becomes 694: float32 cannot overflow.
+    The curve and its slope are continuous at 10, it never stops rising, and 1e300 becomes 700: float32 cannot overflow.
     """
     far = np.abs(scaled) > LINEAR
     if far.any():
