@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
@@ -27,39 +28,31 @@ class KafkaHistory:
 
     def read(self, *, records: int, period: float | None) -> Iterator[Batch]:
         """Stream the records between a start that fits `records` and `period`, and the end as it is now."""
-        with broker_errors(self._connection):
-            consumer = KafkaConsumer(
-                **self._connection,
-                enable_auto_commit=False,
-                max_poll_records=self._max_records,
-                **self._settings,
-            )
-        try:
-            with broker_errors(self._connection):
-                ends = self._seek(consumer, records, period)
-                yield from _until(consumer, ends)
-        finally:
-            consumer.close(autocommit=False)
+        with self._opened() as consumer:
+            ends = self._seek(consumer, records, period)
+            yield from _until(consumer, ends)
 
     def follow(self, *, last: int) -> Iterator[Batch]:
         """Stream what is in the topics from `last` records before their end, and go on with what arrives, for ever.
 
         Yields an empty batch about once a second when nothing arrives.
         """
+        with self._opened() as consumer:
+            self._seek(consumer, last, None)
+            while True:
+                yield columns([consumer.poll(timeout_ms=int(_POLL_SECONDS * 1000))])
+
+    @contextmanager
+    def _opened(self) -> Iterator[KafkaConsumer]:
+        """A consumer without a group, closed at the end."""
         with broker_errors(self._connection):
             consumer = KafkaConsumer(
-                **self._connection,
-                enable_auto_commit=False,
-                max_poll_records=self._max_records,
-                **self._settings,
+                **self._connection, enable_auto_commit=False, max_poll_records=self._max_records, **self._settings
             )
-        try:
-            with broker_errors(self._connection):
-                self._seek(consumer, last, None)
-                while True:
-                    yield columns([consumer.poll(timeout_ms=int(_POLL_SECONDS * 1000))])
-        finally:
-            consumer.close(autocommit=False)
+            try:
+                yield consumer
+            finally:
+                consumer.close(autocommit=False)
 
     def _seek(self, consumer: KafkaConsumer, records: int, period: float | None) -> dict[TopicPartition, int]:
         """Place the consumer at the start of the sample; return the offsets at which it ends."""
