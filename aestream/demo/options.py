@@ -16,7 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--bootstrap-servers", metavar="HOST:PORT", help="use this Kafka instead of an embedded one")
     add("--rate", type=_rate, metavar="N", help="records a second, 0 for as fast as it goes; default: 20 s in all")
     add("--limit", type=_count, metavar="N", help="stream only the first N records of the test part")
-    add("--false-alarm-rate", type=float, metavar="SHARE", help="of normal records that may be flagged, e.g. 0.01")
+    add(
+        "--false-alarm-rate",
+        type=float,
+        metavar="SHARE",
+        help="of normal records that may be flagged; default: 0.002 for the bundled recording, else as set",
+    )
     add("--summary", type=Path, metavar="FILE", help="write the summary as JSON")
     add("--plot", type=Path, metavar="FILE", default=PLOT, help=f"write the picture there (default ./{PLOT})")
     add("--no-live", action="store_true", help="plain lines instead of the live view, for logs and CI")
