@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,9 +17,6 @@ from tests.recording import load, metrics
 from tests.recording.faults import FAULTS, Fault, Stage
 from tests.recording.finish import LEFT_OUT, finish, labels_of, trailing_mean
 from tests.recording.incidents import CALM_ROWS, RECOVERY_LIMIT, Injector, Limits, schedule
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOBODY = cast("Stage", None)
 
@@ -241,3 +240,32 @@ def test_a_mean_over_the_last_rows_starts_with_what_is_there() -> None:
 
 def test_labels_of_causes_include_both_ends() -> None:
     assert labels_of(["1-2:4,5", "5-5:1"], 7).tolist() == [0, 1, 1, 0, 0, 1, 0]
+
+
+BUNDLE = Path(__file__).parents[2] / "aestream" / "demo" / "data" / "broker-telemetry.npz"
+
+
+def test_the_bundled_recording_is_whole_and_small() -> None:
+    assert BUNDLE.stat().st_size < 2_000_000
+    with np.load(BUNDLE, allow_pickle=False) as bundle:
+        train, test, causes = bundle["train"], bundle["test"], str(bundle["causes"]).splitlines()
+        assert np.isfinite(train).all()
+        assert np.isfinite(test).all()
+        assert len(train) + len(test) >= 90 * 60
+        assert 30 <= len(bundle["features"]) == train.shape[1] <= 50
+        assert len(causes) == len(bundle["incidents"]) >= 12
+        assert bundle["label"].tolist() == labels_of(causes, len(test)).tolist()
+        assert all(line.split(":")[1] for line in causes)
+        for times in (bundle["timestamps_train"], bundle["timestamps_test"]):
+            assert (np.diff(times) > 0.0).all()
+
+
+def test_every_metric_and_every_fault_of_the_bundle_is_on_its_page() -> None:
+    page = (BUNDLE.parents[3] / "docs" / "recording.md").read_text()
+    with np.load(BUNDLE, allow_pickle=False) as bundle:
+        for name in bundle["features"]:
+            family = re.sub("_(orders|clicks|payments)$", "_*", name)
+            assert f"`{family}`" in page, name
+        for incident, line in zip(bundle["incidents"], str(bundle["causes"]).splitlines(), strict=True):
+            fault = str(incident).rsplit(" (", 1)[0]
+            assert f"| {line.split(':')[0]} | {fault} |" in page, fault
