@@ -72,6 +72,7 @@ def trained(run: Run, model: str) -> None:
         f"model {model}@{run.version}: {run.records} records, {len(run.schema)} features, "
         f"threshold {run.threshold:.4g}, {run.seconds:.1f} s",
         highlight=False,
+        soft_wrap=True,
     )
     for reason, count in run.invalid.items():
         console.print(f"passed over {count} records: {reason}", highlight=False, soft_wrap=True)
