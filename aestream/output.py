@@ -163,7 +163,7 @@ class Renderer:
                 same("scored"),
                 same(self._model),
                 origins,
-                same(None) if list(keys).count(None) == len(keys) else map(_text, keys),
+                same(None) if keys.count(None) == len(keys) else map(_text, keys),
                 *optional,
             )
         )

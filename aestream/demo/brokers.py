@@ -168,16 +168,7 @@ class Broker(ABC):
 
     def _spawn(self, command: Sequence[str], folder: Path) -> None:
         """Start `command` in its own process group, bound to the life of this process."""
-        log = self._log_file or folder / "broker.log"
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call that takes no lock
-            )
+        self._process = spawn(command, self._log_file or folder / "broker.log")
 
     def _await_port(self) -> None:
         host, port = self.bootstrap.split(":")
@@ -333,6 +324,20 @@ def _draft(target: Path) -> Iterator[Path]:
 
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a process that writes to `log`, ends with this one, and is out of reach of the terminal's Ctrl-C."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call that takes no lock
+        )
 
 
 def die_with_parent() -> None:

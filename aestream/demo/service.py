@@ -15,7 +15,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from aestream.demo.brokers import die_with_parent
+from aestream.demo.brokers import spawn
 from aestream.errors import TransportError
 
 _HTTP_SECONDS = 2.0
@@ -33,16 +33,7 @@ class WorkerProcess:
 
     def start(self) -> None:
         """Start it, bound to the life of this process, out of reach of the terminal's Ctrl-C."""
-        with self._log_file.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "aestream", "worker"],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call that takes no lock
-            )
+        self._process = spawn([sys.executable, "-m", "aestream", "worker"], self._log_file, self._environment)
 
     def stop(self, timeout: float = 10.0) -> None:
         """SIGTERM: it finishes its batch, commits and leaves the group; SIGKILL after `timeout` seconds."""
