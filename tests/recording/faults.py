@@ -111,7 +111,7 @@ def _leak(name: str, size: str, seconds: int, topic: str, mebibytes: float) -> F
     def turn(stage: Stage, to: float) -> None:
         stage.consumers[topic][load.LEAK] = to
 
-    shows = ("client_consumer_resident", "host_cpu_system")
+    shows = ("client_consumer_memory_growth", "host_cpu_system")
     return Fault(name, "memory leak", size, seconds, shows, lambda s: turn(s, mebibytes), lambda s: turn(s, 0.0))
 
 
@@ -179,13 +179,13 @@ def _slow_link(name: str, size: str, seconds: int, milliseconds: float) -> Fault
     return Fault(name, "slow connections", size, seconds, shows, start, stop)
 
 
-def _cuts(name: str, size: str, seconds: int, every: int) -> Fault:
-    def tick(stage: Stage, second: int) -> None:
-        if second % every == 0:
-            stage.proxy[trouble.CUT] += 1.0
+def _cuts(name: str, size: str, seconds: int, every: float) -> Fault:
+    def turn(stage: Stage, to: float) -> None:
+        stage.proxy[trouble.CUT] = to
 
     shows = ("producer_latency_ms_clicks", "consumer_delay_ms_clicks", "consumer_lag_records_clicks")
-    return Fault(name, "cut connections", size, seconds, (*shows, "broker_connections"), tick=tick)
+    start, stop = (lambda s: turn(s, every)), (lambda s: turn(s, 0.0))
+    return Fault(name, "cut connections", size, seconds, (*shows, "broker_connections"), start, stop)
 
 
 def _storm(name: str, size: str, seconds: int, rate: float, hold: float) -> Fault:
@@ -204,11 +204,12 @@ def _storm(name: str, size: str, seconds: int, rate: float, hold: float) -> Faul
 
 
 def _oversized(name: str, size: str, seconds: int, length: int, shows: tuple[str, ...]) -> Fault:
-    def turn(stage: Stage, rate: float) -> None:
+    def turn(stage: Stage, rate: float, size: int) -> None:
         knobs = stage.producers["payments"]
-        knobs[load.OVERSIZED_BYTES], knobs[load.OVERSIZED] = length, rate
+        knobs[load.OVERSIZED_BYTES], knobs[load.OVERSIZED] = size, rate
 
-    return Fault(name, "oversized messages", size, seconds, shows, lambda s: turn(s, 1.0), lambda s: turn(s, 0.0))
+    start, stop = (lambda s: turn(s, 1.0, length)), (lambda s: turn(s, load.REJECTED_RATE, load.REJECTED_BYTES))
+    return Fault(name, "oversized messages", size, seconds, shows, start, stop)
 
 
 def _truncated(name: str, size: str, seconds: int, topic: str, factor: float) -> Fault:
@@ -245,27 +246,27 @@ _BIG = ("broker_bytes_in", "broker_bytes_out", "broker_produce_local", "broker_f
 
 # In an order that meets the day where they show: frozen sensors while the load changes, a flood at the peak.
 FAULTS: tuple[Fault, ...] = (
-    _processor("neighbour takes most of the processor", "medium", 32, 0.8),
-    _slow_link("slow link, small", "small", 31, 25.0),
-    _stuck("analytics consumer stuck", "large", 21, "clicks"),
-    _leak("ledger consumer leaks", "medium", 36, "payments", 2.0),
-    _disk("disk busy with forced writes", "large", 28, 2, 1_000_000, 0.0),
-    _frozen("traffic sensors frozen", "medium", 38, *_TRAFFIC),
-    _storm("connections come and go", "small", 28, 14.0, 0.05),
-    _frozen("exporter frozen in the morning", "large", 42, "broker_", "jvm_"),
-    _flood("orders flood at the peak", "large", 30, 2.6, "orders"),
-    _truncated("orders cut to an eighth", "medium", 32, "orders", 0.12),
-    _cuts("connections cut every second", "large", 30, 1),
-    _processor("neighbour takes the processor", "large", 28, 1.0, 1.0, 1.0),
-    _oversized("messages above the limit", "large", 28, 1_300_000, _REJECTED),
-    _disk("disk shared with forced writes", "medium", 32, 1, 262_144, 0.0),
-    _replay("ledger consumer reads again", "small", 31, "payments", 60.0),
-    _leak("fulfilment consumer leaks fast", "large", 28, "orders", 6.0),
-    _pauses("broker pauses again and again", "small", 28, 8, 2),
-    _oversized("messages near the limit", "small", 28, 220_000, _BIG),
-    _slow_consumer("fulfilment consumer slow", "small", 31, "orders", 350.0),
+    _processor("neighbour takes most of the processor", "medium", 28, 0.8),
+    _slow_link("slow link, small", "small", 28, 25.0),
+    _stuck("analytics consumer stuck", "large", 20, "clicks"),
+    _leak("ledger consumer leaks", "medium", 32, "payments", 2.0),
+    _disk("disk busy with forced writes", "large", 24, 2, 1_000_000, 0.0),
+    _storm("connections come and go", "small", 26, 18.0, 0.05),
+    _frozen("traffic sensors frozen", "medium", 44, *_TRAFFIC),
+    _replay("ledger consumer reads again", "small", 28, "payments", 60.0),
+    _flood("orders flood at the peak", "large", 26, 2.6, "orders"),
+    _truncated("orders cut to an eighth", "medium", 28, "orders", 0.12),
+    _cuts("connections cut three times a second", "large", 26, 0.3),
+    _processor("neighbours take the processor", "large", 24, 1.0, 1.0, 1.0),
+    _frozen("exporter frozen in the morning", "large", 50, "broker_", "jvm_"),
+    _oversized("messages above the limit", "large", 26, 1_300_000, _REJECTED),
+    _disk("disk shared with forced writes", "medium", 28, 1, 262_144, 0.0),
+    _leak("fulfilment consumer leaks fast", "large", 24, "orders", 6.0),
+    _pauses("broker pauses again and again", "small", 26, 8, 2),
+    _oversized("messages near the limit", "small", 26, 500_000, _BIG),
+    _slow_consumer("fulfilment consumer slow", "small", 28, "orders", 350.0),
     _pauses("broker pauses long", "large", 22, 12, 8),
-    _slow_link("slow link, large", "large", 28, 200.0),
-    _storm("connection storm", "large", 24, 150.0, 0.3),
-    _flush_setting(60, 90),
+    _slow_link("slow link, large", "large", 24, 200.0),
+    _storm("connection storm", "large", 22, 150.0, 0.3),
+    _flush_setting(60, 60),
 )

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 2_000_000
 # Rates and times are given over the last seconds, as monitoring systems do, not over a single one.
-WINDOW = 10
+WINDOW = 5
 # Recorded, and left out of the bundle, with the reason.
 LEFT_OUT = {
     "host_disk_write_bytes_per_second": "the whole machine's: it tells of whatever else runs there",
     "host_loopback_bytes_per_second": "the whole machine's: it tells of whatever else runs there",
     "host_cpu_steal_percent": "the hypervisor's: it tells of other machines",
     "client_producer_resident_megabytes": "only grows: freed memory is kept by the process",
+    "client_consumer_resident_megabytes": "keeps what a long stop left in the clients' buffers: its growth is given",
     "process_resident_megabytes": "only grows: the heap is fixed, and touched before the first row",
     "process_open_files": "drifts with the ages of log segments, and keeps what a fault added",
     "process_disk_read_bytes_per_second": "0 nearly always: what the broker reads is in the page cache",

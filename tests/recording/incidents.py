@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.recording.faults import Fault, Stage
 
 _OF_CLIENTS = ("producer_latency_ms", "consumer_delay_ms", "consumer_lag_records", "producer_errors")
-WATCHED = (*_OF_CLIENTS, "client_consumer_resident", "host_cpu_system_percent")
+WATCHED = (*_OF_CLIENTS, "client_consumer_memory_growth", "host_cpu_system_percent")
 WATCHED_QUANTILE = 0.99
 RECOVERY_LIMIT = 25
 CALM_ROWS = 3

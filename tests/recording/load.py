@@ -46,8 +46,11 @@ HOLD = 1
 RECORDS, BYTES, ERRORS, DELAY_SUM, DELAY_COUNT, POSITION = range(6)
 
 POOL_BYTES = 4_000_000
+# What goes wrong on any day: a record above the broker's limit, in records/s and bytes.
+REJECTED_RATE, REJECTED_BYTES = 1 / 40, 1_100_000
 CACHE_STEP_SECONDS = 4.0
 MEBIBYTE = 1 << 20
+LARGEST_CACHE = 48
 MOST_VISITORS = 400
 
 
@@ -144,24 +147,22 @@ def produce(bootstrap: str, stream: Stream, knobs: Shared, counters: Shared, see
         future.add_callback(lambda _: done(sent))
         future.add_errback(failed)
 
-    owed = oversized = 0.0
+    owed = 0.0
     before = time.monotonic()
     while True:
         time.sleep(0.025)
         now = time.monotonic()
         passed, before = now - before, now
         owed = min(owed + knobs[RATE] * passed, 2.0 * knobs[RATE])
-        oversized += knobs[OVERSIZED] * passed
         while owed >= 1.0:
             owed -= 1.0
             send(min(30_000, max(40, int(knobs[SIZE] * stream.size * chance.lognormvariate(-0.08, 0.4)))))
-        while oversized >= 1.0:
-            oversized -= 1.0
+        if chance.random() < knobs[OVERSIZED] * passed:
             send(int(knobs[OVERSIZED_BYTES]))
 
 
 class Cache:
-    """A consumer's memory: a cache that grows with its traffic, as applications have, and what it leaks."""
+    """A consumer's memory: a cache that grows with its traffic up to a limit, and what it leaks."""
 
     def __init__(self, seed: str) -> None:
         self._chance = random.Random(seed)
@@ -173,7 +174,8 @@ class Cache:
         self._leaked = self._leaked + leak * passed if leak else 0.0
         elapsed = time.monotonic() - self._sized
         if elapsed > CACHE_STEP_SECONDS:
-            wanted = 4 + int((records - self._counted) / elapsed / 12.0) + self._chance.randrange(3)
+            rate = (records - self._counted) / elapsed
+            wanted = min(LARGEST_CACHE, 4 + int(rate / 12.0)) + self._chance.randrange(3)
             self._kept = round((wanted + self._kept) / 2)
             self._sized, self._counted = time.monotonic(), records
         while len(self._blocks) < self._kept + self._leaked:

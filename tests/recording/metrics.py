@@ -100,11 +100,15 @@ class Rates:
         self._last: dict[str, float] = {}
 
     def rate(self, name: str, count: float, now: float) -> float:
-        """Return how much `count` grew a second since the last call for `name`; `now` in seconds."""
-        before, then = self._before.get(name, (count, now))
-        self._before[name] = (count, now)
+        """Return how much the counter `count` grew a second since the last call for `name`; `now` in seconds."""
+        return max(0.0, self.growth(name, count, now))
+
+    def growth(self, name: str, value: float, now: float) -> float:
+        """Return the change of `value` a second since the last call for `name`, below 0 when it shrank."""
+        before, then = self._before.get(name, (value, now))
+        self._before[name] = (value, now)
         if now > then:
-            self._last[name] = max(0.0, count - before) / (now - then)
+            self._last[name] = (value - before) / (now - then)
         return self._last.get(name, 0.0)
 
     def mean(self, name: str, count: float, total: float) -> float:
@@ -185,7 +189,7 @@ class Host:
         """Return the operating system's side of the time since the last call."""
         cpu = psutil.cpu_times_percent(percpu=True)[self._cpu]
         disk, loopback = psutil.disk_io_counters(), psutil.net_io_counters(pernic=True)["lo"]
-        broker = self._broker
+        broker, consumers = self._broker, _resident(self._consumers)
         with broker.oneshot():
             used, io = broker.cpu_times(), broker.io_counters()
             row = {
@@ -206,7 +210,8 @@ class Host:
             "host_disk_write_bytes_per_second": rates.rate("disk", disk.write_bytes if disk else 0.0, now),
             "host_loopback_bytes_per_second": rates.rate("loopback", loopback.bytes_sent, now),
             "client_producer_resident_megabytes": _resident(self._producers),
-            "client_consumer_resident_megabytes": _resident(self._consumers),
+            "client_consumer_resident_megabytes": consumers,
+            "client_consumer_memory_growth_megabytes_per_second": rates.growth("memory", consumers, now),
         }
 
 

@@ -82,6 +82,8 @@ def running(cpu: int, log_file: Path) -> Iterator[Scene]:
             topic = stream.topic
             bootstrap = f"127.0.0.1:{proxy_port}" if stream.proxied else broker.bootstrap
             producers[topic][load.SIZE] = 1.0
+            producers[topic][load.OVERSIZED_BYTES] = load.REJECTED_BYTES
+            producers[topic][load.OVERSIZED] = load.REJECTED_RATE
             sender = load.start(load.produce, bootstrap, stream, producers[topic], produced[topic], seed)
             reader = load.start(load.consume, bootstrap, stream, consumers[topic], consumed[topic])
             processes.extend((sender, reader))

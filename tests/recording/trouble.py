@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.recording.load import Shared
 
-# Knobs of the proxy: ms that each chunk is held back; a count whose every change cuts all connections.
+# Knobs of the proxy: ms that each chunk is held back; seconds from one cut of all connections to the next (0: none).
 LATENCY, CUT = range(2)
 CHUNK_BYTES = 65536
 BURN_PERIOD_SECONDS = 0.05
@@ -50,12 +50,10 @@ async def _proxy(listen: int, target: int, knobs: Shared) -> None:
             writers.difference_update(pair)
 
     server = await asyncio.start_server(serve, "127.0.0.1", listen)
-    cuts = 0.0
     async with server:
         while True:
-            await asyncio.sleep(0.1)
-            if knobs[CUT] != cuts:
-                cuts = knobs[CUT]
+            await asyncio.sleep(knobs[CUT] or 0.1)
+            if knobs[CUT]:
                 for writer in list(writers):
                     writer.transport.abort()  # a cut, not an orderly end: nothing more is written
 
