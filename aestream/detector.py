@@ -1,8 +1,8 @@
 """The detector: features, model, score and threshold as one thing that is fitted, asked, saved and loaded."""
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -15,7 +15,7 @@ from torch import Tensor
 import aestream
 from aestream.errors import ConfigurationError, DataError, ModelError
 from aestream.explain import Attribution, shares
-from aestream.features.numeric import NumericScaler
+from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.features.table import finite, learn_table, read_table
 from aestream.models import artefact
@@ -68,6 +68,8 @@ class Options:
     seed: int
     steps: int
     hidden: int
+    missing: str
+    timestamps: Sequence[str]
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, before any training."""
@@ -88,7 +90,7 @@ class _Fitted:
     """Everything that `fit` learns and `save` keeps."""
 
     schema: FeatureSchema
-    scaler: NumericScaler
+    encoder: FeatureEncoder
     model: Autoencoder
     bounds: LatentBounds
     scorer: ResidualScore
@@ -107,6 +109,9 @@ class Detector:
         seed: the same seed and data give the same detector.
         steps: training batches at most.
         hidden: units in the hidden layers.
+        missing: `dead_letter` refuses rows with missing values, `impute` fills them in; `NAME=POLICY` after a comma for
+            single features.
+        timestamps: fields of DataFrames and records to use by their time of day and weekday.
 
     Raises:
         ConfigurationError: when an option cannot work.
@@ -122,8 +127,10 @@ class Detector:
         seed: int = 0,
         steps: int = 800,
         hidden: int = 48,
+        missing: str = "dead_letter",
+        timestamps: Sequence[str] = (),
     ) -> None:
-        self.options = Options(false_alarm_rate, latent_size, noise, seed, steps, hidden)
+        self.options = Options(false_alarm_rate, latent_size, noise, seed, steps, hidden, missing, tuple(timestamps))
         self.left_out: tuple[LeftOut, ...] = ()
         self._state: _Fitted | None = None
 
@@ -131,13 +138,15 @@ class Detector:
         """Learn what is normal from rows in time order: a 2-D array, a DataFrame or a list of (nested) records.
 
         An array keeps all its columns. From DataFrames and records the features are inferred; `left_out` then says
-        which fields are none, and why.
+        which fields are none, and why. In an array, NaN is a missing value.
 
         Raises:
-            DataError: when X holds no features, too few rows or values that are not finite.
+            DataError: when X holds no features, too few rows, or values that are not finite where none may be missing.
 
         """
-        matrix, schema, left_out = learn_table(X)
+        matrix, schema, left_out = learn_table(
+            X, timestamps=self.options.timestamps, missing=self.options.missing.split(",")
+        )
         self.left_out = tuple(left_out)
         return self.fit_matrix(matrix, schema, progress=progress)
 
@@ -153,12 +162,12 @@ class Detector:
         if len(matrix) < MIN_ROWS:
             raise DataError(f"{len(matrix)} records are too few to learn from: give at least {MIN_ROWS}")
         options = self.options
-        scaler = NumericScaler.fit(matrix)
-        rows = torch.from_numpy(scaler.transform(matrix).astype(np.float32))  # (n, d)
+        encoder = FeatureEncoder.fit(matrix, schema)
+        rows = torch.from_numpy(encoder.transform(matrix).astype(np.float32))  # (n, w)
         folds = Folds.of(len(rows), MEMBERS)
         model = DenseAutoencoder(
-            features=len(schema),
-            latent_size=options.latent_size or min(max(len(schema) // 2 + 1, 3), 16),
+            features=encoder.width,
+            latent_size=options.latent_size or min(max(encoder.width // 2 + 1, 3), 16),
             hidden=options.hidden,
             members=MEMBERS,
             seed=options.seed,
@@ -173,12 +182,12 @@ class Detector:
             seed=options.seed,
             progress=progress,
         )
-        bounds, scorer, errors = _learn_score(model, rows, folds)
+        bounds, scorer, errors = _learn_score(model, rows, folds, encoder.weights)
         threshold = QuantileThreshold.fit(errors, false_alarm_rate=options.false_alarm_rate)
         scores = np.quantile(errors / threshold.value, QUANTILES)
         self._state = _Fitted(
             schema=schema,
-            scaler=scaler,
+            encoder=encoder,
             model=model,
             bounds=bounds,
             scorer=scorer,
@@ -214,7 +223,7 @@ class Detector:
         A row's result does not depend on the rows beside it, up to the rounding of float32 (1e-7 of the error).
         """
         now = self._fitted
-        scaled = torch.from_numpy(now.scaler.transform(matrix).astype(np.float32))  # (n, d)
+        scaled = torch.from_numpy(now.encoder.transform(matrix).astype(np.float32))  # (n, w)
         count, width = scaled.shape
         error = np.empty(count)
         latents = np.empty((count, now.model.latent_size)) if latent else None
@@ -236,7 +245,7 @@ class Detector:
             p_value=now.threshold.p_value(error),
             anomaly=score > 1.0,
             latent=latents,
-            reconstruction=None if expected is None else now.scaler.inverse(expected),
+            reconstruction=None if expected is None else now.encoder.inverse(expected, matrix),
         )
 
     def attribute(self, matrix: Matrix) -> Attribution:
@@ -245,7 +254,7 @@ class Detector:
         `expected` is the nearest normal record, and `share` is each feature's part of the error against it.
         """
         now = self._fitted
-        scaled = torch.from_numpy(now.scaler.transform(matrix).astype(np.float32))  # (m, d)
+        scaled = torch.from_numpy(now.encoder.transform(matrix).astype(np.float32))  # (m, w)
         expected, parts = np.empty(scaled.shape), np.empty(scaled.shape)
         with torch.inference_mode():
             for start in range(0, len(scaled), CHUNK):
@@ -254,7 +263,8 @@ class Detector:
                 expected[start : start + CHUNK] = rebuilt.mean(dim=0).numpy()
                 parts[start : start + CHUNK] = now.scorer.contributions(inputs - rebuilt).numpy()
         observed = np.array(matrix, dtype=np.float64)
-        return Attribution(observed=observed, expected=now.scaler.inverse(expected), share=shares(parts))
+        share = now.encoder.by_feature(shares(parts))
+        return Attribution(observed=observed, expected=now.encoder.inverse(expected, observed), share=share)
 
     def error(self, X: Any) -> Vector:  # noqa: N803
         """Return the raw error of each row, (n,): what ranks records best."""
@@ -303,7 +313,7 @@ class Detector:
             "metadata": dict(metadata or {}),
         }
         parts: dict[str, Mapping[str, npt.NDArray[Any]]] = {
-            "scaler": now.scaler.arrays(),
+            "encoder": now.encoder.arrays(),
             "model": state(now.model),
             "bounds": now.bounds.arrays(),
             "scorer": now.scorer.arrays(),
@@ -333,7 +343,7 @@ class Detector:
             detector = cls(**manifest["options"])
             detector._state = _Fitted(
                 schema=schema,
-                scaler=NumericScaler.from_arrays(part("scaler")),
+                encoder=FeatureEncoder.from_arrays(part("encoder"), schema),
                 model=restore(manifest["model"]["kind"], manifest["model"]["config"], part("model")),
                 bounds=LatentBounds.from_arrays(part("bounds")),
                 scorer=ResidualScore.from_arrays(part("scorer")),
@@ -362,7 +372,9 @@ def _rebuild(model: Autoencoder, bounds: LatentBounds, inputs: Tensor) -> tuple[
 
 
 @torch.inference_mode()
-def _learn_score(model: Autoencoder, rows: Tensor, folds: Folds) -> tuple[LatentBounds, ResidualScore, Vector]:
+def _learn_score(
+    model: Autoencoder, rows: Tensor, folds: Folds, weights: Vector | None
+) -> tuple[LatentBounds, ResidualScore, Vector]:
     """Learn the usual latent vectors and residuals, and return every row's error by the member that has not seen it."""
     latents = model.encode(rows[evenly(folds.seen, STATISTICS_ROWS)])
     bounds = LatentBounds.fit([latent.double().numpy() for latent in latents])
@@ -373,6 +385,9 @@ def _learn_score(model: Autoencoder, rows: Tensor, folds: Folds) -> tuple[Latent
     scorer = ResidualScore.fit(
         [residual[own].double().numpy() for residual, own in zip(residuals, sample, strict=True)]
     )
+    if weights is not None:  # several inputs of one feature count as one
+        factor = torch.from_numpy(weights.astype(np.float32))
+        scorer = replace(scorer, whitening=scorer.whitening * factor, offset=scorer.offset * factor)
     errors = [
         scorer.member_errors(part.expand(model.members, -1, -1))[member].numpy()
         for member, residual in enumerate(residuals)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from aestream.codecs.json import JsonDecoder, documents
 from aestream.detector import Detector
 from aestream.errors import DataError
-from aestream.features.schema import FeatureSchema, LeftOut, infer_schema
+from aestream.features.inference import infer_schema
+from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.files import Columns, columns_of, format_of, read_documents, read_lines, read_tables
 
 _INFERRED_FROM_RECORDS = 5_000

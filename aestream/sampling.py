@@ -15,7 +15,8 @@ from aestream import offline
 from aestream.codecs.base import Decoder
 from aestream.codecs.json import documents
 from aestream.errors import DataError
-from aestream.features.schema import FeatureSchema, LeftOut, infer_schema
+from aestream.features.inference import infer_schema
+from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.transport.base import History
 from aestream.types import Batch
 

@@ -6,16 +6,21 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from aestream.columns import Column
 from aestream.errors import DataError
-from aestream.features.schema import FeatureSchema, LeftOut, infer_schema
+from aestream.features.inference import imputes, infer_schema
+from aestream.features.schema import FeatureSchema, LeftOut
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
 
-def learn_table(table: Any) -> tuple[Matrix, FeatureSchema, list[LeftOut]]:
+def learn_table(
+    table: Any, *, timestamps: Sequence[str] = (), missing: Sequence[str] = ()
+) -> tuple[Matrix, FeatureSchema, list[LeftOut]]:
     """Choose the features of a table -> matrix (n, d), schema, and what was left out.
 
-    An array keeps all its columns, called `feature_0` and so on; from DataFrames and records the schema is inferred.
+    An array keeps all its columns, called `feature_0` and so on, all of them numbers; from DataFrames and records the
+    schema is inferred. `timestamps` and `missing` are those of `infer_schema`.
 
     Raises:
         DataError: when the table has no usable feature or holds values that are not finite.
@@ -24,9 +29,11 @@ def learn_table(table: Any) -> tuple[Matrix, FeatureSchema, list[LeftOut]]:
     records = _records(table)
     if records is None:
         array = _array(table)
-        schema = FeatureSchema.of_names([f"feature_{column}" for column in range(array.shape[1])])
+        names = [f"feature_{column}" for column in range(array.shape[1])]
+        columns = tuple(Column(imputed=imputes(name, missing)) for name in names)
+        schema = FeatureSchema(tuple(names), tuple((name,) for name in names), columns)
         return finite(array, schema), schema, []
-    schema, left_out = infer_schema(records)
+    schema, left_out = infer_schema(records, timestamps=timestamps, missing=missing)
     return schema.matrix(records), schema, left_out
 
 
@@ -46,7 +53,7 @@ def read_table(table: Any, schema: FeatureSchema) -> Matrix:
 
 
 def finite(matrix: Matrix, schema: FeatureSchema) -> Matrix:
-    """Return the matrix if it has the schema's columns and holds finite numbers only.
+    """Return the matrix if it has the schema's columns and finite numbers, and NaN only where one may be missing.
 
     Raises:
         DataError: when it does not.
@@ -54,8 +61,9 @@ def finite(matrix: Matrix, schema: FeatureSchema) -> Matrix:
     """
     if matrix.ndim != 2 or matrix.shape[1] != len(schema):  # noqa: PLR2004 - rows and columns
         raise DataError(f"the table has the shape {matrix.shape}: (rows, {len(schema)}) is needed, a column a feature")
-    if not np.isfinite(matrix).all():
-        row, column = np.argwhere(~np.isfinite(matrix))[0]
+    bad = ~np.isfinite(matrix)
+    if bad.any() and (bad := bad & ~(np.isnan(matrix) & schema.imputed)).any():
+        row, column = np.argwhere(bad)[0]
         name = schema.names[column]
         raise DataError(f"row {row}: {name!r} is {matrix[row, column]}, not a finite number: drop or mend the row")
     return matrix

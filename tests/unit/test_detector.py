@@ -282,3 +282,52 @@ def test_asked_before_it_learnt_it_says_so(tmp_path: Path) -> None:
         with pytest.raises(AestreamError, match="call fit first"):
             ask()
     assert not (tmp_path / "m").exists()
+
+
+def orders(rows: int, seed: int = 0) -> list[dict[str, object]]:
+    """Two shops, each with its own level of prices; an express order is a dear one; some have no weight."""
+    random = np.random.default_rng(seed)
+    made: list[dict[str, object]] = []
+    for _ in range(rows):
+        shop = str(random.choice(["north", "south"]))
+        express = bool(random.random() < 0.3)
+        price = (100 if shop == "north" else 40) + 20 * express + random.normal()
+        made.append({"shop": shop, "express": express, "price": price, "weight": price / 10 + 0.1 * random.normal()})
+        if random.random() < 0.1:
+            made[-1]["weight"] = None
+    return made
+
+
+@pytest.mark.parametrize("shape", ["frame", "records"])
+def test_mixed_records_are_learnt_judged_and_explained(tmp_path: Path, shape: str) -> None:
+    def table(records: list[dict[str, object]]) -> object:
+        return pd.DataFrame(records) if shape == "frame" else records
+
+    found = Detector(false_alarm_rate=0.01, steps=300, missing="impute").fit(table(orders(3000)))
+    assert found.schema.names == ("shop", "express", "price", "weight")
+    assert found.flag(table(orders(5000, seed=1))).mean() < 0.03
+    wrong = [
+        {"shop": "north", "express": False, "price": 40.0, "weight": 4.0},  # a price of the other shop
+        {"shop": "mars", "express": False, "price": 100.0, "weight": 10.0},  # a shop that nobody has seen
+    ]
+    assert found.flag(table(wrong)).all()
+    shares = found.explain(table(wrong))
+    assert shares.sum(axis=1) == pytest.approx([1, 1])
+    assert found.schema.names[int(shares[1].argmax())] == "shop"
+    found.save(tmp_path / "m")
+    again = Detector.load(tmp_path / "m")
+    assert again.schema == found.schema
+    assert np.array_equal(again.score(table(wrong)), found.score(table(wrong)))
+    strict = Detector(steps=10).fit([record for record in orders(300) if record["weight"] is not None])
+    with pytest.raises(DataError, match="'weight' is null"):
+        strict.score([{**wrong[0], "weight": None}])
+
+
+def test_gaps_in_an_array_are_refused_unless_they_are_imputed() -> None:
+    table = server(600)
+    table[::9, 2] = np.nan
+    with pytest.raises(DataError, match="row 0: 'feature_2' is nan"):
+        Detector(steps=10).fit(table)
+    found = Detector(steps=100, missing="impute").fit(table)
+    assert np.isfinite(found.score(table)).all()
+    assert np.isfinite(found.reconstruct(table)).all()

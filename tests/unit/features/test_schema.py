@@ -1,126 +1,15 @@
+import json
 import math
-import random
+from datetime import datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from aestream.columns import Column, Kind
 from aestream.errors import DataError, ModelError
-from aestream.features.schema import FeatureSchema, LeftOut, infer_schema
-
-RANDOM = random.Random(0)
-NOISE = [RANDOM.gauss(50, 10) for _ in range(400)]
-
-
-def records(**fields: Any) -> list[dict[str, Any]]:
-    """400 records with a good feature `load`, and what each function of the row number gives."""
-    return [
-        {"load": NOISE[row], **{name: value(row) for name, value in fields.items() if value(row) is not ...}}
-        for row in range(400)
-    ]
-
-
-def reason(name: str, left_out: list[LeftOut]) -> str:
-    return next(item.reason for item in left_out if item.name == name)
-
-
-def test_nested_numbers_are_features_by_path() -> None:
-    sample = [{"host": {"cpu": {"user": NOISE[i], "sys": NOISE[-i]}}, "t": NOISE[i] + 1} for i in range(400)]
-    schema, left_out = infer_schema(sample)
-    assert schema.names == ("host.cpu.user", "host.cpu.sys", "t")
-    assert schema.paths == (("host", "cpu", "user"), ("host", "cpu", "sys"), ("t",))
-    assert left_out == []
-    assert schema.matrix(sample[:2]).tolist() == [
-        [NOISE[0], NOISE[0], NOISE[0] + 1],
-        [NOISE[1], NOISE[-1], NOISE[1] + 1],
-    ]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "expected"),
-    [
-        ("city", lambda _: "Bern", "not numeric: text"),
-        ("amount", lambda row: str(NOISE[row]), "not numeric: text"),
-        ("ok", lambda row: row % 2 == 0, "not numeric: true/false"),
-        ("tags", lambda _: [1, 2], "not numeric: a list"),
-        ("mixed", lambda row: "n/a" if row % 4 == 0 else NOISE[row], "not numeric: text in 25 % of the records"),
-        ("rare", lambda row: NOISE[row] if row % 2 else ..., "missing in 50 % of the records"),
-        ("nullish", lambda row: NOISE[row] if row % 2 else None, "null or missing in 50 % of the records"),
-        ("nan", lambda row: NOISE[row] if row % 2 else math.nan, "null or missing in 50 % of the records"),
-        ("nothing", lambda _: None, "null or missing in 100 % of the records"),
-        ("version", lambda _: 7, "constant: always 7"),
-        ("user_id", lambda row: (row * 7919) % 100_003, "an identifier: whole numbers, nearly all different"),
-        ("orderId", lambda row: (row * 7919) % 100_003, "an identifier: whole numbers, nearly all different"),
-        ("seq", lambda row: 1000 + row, "ever rising: a counter or a clock"),
-        ("bytes_total", lambda row: 10 * (row // 3), "ever rising: a counter or a clock"),
-        ("cpu_seconds", lambda row: 0.1 + row * 0.37, "ever rising: a counter or a clock"),
-        ("s", lambda row: 1_700_000_000 + row, "a timestamp: seconds since 1970"),
-        ("at_ms", lambda row: 1_700_000_000_000 + 950 * row, "a timestamp: milliseconds since 1970"),
-        ("event_time", lambda row: 1_700_000_000_000_000 + (row * 7919) % 1000, "a timestamp: microseconds since 1970"),
-        ("ns", lambda row: 1_700_000_000_000_000_000 + 10**9 * row, "a timestamp: nanoseconds since 1970"),
-    ],
-)
-def test_what_is_no_feature_is_left_out_with_the_reason(name: str, value: Any, expected: str) -> None:
-    schema, left_out = infer_schema(records(**{name: value}))
-    assert schema.names == ("load",)
-    assert reason(name, left_out) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("count", lambda row: int(NOISE[row])),  # whole numbers that go up and down
-        ("bytes", lambda row: 1_500_000_000 + int(NOISE[row] * 1e6)),  # in the range of epoch seconds, but a gauge
-        ("huge", lambda row: (1 << 70) + int(NOISE[row] * 2**66)),
-        ("level", lambda row: 5 if row < 200 else 6),  # a level that shifted once is no counter
-        ("gappy", lambda row: ... if row == 7 else NOISE[row]),  # missing in 0.25 %
-        ("width", lambda row: (row * 7919) % 100_003),  # all different, but not called an identifier
-    ],
-)
-def test_what_only_looks_like_an_identifier_stays(name: str, value: Any) -> None:
-    assert infer_schema(records(**{name: value}))[0].names == ("load", name)
-
-
-def test_include_and_exclude_are_patterns() -> None:
-    sample = [{"cpu": {"user": NOISE[i], "sys": NOISE[-i]}, "disk": NOISE[i]} for i in range(400)]
-    assert infer_schema(sample, include=["cpu.*"])[0].names == ("cpu.user", "cpu.sys")
-    schema, left_out = infer_schema(sample, exclude=["*.sys"])
-    assert schema.names == ("cpu.user", "disk")
-    assert reason("cpu.sys", left_out) == "excluded by name"
-    assert infer_schema(sample, include=["cpu.*"], exclude=["*.sys"])[0].names == ("cpu.user",)
-
-
-def test_an_exact_name_forces_a_number_in() -> None:
-    sample = records(version=lambda _: 7, seq=lambda row: row)
-    assert infer_schema(sample, include=["load", "version", "seq"])[0].names == ("load", "version", "seq")
-    assert infer_schema(sample, include=["*", "version"])[0].names == ("load", "version")
-
-
-def test_what_cannot_be_forced_in_is_an_error() -> None:
-    with pytest.raises(DataError, match="'city' is to be included, but cannot be: not numeric: text"):
-        infer_schema(records(city=lambda _: "Bern"), include=["city"])
-    with pytest.raises(DataError, match="'lod' is to be included, but no record"):
-        infer_schema(records(), include=["lod"])
-
-
-def test_nothing_left_is_an_error_that_says_what_was_found() -> None:
-    with pytest.raises(DataError, match="city: not numeric: text"):
-        infer_schema([{"city": "Bern"}] * 50)
-    with pytest.raises(DataError, match="no records"):
-        infer_schema([])
-    with pytest.raises(DataError, match="no fields at all"):
-        infer_schema([{}] * 50)
-
-
-def test_a_key_with_a_dot_is_not_a_path() -> None:
-    schema, _ = infer_schema([{"a.b": NOISE[i]} for i in range(400)])
-    assert schema.paths == (("a.b",),)
-    with pytest.raises(DataError, match=r"two features are called 'a\.b'"):
-        infer_schema([{"a.b": NOISE[i], "a": {"b": NOISE[-i]}} for i in range(400)])
-
-
-def test_few_records_do_not_make_a_rising_number_a_counter() -> None:
-    assert infer_schema([{"x": i} for i in range(20)])[0].names == ("x",)
+from aestream.features.schema import FeatureSchema
 
 
 def test_the_hash_tells_schemas_apart() -> None:
@@ -131,11 +20,34 @@ def test_the_hash_tells_schemas_apart() -> None:
         FeatureSchema(("c", "a.b"), (("c",), ("a", "b"))),
         FeatureSchema(("a.b", "c"), (("a.b",), ("c",))),
         FeatureSchema.of_names(["a", "c"]),
+        FeatureSchema(schema.names, schema.paths, (Column(), Column(imputed=True))),
+        FeatureSchema(schema.names, schema.paths, (Column(), Column(Kind.CATEGORICAL, ("x", "y")))),
+        FeatureSchema(schema.names, schema.paths, (Column(), Column(Kind.CATEGORICAL, ("y", "x")))),
+        FeatureSchema(schema.names, schema.paths, (Column(), Column(Kind.TIMESTAMP, unit="s"))),
+        FeatureSchema(schema.names, schema.paths, (Column(), Column(Kind.TIMESTAMP, unit="text"))),
     ]
-    assert len({schema.hash, *(other.hash for other in others)}) == 4
+    assert len({schema.hash, *(other.hash for other in others)}) == 9
+    for other in others:
+        assert FeatureSchema.from_dict(json.loads(json.dumps(other.to_dict()))) == other
 
 
-@pytest.mark.parametrize("data", [{}, {"names": ["a"]}, {"names": ["a"], "paths": []}, {"names": 3, "paths": 4}])
+GOOD = {"names": ["a"], "paths": [["a"]], "columns": [{"kind": "numeric", "missing": "impute"}]}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"names": ["a"]},
+        {**GOOD, "paths": []},
+        {**GOOD, "names": 3, "paths": 4},
+        {**GOOD, "columns": []},
+        {**GOOD, "columns": [{"kind": "colour", "missing": "impute"}]},
+        {**GOOD, "columns": [{"kind": "numeric", "missing": "guess"}]},
+        {**GOOD, "columns": [{"kind": "categorical", "missing": "impute"}]},
+        {**GOOD, "columns": [{"kind": "timestamp", "missing": "impute", "unit": "days"}]},
+    ],
+)
 def test_a_damaged_schema_is_a_model_error(data: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match="feature schema"):
         FeatureSchema.from_dict(data)
@@ -155,3 +67,63 @@ def test_a_record_that_does_not_fit_is_named(value: Any, what: str) -> None:
 
 def test_numpy_numbers_are_numbers() -> None:
     assert FeatureSchema.of_names(["x"]).matrix([{"x": np.int64(3)}, {"x": np.float32(0.5)}]).tolist() == [[3.0], [0.5]]
+
+
+MIXED = FeatureSchema(
+    ("load", "ok", "region", "at", "sent"),
+    (("load",), ("ok",), ("region",), ("at",), ("sent",)),
+    (
+        Column(imputed=True),
+        Column(Kind.BOOLEAN, imputed=True),
+        Column(Kind.CATEGORICAL, ("eu", "us"), imputed=True),
+        Column(Kind.TIMESTAMP, unit="text", imputed=True),
+        Column(Kind.TIMESTAMP, unit="ms"),
+    ),
+)
+
+
+def test_every_kind_becomes_a_number_and_comes_back() -> None:
+    first = {"load": 1, "ok": True, "region": "us", "at": "2026-01-05T12:00:00+01:00", "sent": 1_700_000_000_000}
+    second = {"ok": False, "region": "mars", "at": "2026-01-05 11:00", "sent": 0}
+    third = {"load": None, "ok": None, "region": None, "at": None, "sent": 1.5}
+    matrix = MIXED.matrix([first, second, third])
+    assert matrix[0].tolist() == [1, 1, 1, 1767610800, 1_700_000_000]
+    np.testing.assert_array_equal(matrix[1], [np.nan, 0, -1, 1767610800, 0])
+    assert np.isnan(matrix[2]).tolist() == [True] * 4 + [False]
+    assert MIXED.show(matrix) == [
+        [1.0, True, "us", "2026-01-05T11:00:00Z", "2023-11-14T22:13:20Z"],
+        [None, False, "(unseen)", "2026-01-05T11:00:00Z", "1970-01-01T00:00:00Z"],
+        [None, None, None, None, "1970-01-01T00:00:00.001500Z"],
+    ]
+
+
+def test_what_numpy_and_pandas_hold_is_read_too() -> None:
+    row = {
+        "load": np.float32(0.5),
+        "ok": np.bool_(True),
+        "region": np.str_("eu"),
+        "at": pd.Timestamp("2026-01-05T11:00:00Z"),
+        "sent": np.int64(5000),
+    }
+    gaps = {"load": float("nan"), "ok": pd.NA, "region": None, "at": pd.NaT, "sent": 1}
+    naive = {**row, "at": datetime(2026, 1, 5, 11)}  # noqa: DTZ001 - as a CSV file's are
+    matrix = MIXED.matrix([row, gaps, naive])
+    assert matrix[0].tolist() == matrix[2].tolist() == [0.5, 1, 0, 1767610800, 5]
+    assert np.isnan(matrix[1, :4]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("load", "7", "text, not a finite number"),
+        ("ok", 1, "a number, not true or false"),
+        ("region", 4, "a number, not text"),
+        ("at", "yesterday", "text, not a timestamp"),
+        ("sent", "2026-01-05", "text, not a timestamp"),
+        ("sent", None, "null"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(name: str, value: Any, what: str) -> None:
+    good = {"load": 1, "ok": True, "region": "us", "at": "2026-01-05", "sent": 1}
+    with pytest.raises(DataError, match=f"record 1: feature '{name}' is {what}"):
+        MIXED.matrix([good, {**good, name: value}])

@@ -24,10 +24,10 @@ def test_frames_and_records_are_inferred(shape: str) -> None:
     frame = pd.DataFrame({"a": NOISE[:, 0], "name": "x", "b": NOISE[:, 1], "on": NOISE[:, 0] > 0})
     table: Any = frame if shape == "frame" else frame.to_dict("records")
     matrix, schema, left_out = learn_table(table)
-    assert schema.names == ("a", "b")
-    assert [item.name for item in left_out] == ["name", "on"]
-    assert np.array_equal(matrix, NOISE)
-    assert np.array_equal(read_table(frame[["b", "on", "a"]], schema), NOISE)  # by name, whatever the order
+    assert schema.names == ("a", "b", "on")
+    assert [item.name for item in left_out] == ["name"]
+    assert np.array_equal(matrix, np.column_stack([NOISE, NOISE[:, 0] > 0]))
+    assert np.array_equal(read_table(frame[["on", "b", "a"]], schema), matrix)  # by name, whatever the order
 
 
 def test_lists_and_float32_arrays_are_read() -> None:
@@ -45,6 +45,19 @@ def test_what_is_not_finite_is_named() -> None:
     table[7, 1] = np.inf
     with pytest.raises(DataError, match="row 7: 'b' is inf"):
         finite(table, FeatureSchema.of_names(["a", "b"]))
+
+
+def test_an_array_may_have_gaps_where_they_are_imputed() -> None:
+    table = NOISE.copy()
+    table[7, 1] = np.nan
+    matrix, schema, _ = learn_table(table, missing=["impute"])
+    assert np.array_equal(matrix, table, equal_nan=True)
+    assert schema.imputed.all()
+    with pytest.raises(DataError, match="row 7: 'feature_1' is nan"):
+        learn_table(table, missing=["feature_0=impute"])
+    table[7, 1] = np.inf
+    with pytest.raises(DataError, match="row 7: 'feature_1' is inf"):
+        learn_table(table, missing=["impute"])
 
 
 @pytest.mark.parametrize("table", [np.zeros(5), np.zeros((5, 0)), np.zeros((2, 2, 2)), [["a", "b"]], [[1], [1, 2]], 7])

@@ -1,0 +1,219 @@
+"""How the values of one feature become numbers of a matrix's column, and how they are shown again.
+
+A column is float64: a number as it is, a boolean as 0 or 1, a category as its code (-1: unseen in training), a
+timestamp as seconds since 1970 in UTC. NaN is a value that is missing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import itertools
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import NoneType
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Value: TypeAlias = float | str | bool | None
+Vector: TypeAlias = NDArray[np.float64]
+
+MISSING = object()  # stands for a field that a record does not have
+UNSEEN = -1.0
+TEXT = "text"
+# So many of a unit are a second; `text` is ISO 8601.
+UNITS = {TEXT: 1.0, "s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_LATEST = datetime.datetime.max.replace(tzinfo=datetime.UTC).timestamp() - 1
+_NOTHING = {"NAType", "NaTType"}  # what pandas calls missing
+
+
+class Kind(StrEnum):
+    """What a feature's values are."""
+
+    NUMERIC = "numeric"
+    BOOLEAN = "boolean"
+    CATEGORICAL = "categorical"
+    TIMESTAMP = "timestamp"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One feature's kind, the `categories` of a categorical one by code, the `unit` of a timestamp, and its policy.
+
+    A missing value of an `imputed` column is filled in; of another one it makes the record unusable.
+    """
+
+    kind: Kind = Kind.NUMERIC
+    categories: tuple[str, ...] = ()
+    unit: str = ""
+    imputed: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be read."""
+        if (self.kind is Kind.TIMESTAMP) != (self.unit in UNITS) or (self.kind is Kind.CATEGORICAL) != bool(
+            self.categories
+        ):
+            raise ValueError(f"a {self.kind} column with the unit {self.unit!r}, {len(self.categories)} categories")
+
+    @property
+    def wire(self) -> type:
+        """What a value is in JSON: float, bool or str."""
+        if self.kind is Kind.BOOLEAN:
+            return bool
+        return str if self.kind is Kind.CATEGORICAL or self.unit == TEXT else float
+
+    def numbers(self, values: Sequence[Any]) -> Vector:
+        """Turn values of the type `wire`, or None where one is missing, into the column (n,).
+
+        Raises ValueError when a text is no ISO 8601 timestamp.
+        """
+        if self.kind is Kind.CATEGORICAL:
+            codes = _codes(self.categories)
+            return np.fromiter(map(codes.get, values, itertools.repeat(UNSEEN)), np.float64, len(values))
+        if self.unit == TEXT:
+            return _moments(values)
+        column = np.fromiter(values, np.float64, len(values))  # None becomes NaN
+        return column / UNITS[self.unit] if self.unit else column
+
+    def column(self, values: Sequence[Any]) -> Vector:
+        """Turn values of any type into the column (n,); NaN where one is missing.
+
+        Raises BadValueError for the first that does not fit.
+        """
+        if set(map(type, values)) <= _READY[self.wire]:
+            try:
+                column = self.numbers(values)
+            except (ValueError, OverflowError):
+                pass
+            else:
+                if not np.isinf(column).any():
+                    return column
+        column = np.empty(len(values))
+        for row, value in enumerate(values):
+            try:
+                column[row] = self.number(value)
+            except ValueError as error:
+                raise BadValueError(row, str(error)) from error
+        return column
+
+    def number(self, value: object) -> float:
+        """Turn one value of any type into its number. Raises ValueError, with what it is, where it does not fit."""
+        if is_missing(value):
+            return math.nan
+        plain = bool(value) if isinstance(value, np.bool_) else value
+        if isinstance(plain, datetime.datetime) and self.unit == TEXT:
+            plain = plain.isoformat()
+        if is_number(plain) if self.wire is float else isinstance(plain, self.wire):
+            try:
+                return float(self.numbers([plain])[0])
+            except (ValueError, OverflowError):
+                pass
+        raise ValueError(f"{describe(value)}, not {_WANTED[self.kind]}")
+
+    def show(self, column: Vector) -> list[Value]:
+        """Turn a column's numbers into what people call them; a missing one is None."""
+        numbers: list[float] = column.tolist()
+        if self.kind is Kind.NUMERIC:
+            return [None if number != number else number for number in numbers] if self.imputed else [*numbers]  # noqa: PLR0124 - NaN
+        return [None if math.isnan(number) else self._word(number) for number in numbers]
+
+    def _word(self, number: float) -> Value:
+        if self.kind is Kind.BOOLEAN:
+            return number > 0.5  # noqa: PLR2004 - the middle of 0 and 1
+        if self.kind is Kind.CATEGORICAL:
+            return self.categories[int(number)] if number >= 0 else "(unseen)"
+        within = min(max(number, 0.0), _LATEST)
+        return datetime.datetime.fromtimestamp(within, datetime.UTC).isoformat().replace("+00:00", "Z")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` reads, as JSON types."""
+        told: dict[str, Any] = {"kind": str(self.kind), "missing": "impute" if self.imputed else "dead_letter"}
+        if self.categories:
+            told["categories"] = list(self.categories)
+        if self.unit:
+            told["unit"] = self.unit
+        return told
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned. Raises KeyError, TypeError or ValueError when it is something else."""
+        if data["missing"] not in POLICIES:
+            raise ValueError(f"the policy {data['missing']!r} is none of {', '.join(POLICIES)}")
+        categories = tuple(str(name) for name in data.get("categories", ()))
+        return cls(Kind(data["kind"]), categories, str(data.get("unit", "")), data["missing"] == "impute")
+
+
+class BadValueError(ValueError):
+    """A value that does not fit a column: its row, and what it is."""
+
+    def __init__(self, row: int, message: str) -> None:
+        super().__init__(message)
+        self.row = row
+
+
+POLICIES = ("dead_letter", "impute")
+_READY: Mapping[type, set[type]] = {float: {float, int, NoneType}, bool: {bool, NoneType}, str: {str, NoneType}}
+_WANTED = {
+    Kind.NUMERIC: "a finite number",
+    Kind.BOOLEAN: "true or false",
+    Kind.CATEGORICAL: "text",
+    Kind.TIMESTAMP: "a timestamp",
+}
+
+
+@functools.lru_cache(maxsize=1024)
+def _codes(categories: tuple[str, ...]) -> Mapping[str | None, float]:
+    return {None: math.nan, **{name: float(code) for code, name in enumerate(categories)}}
+
+
+def _moments(texts: Sequence[str | None]) -> Vector:
+    """ISO 8601 -> seconds since 1970; without a zone it is UTC. NaN for None."""
+    there = [text for text in texts if text is not None] if None in texts else texts
+    moments = list(map(datetime.datetime.fromisoformat, there))  # type: ignore[arg-type]
+    if None in set(map(operator.attrgetter("tzinfo"), moments)):
+        moments = [moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC) for moment in moments]
+    seconds = np.fromiter(map(datetime.datetime.timestamp, moments), np.float64, len(moments))
+    if len(there) == len(texts):
+        return seconds
+    column = np.full(len(texts), np.nan)
+    column[[text is not None for text in texts]] = seconds
+    return column
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value stands for none: null, NaN, or a field that is not there."""
+    if value is None or value is MISSING or type(value).__name__ in _NOTHING:
+        return True
+    return isinstance(value, float | np.floating) and math.isnan(value)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number, and no boolean."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond 1.8e308
+        return False
+
+
+def describe(value: object) -> str:
+    """What a value is, in a person's words."""
+    if value is MISSING:
+        return "missing"
+    if is_missing(value):
+        return "null"
+    kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
+        (str, "text"),
+        ((bool, np.bool_), "true/false"),
+        ((list, tuple), "a list"),
+        ((int, float, np.integer, np.floating), "a number" if is_number(value) else "a number too large"),
+        (Mapping, "an object"),
+        (datetime.date, "a timestamp"),
+    )
+    return next((kind for types, kind in kinds if isinstance(value, types)), type(value).__name__)

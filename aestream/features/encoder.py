@@ -1,0 +1,250 @@
+"""From the matrix of features to the network's inputs, and from its outputs back to features."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from aestream.columns import Kind
+from aestream.errors import DataError
+from aestream.features.numeric import NumericScaler
+from aestream.features.schema import FeatureSchema
+
+Matrix: TypeAlias = npt.NDArray[np.float64]
+Vector: TypeAlias = npt.NDArray[np.float64]
+
+DAY, WEEK = 86_400.0, 604_800.0
+# The Monday after the epoch, a Thursday: weeks are counted from there.
+MONDAY = 4 * DAY
+# A cycle is learnt from a sample that shows it so many times; from less, its next part would be a surprise.
+SHOWN = 2
+# What is nearly always the same has a spread of at least this, so that its other value is far, and not beyond all.
+MIN_SPREAD = 0.1
+# A missing value is told beside the value, and weighs a quarter of it.
+MASK_WEIGHT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureEncoder:
+    """Composes the kinds of a schema: (n, d) features <-> (n, w) inputs of the network.
+
+    A numeric feature is one scaled input, a boolean one; a category has one input for each value and one for unseen
+    values, a timestamp sine and cosine of the day and of the week, as far as the training showed them. A feature whose
+    missing values are imputed has one more: whether it was missing. All but the numeric ones are divided so that the
+    inputs of a feature together vary as much as one numeric feature.
+
+    `fill` (d,): what a missing value is replaced by. `shift`, `spread` (w,): of the inputs that are not numeric.
+    `cycles` (2,): whether day and week are told, for every timestamp alike.
+    """
+
+    schema: FeatureSchema
+    numeric: NumericScaler
+    fill: Vector
+    shift: Vector
+    spread: Vector
+    cycles: Vector
+
+    @classmethod
+    def fit(cls, matrix: Matrix, schema: FeatureSchema) -> Self:
+        """Learn from (n, d) rows: NaN where a value is missing.
+
+        Raises:
+            DataError: when a feature has no value at all, or nothing is left for the network to see.
+
+        """
+        if _plain(schema):
+            nothing = np.empty(0)
+            return cls(schema, NumericScaler.fit(matrix), nothing, nothing, nothing, np.zeros(2))
+        missing = np.isnan(matrix)
+        if missing.all(axis=0).any():
+            name = schema.names[int(np.argmax(missing.all(axis=0)))]
+            raise DataError(f"the feature {name!r} is missing in every record: exclude it")
+        fill = _usual(matrix, schema)
+        filled = np.where(missing, fill, matrix)
+        spans = [np.ptp(filled[:, place]) for place in _places(schema, Kind.TIMESTAMP)]
+        cycles = np.array([min(spans, default=0.0) >= SHOWN * length for length in (DAY, WEEK)], float)
+        numeric = _places(schema, Kind.NUMERIC)
+        # without a numeric feature the scaler still needs a column to hold on to; nobody reads it
+        scaler = NumericScaler.fit(filled[:, numeric] if numeric else np.zeros((1, 1)))
+        width = len(_owners(schema, cycles))
+        if not width:
+            raise DataError(
+                f"the timestamp {schema.names[0]!r} is the only feature, and the sample is too short to show a day "
+                f"{SHOWN} times: take more records or name other features"
+            )
+        made = cls(schema, scaler, fill, np.zeros(width), np.ones(width), cycles)
+        return cls(schema, scaler, fill, *_scales(made._raw(matrix), made), cycles)
+
+    @property
+    def width(self) -> int:
+        """Return the number of inputs, w."""
+        return len(self.schema) if self.plain else len(self.shift)
+
+    @property
+    def plain(self) -> bool:
+        """Return whether every feature is a number that must be there: the inputs are the scaled features then."""
+        return not len(self.fill)
+
+    @property
+    def weights(self) -> Vector | None:
+        """What whitened residuals are to be multiplied by, (w,), so that features count alike; None: by nothing.
+
+        The whitening gives each input the same spread, whatever it had: without weights a category of 20 values would
+        count as 21 features.
+        """
+        if self.plain:
+            return None
+        owners, masks = _owners(self.schema, self.cycles), self._masks
+        inputs = np.bincount(owners[~masks], minlength=len(self.schema))
+        return np.where(masks, MASK_WEIGHT, 1.0 / np.sqrt(np.maximum(inputs[owners], 1)))
+
+    def transform(self, matrix: Matrix) -> Matrix:
+        """Turn (n, d) features, NaN where a value is missing, into (n, w) inputs."""
+        if self.plain:
+            return self.numeric.transform(matrix)
+        inputs: Matrix = (self._raw(matrix) - self.shift) / self.spread
+        numeric = _places(self.schema, Kind.NUMERIC)
+        if numeric:
+            filled = np.where(np.isnan(matrix[:, numeric]), self.fill[numeric], matrix[:, numeric])
+            inputs[:, self._first[numeric]] = self.numeric.transform(filled)
+        return inputs
+
+    def inverse(self, inputs: Matrix, matrix: Matrix) -> Matrix:
+        """Turn (n, w) reconstructed inputs into (n, d) features, in the user's units and within what training saw.
+
+        A category is the likeliest of its names. A timestamp is the moment nearest to the one in `matrix` (n, d) that
+        has the reconstructed time of day; where that is missing, or days are not told, it stays as it is.
+        """
+        if self.plain:
+            return self.numeric.inverse(inputs)
+        raw = inputs * self.spread + self.shift
+        features = np.array(matrix, dtype=np.float64)
+        numeric = _places(self.schema, Kind.NUMERIC)
+        if numeric:
+            features[:, numeric] = self.numeric.inverse(inputs[:, self._first[numeric]])
+        for place, column in enumerate(self.schema.columns):
+            first = self._first[place]
+            if column.kind is Kind.BOOLEAN:
+                features[:, place] = raw[:, first] > 0.5  # noqa: PLR2004 - the middle of 0 and 1
+            elif column.kind is Kind.CATEGORICAL:
+                features[:, place] = np.argmax(raw[:, first : first + len(column.categories)], axis=1)
+            elif column.kind is Kind.TIMESTAMP and self.cycles[0]:
+                turn = np.arctan2(raw[:, first], raw[:, first + 1]) / (2 * np.pi) - matrix[:, place] / DAY
+                features[:, place] = matrix[:, place] + DAY * (turn - np.round(turn))
+        return features
+
+    def by_feature(self, shares: Matrix) -> Matrix:
+        """Add up the inputs' shares (n, w) to those of the features (n, d)."""
+        if self.plain:
+            return shares
+        owners = _owners(self.schema, self.cycles)
+        together: Matrix = shares @ (owners[:, None] == np.arange(len(self.schema))).astype(np.float64)
+        return together
+
+    def unseen(self, matrix: Matrix) -> dict[str, int]:
+        """Count the values of each categorical feature in (n, d) rows that training has not seen."""
+        places = _places(self.schema, Kind.CATEGORICAL)
+        counts = np.count_nonzero(matrix[:, places] < 0, axis=0).tolist() if places else []
+        return {self.schema.names[place]: count for place, count in zip(places, counts, strict=True)}
+
+    def arrays(self) -> dict[str, Matrix]:
+        """Return what `from_arrays` reads."""
+        own = {"fill": self.fill, "shift": self.shift, "spread": self.spread, "cycles": self.cycles}
+        return {**self.numeric.arrays(), **own}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Matrix], schema: FeatureSchema) -> Self:
+        """Read what `arrays` returned. Raises KeyError or ValueError when it does not fit the schema."""
+        own = [arrays[name] for name in ("fill", "shift", "spread", "cycles")]
+        made = cls(schema, NumericScaler.from_arrays(arrays), *own)
+        wanted = 0 if _plain(schema) else len(_owners(schema, made.cycles))
+        numbers = len(_places(schema, Kind.NUMERIC)) or 1
+        if len(made.shift) != wanted or len(made.spread) != wanted or len(made.numeric.center) != numbers:
+            raise ValueError("the scaler does not fit the feature schema")
+        return made
+
+    @property
+    def _first(self) -> npt.NDArray[np.intp]:
+        """The place of each feature's first input, (d,)."""
+        return np.cumsum([0, *_widths(self.schema, self.cycles)])[:-1].astype(np.intp)
+
+    @property
+    def _masks(self) -> npt.NDArray[np.bool_]:
+        """Which inputs tell of a missing value, (w,): the last of each feature that may be missing."""
+        masks = np.zeros(self.width, bool)
+        last = np.cumsum(_widths(self.schema, self.cycles)) - 1
+        masks[last[self.schema.imputed]] = True
+        return masks
+
+    def _raw(self, matrix: Matrix) -> Matrix:
+        """The inputs before they are scaled, (n, d) -> (n, w); the numeric ones are left at 0."""
+        missing = np.isnan(matrix)
+        raw = np.zeros((len(matrix), self.width))
+        for place, (column, first) in enumerate(zip(self.schema.columns, self._first.tolist(), strict=True)):
+            values = np.where(missing[:, place], self.fill[place], matrix[:, place])
+            end = first + _values(len(column.categories), column.kind, self.cycles)
+            if column.kind is Kind.BOOLEAN:
+                raw[:, first] = values
+            elif column.kind is Kind.CATEGORICAL:
+                unseen = len(column.categories)
+                raw[np.arange(len(values)), first + np.where(values < 0, unseen, values).astype(np.intp)] = 1.0
+            elif column.kind is Kind.TIMESTAMP:
+                raw[:, first:end] = np.where(missing[:, [place]], 0.0, _circles(values, self.cycles))
+            if column.imputed:
+                raw[:, end] = missing[:, place]
+        return raw
+
+
+def _plain(schema: FeatureSchema) -> bool:
+    return all(column.kind is Kind.NUMERIC and not column.imputed for column in schema.columns)
+
+
+def _places(schema: FeatureSchema, kind: Kind) -> list[int]:
+    return [place for place, column in enumerate(schema.columns) if column.kind is kind]
+
+
+def _values(categories: int, kind: Kind, cycles: Vector) -> int:
+    """How many inputs tell a feature's value."""
+    if kind is Kind.TIMESTAMP:
+        return 2 * int(cycles.sum())
+    return categories + 1 if kind is Kind.CATEGORICAL else 1
+
+
+def _widths(schema: FeatureSchema, cycles: Vector) -> list[int]:
+    """How many inputs each feature has, the mask included."""
+    return [_values(len(column.categories), column.kind, cycles) + column.imputed for column in schema.columns]
+
+
+def _owners(schema: FeatureSchema, cycles: Vector) -> npt.NDArray[np.intp]:
+    """The feature that each input belongs to, (w,)."""
+    return np.repeat(np.arange(len(schema)), _widths(schema, cycles))
+
+
+def _usual(matrix: Matrix, schema: FeatureSchema) -> Vector:
+    """The median of each feature; of booleans and categories the most frequent value: (d,)."""
+    fill = np.nanmedian(matrix, axis=0)
+    for place in (*_places(schema, Kind.BOOLEAN), *_places(schema, Kind.CATEGORICAL)):
+        values, counts = np.unique(matrix[~np.isnan(matrix[:, place]), place], return_counts=True)
+        fill[place] = values[np.argmax(counts)]
+    return fill
+
+
+def _circles(seconds: Vector, cycles: Vector) -> Matrix:
+    """Sine and cosine of the day and of the week, those that are told: (n,) -> (n, 0, 2 or 4)."""
+    told = [length for length, there in zip((DAY, WEEK), cycles, strict=True) if there]
+    angles = [2 * np.pi * ((seconds - MONDAY) % length) / length for length in told]
+    parts = [part(angle) for angle in angles for part in (np.sin, np.cos)]
+    return np.stack(parts, axis=1) if parts else np.empty((len(seconds), 0))
+
+
+def _scales(raw: Matrix, encoder: FeatureEncoder) -> tuple[Vector, Vector]:
+    """Centre and divisor of the inputs that are not numeric, (w,) each: the values of a feature share one divisor."""
+    mean, variance = raw.mean(axis=0), raw.var(axis=0)
+    owners, masks = _owners(encoder.schema, encoder.cycles), encoder._masks  # noqa: SLF001 - its own module
+    together = np.bincount(owners[~masks], variance[~masks], minlength=len(encoder.schema))
+    spread = np.sqrt(np.where(masks, variance, together[owners]))
+    numeric = np.isin(owners, _places(encoder.schema, Kind.NUMERIC)) & ~masks
+    shift = np.where(numeric, 0.0, mean)
+    return shift, np.where(numeric, 1.0, np.maximum(spread, MIN_SPREAD))

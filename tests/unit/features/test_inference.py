@@ -1,0 +1,184 @@
+import math
+import random
+from typing import Any
+
+import pytest
+
+from aestream.columns import Column, Kind
+from aestream.errors import ConfigurationError, DataError
+from aestream.features.inference import imputes, infer_schema, inspect
+from aestream.features.schema import LeftOut
+
+RANDOM = random.Random(0)
+NOISE = [RANDOM.gauss(50, 10) for _ in range(400)]
+
+
+def records(**fields: Any) -> list[dict[str, Any]]:
+    """400 records with a good feature `load`, and what each function of the row number gives."""
+    return [
+        {"load": NOISE[row], **{name: value(row) for name, value in fields.items() if value(row) is not ...}}
+        for row in range(400)
+    ]
+
+
+def reason(name: str, left_out: list[LeftOut]) -> str:
+    return next(item.reason for item in left_out if item.name == name)
+
+
+def test_nested_numbers_are_features_by_path() -> None:
+    sample = [{"host": {"cpu": {"user": NOISE[i], "sys": NOISE[-i]}}, "t": NOISE[i] + 1} for i in range(400)]
+    schema, left_out = infer_schema(sample)
+    assert schema.names == ("host.cpu.user", "host.cpu.sys", "t")
+    assert schema.paths == (("host", "cpu", "user"), ("host", "cpu", "sys"), ("t",))
+    assert left_out == []
+    assert schema.matrix(sample[:2]).tolist() == [
+        [NOISE[0], NOISE[0], NOISE[0] + 1],
+        [NOISE[1], NOISE[-1], NOISE[1] + 1],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("city", lambda _: "Bern", "constant: always 'Bern'"),
+        ("amount", lambda row: str(NOISE[row]), "numbers in quotes: send them as numbers"),
+        ("message", lambda row: f"took {NOISE[row]} ms", "free text or names: 400 different values in 400 records"),
+        ("customer", lambda row: f"c{row % 40}", "free text or names: 40 different values in 400 records"),
+        ("session_id", lambda row: f"{row:08x}-x", "an identifier: text, nearly all different"),
+        ("at", lambda row: f"2026-01-01T00:00:{row % 60:02}Z", "a timestamp: ISO 8601 text"),
+        ("ok", lambda _: True, "constant: always true"),
+        ("flags", lambda row: row % 2 == 0 if row % 4 else "no", "not true/false: text in 25 % of the records"),
+        ("tags", lambda _: [1, 2], "not numeric: a list"),
+        ("mixed", lambda row: "n/a" if row % 4 == 0 else NOISE[row], "not numeric: text in 25 % of the records"),
+        ("rare", lambda row: NOISE[row] if row % 2 else ..., "missing in 50 % of the records"),
+        ("nullish", lambda row: NOISE[row] if row % 2 else None, "null or missing in 50 % of the records"),
+        ("nan", lambda row: NOISE[row] if row % 2 else math.nan, "null or missing in 50 % of the records"),
+        ("nothing", lambda _: None, "null or missing in 100 % of the records"),
+        ("version", lambda _: 7, "constant: always 7"),
+        ("user_id", lambda row: (row * 7919) % 100_003, "an identifier: whole numbers, nearly all different"),
+        ("orderId", lambda row: (row * 7919) % 100_003, "an identifier: whole numbers, nearly all different"),
+        ("seq", lambda row: 1000 + row, "ever rising: a counter or a clock"),
+        ("bytes_total", lambda row: 10 * (row // 3), "ever rising: a counter or a clock"),
+        ("cpu_seconds", lambda row: 0.1 + row * 0.37, "ever rising: a counter or a clock"),
+        ("s", lambda row: 1_700_000_000 + row, "a timestamp: seconds since 1970"),
+        ("at_ms", lambda row: 1_700_000_000_000 + 950 * row, "a timestamp: milliseconds since 1970"),
+        ("event_time", lambda row: 1_700_000_000_000_000 + (row * 7919) % 1000, "a timestamp: microseconds since 1970"),
+        ("ns", lambda row: 1_700_000_000_000_000_000 + 10**9 * row, "a timestamp: nanoseconds since 1970"),
+    ],
+)
+def test_what_is_no_feature_is_left_out_with_the_reason(name: str, value: Any, expected: str) -> None:
+    schema, left_out = infer_schema(records(**{name: value}))
+    assert schema.names == ("load",)
+    assert reason(name, left_out) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("count", lambda row: int(NOISE[row])),  # whole numbers that go up and down
+        ("bytes", lambda row: 1_500_000_000 + int(NOISE[row] * 1e6)),  # in the range of epoch seconds, but a gauge
+        ("huge", lambda row: (1 << 70) + int(NOISE[row] * 2**66)),
+        ("level", lambda row: 5 if row < 200 else 6),  # a level that shifted once is no counter
+        ("gappy", lambda row: ... if row == 7 else NOISE[row]),  # missing in 0.25 %
+        ("width", lambda row: (row * 7919) % 100_003),  # all different, but not called an identifier
+    ],
+)
+def test_what_only_looks_like_an_identifier_stays(name: str, value: Any) -> None:
+    assert infer_schema(records(**{name: value}))[0].names == ("load", name)
+
+
+def test_include_and_exclude_are_patterns() -> None:
+    sample = [{"cpu": {"user": NOISE[i], "sys": NOISE[-i]}, "disk": NOISE[i]} for i in range(400)]
+    assert infer_schema(sample, include=["cpu.*"])[0].names == ("cpu.user", "cpu.sys")
+    schema, left_out = infer_schema(sample, exclude=["*.sys"])
+    assert schema.names == ("cpu.user", "disk")
+    assert reason("cpu.sys", left_out) == "excluded by name"
+    assert infer_schema(sample, include=["cpu.*"], exclude=["*.sys"])[0].names == ("cpu.user",)
+
+
+def test_an_exact_name_forces_a_number_in() -> None:
+    sample = records(version=lambda _: 7, seq=lambda row: row)
+    assert infer_schema(sample, include=["load", "version", "seq"])[0].names == ("load", "version", "seq")
+    assert infer_schema(sample, include=["*", "version"])[0].names == ("load", "version")
+
+
+def test_what_cannot_be_forced_in_is_an_error() -> None:
+    with pytest.raises(DataError, match="'name' is to be included, but cannot be: free text"):
+        infer_schema(records(name=lambda row: f"n{row}"), include=["name"])
+    with pytest.raises(DataError, match="'lod' is to be included, but no record"):
+        infer_schema(records(), include=["lod"])
+
+
+def test_nothing_left_is_an_error_that_says_what_was_found() -> None:
+    with pytest.raises(DataError, match="city: constant: always 'Bern'"):
+        infer_schema([{"city": "Bern"}] * 50)
+    with pytest.raises(DataError, match="no records"):
+        infer_schema([])
+    with pytest.raises(DataError, match="no fields at all"):
+        infer_schema([{}] * 50)
+
+
+def test_a_key_with_a_dot_is_not_a_path() -> None:
+    schema, _ = infer_schema([{"a.b": NOISE[i]} for i in range(400)])
+    assert schema.paths == (("a.b",),)
+    with pytest.raises(DataError, match=r"two features are called 'a\.b'"):
+        infer_schema([{"a.b": NOISE[i], "a": {"b": NOISE[-i]}} for i in range(400)])
+
+
+def test_few_records_do_not_make_a_rising_number_a_counter() -> None:
+    assert infer_schema([{"x": i} for i in range(20)])[0].names == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "column"),
+    [
+        ("region", lambda row: f"eu-{row % 3}", Column(Kind.CATEGORICAL, ("eu-0", "eu-1", "eu-2"))),
+        ("ok", lambda row: row % 50 != 0, Column(Kind.BOOLEAN)),
+    ],
+)
+def test_few_different_texts_and_booleans_are_features(name: str, value: Any, column: Column) -> None:
+    schema, left_out = infer_schema(records(**{name: value}))
+    assert schema.names == ("load", name)
+    assert schema.columns == (Column(), column)
+    assert left_out == []
+
+
+@pytest.mark.parametrize(
+    ("value", "unit"),
+    [
+        (lambda row: f"2026-01-01T{row % 24:02}:00:00Z", "text"),
+        (lambda row: f"2026-01-{row % 28 + 1:02}", "text"),
+        (lambda row: 1_700_000_000 + row, "s"),
+        (lambda row: 1_700_000_000_000_000_000 + 10**9 * row, "ns"),
+    ],
+)
+def test_a_timestamp_is_a_feature_when_asked_for_by_name(value: Any, unit: str) -> None:
+    sample = records(at=value)
+    assert infer_schema(sample)[0].names == ("load",)
+    schema, _ = infer_schema(sample, timestamps=["at"], include=["load"])
+    assert schema.columns == (Column(), Column(Kind.TIMESTAMP, unit=unit))
+    with pytest.raises(DataError, match="'load' is to be included, but cannot be: neither ISO 8601"):
+        infer_schema(sample, timestamps=["load"])
+
+
+def test_missing_values_are_no_hindrance_where_they_may_be_imputed() -> None:
+    sample = records(
+        rare=lambda row: NOISE[row] if row % 2 else None,
+        kind=lambda row: "ab"[row % 4 == 0] if row % 3 else ...,
+        seldom=lambda row: 1.5 * row if row % 20 == 0 else ...,
+    )
+    assert infer_schema(sample)[0].names == ("load",)
+    schema, left_out = infer_schema(sample, missing=["impute", "load=dead_letter"])
+    assert schema.columns == (Column(), Column(imputed=True), Column(Kind.CATEGORICAL, ("a", "b"), imputed=True))
+    assert reason("seldom", left_out) == "missing in 95 % of the records: too seldom there to be imputed"
+    assert infer_schema(sample, missing=["rare=impute"])[0].names == ("load", "rare")
+    assert [found.missing for found in inspect(sample)] == pytest.approx([0, 0.5, 0.95, 134 / 400])
+
+
+def test_the_last_policy_that_names_a_feature_wins() -> None:
+    assert not imputes("a", [])
+    assert imputes("a", ["impute"])
+    assert not imputes("cpu.user", ["impute", "cpu.*=dead_letter"])
+    assert imputes("a=b", ["a=b=impute"])
+    with pytest.raises(ConfigurationError, match="AESTREAM_FEATURES__MISSING: 'median' is no policy"):
+        imputes("a", ["median"])
