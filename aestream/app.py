@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from aestream import schedule, systemd
 from aestream.codecs.json import JsonDecoder
 from aestream.detector import Detector
 from aestream.errors import AestreamError, ConfigurationError, ModelError
+from aestream.features.inference import infer_schema
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.health import Health, HttpServer
 from aestream.metrics import Metrics
@@ -36,7 +38,7 @@ from aestream.pipeline import Pipeline
 from aestream.reference import unknown_variables
 from aestream.registry.local import LocalRegistry
 from aestream.registry.watcher import Watcher
-from aestream.sampling import FileSampler, Sampler, TopicSampler
+from aestream.sampling import Choose, FileSampler, Sampler, TopicSampler
 from aestream.settings import Settings
 from aestream.trainer import Reporter, Trainer, TrainerService
 from aestream.transport.dlq import InvalidLimits
@@ -127,12 +129,14 @@ def new_detector(settings: Settings) -> Detector:
         false_alarm_rate=settings.threshold.false_alarm_rate,
         latent_size=settings.model.latent_size,
         seed=settings.model.seed,
+        missing=",".join(settings.features.missing),
+        timestamps=settings.features.timestamps,
     )
 
 
 def decoder(settings: Settings, schema: FeatureSchema) -> JsonDecoder:
     """The codec for the features of a model."""
-    return JsonDecoder(schema.paths, max_record_bytes=settings.worker.max_record_bytes)
+    return JsonDecoder(schema.paths, schema.columns, max_record_bytes=settings.worker.max_record_bytes)
 
 
 def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) -> Trainer:
@@ -144,8 +148,7 @@ def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) ->
             file,
             records=settings.trainer.sample_records,
             max_record_bytes=settings.worker.max_record_bytes,
-            include=settings.features.include,
-            exclude=settings.features.exclude,
+            choose=_choose(settings),
         )
     else:
         _need_input(settings)
@@ -154,10 +157,14 @@ def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) ->
             lambda schema: decoder(settings, schema),
             records=settings.trainer.sample_records,
             period=settings.trainer.sample_period,
-            include=settings.features.include,
-            exclude=settings.features.exclude,
+            choose=_choose(settings),
         )
     return Trainer(sampler, registry(settings), lambda: new_detector(settings), settings.trainer.min_records, reporter)
+
+
+def _choose(settings: Settings) -> Choose:
+    """How the features are told from records."""
+    return partial(infer_schema, **settings.features.model_dump())
 
 
 def run_trainer(settings: Settings) -> None:

@@ -248,6 +248,10 @@ class Detector:
             reconstruction=None if expected is None else now.encoder.inverse(expected, matrix),
         )
 
+    def unseen(self, matrix: Matrix) -> dict[str, int]:
+        """Count in (n, d) rows the values of each categorical feature that training has not seen."""
+        return self._fitted.encoder.unseen(matrix)
+
     def attribute(self, matrix: Matrix) -> Attribution:
         """Explain (m, d) rows, which should be flagged ones: it costs more than `detect`.
 

@@ -17,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from aestream.columns import BadValueError, Column, Kind
 from aestream.errors import ConfigurationError, DataError
 
 CHUNK_ROWS = 10_000
@@ -79,11 +80,13 @@ def read_documents(path: Path, *, limit: int) -> list[dict[str, Any]]:
     return found
 
 
-def columns_of(table: pa.Table, names: Sequence[str]) -> tuple[NDArray[np.float64], list[tuple[int, str]]]:
-    """The named columns of a table as numbers; a nested one goes by its dotted name.
+def columns_of(
+    table: pa.Table, names: Sequence[str], columns: Sequence[Column] = ()
+) -> tuple[NDArray[np.float64], list[tuple[int, str]]]:
+    """The named columns of a table as numbers; a nested one goes by its dotted name. Without `columns` all are numeric.
 
-    Returns float64 (n, d), and for each row that lacks a finite number its place and what is wrong; such rows hold
-    NaN. Raises DataError when a column is missing.
+    Returns float64 (n, d), and for each row that cannot be used its place and what is wrong; such rows hold NaN, as do
+    values that are missing and may be. Raises DataError when a column is missing.
     """
     table = _flat(table)
     missing = [name for name in names if name not in table.column_names]
@@ -93,11 +96,19 @@ def columns_of(table: pa.Table, names: Sequence[str]) -> tuple[NDArray[np.float6
             f"it has {', '.join(table.column_names[:10])}"
         )
     matrix = np.empty((len(table), len(names)))
-    for i, name in enumerate(names):
-        matrix[:, i] = _numbers(table.column(name))
-    bad = ~np.isfinite(matrix)
-    rows = np.flatnonzero(bad.any(axis=1))
-    return matrix, [(int(row), f"{names[int(np.argmax(bad[row]))]} is not a finite number") for row in rows]
+    problems: dict[int, str] = {}
+    for i, (name, column) in enumerate(zip(names, columns or [Column()] * len(names), strict=True)):
+        there = table.column(name)
+        if column.kind is Kind.NUMERIC:
+            matrix[:, i], problem = _numbers(there), f"{name} is not a finite number"
+        else:
+            matrix[:, i], problem = _others(there, column), f"{name} is no {column.kind} value"
+        bad = ~np.isfinite(matrix[:, i])
+        if bad.any() and column.imputed:
+            bad &= ~np.asarray(pc.is_null(there, nan_is_null=True))
+        for row in np.flatnonzero(bad).tolist():
+            problems.setdefault(row, problem)
+    return matrix, sorted(problems.items())
 
 
 class Writer(Protocol):
@@ -202,7 +213,7 @@ def _csv(path: Path) -> Any:
     with pyarrow.csv.open_csv(path, read_options=options, parse_options=parse) as first:
         wider = {field.name: pa.float64() for field in first.schema if pa.types.is_integer(field.type)}
         wider |= {field.name: pa.string() for field in first.schema if pa.types.is_null(field.type)}
-    convert = pyarrow.csv.ConvertOptions(column_types=wider)
+    convert = pyarrow.csv.ConvertOptions(column_types=wider, strings_can_be_null=True)
     return pyarrow.csv.open_csv(path, read_options=options, parse_options=parse, convert_options=convert)
 
 
@@ -230,3 +241,21 @@ def _number(value: object) -> float:
         except ValueError:
             return float("nan")
     return float("nan")
+
+
+def _others(column: pa.ChunkedArray, kind: Column) -> NDArray[np.float64]:
+    """A column of booleans, categories or timestamps as numbers, NaN where a value does not fit."""
+    values = column.to_pylist()
+    if kind.kind is Kind.CATEGORICAL:
+        values = [value if value is None or isinstance(value, str) else str(value) for value in values]
+    try:
+        return kind.column(values)
+    except BadValueError:
+        return np.asarray([_fitting(kind, value) for value in values])
+
+
+def _fitting(kind: Column, value: object) -> float:
+    try:
+        return kind.number(value)
+    except ValueError:
+        return float("nan")

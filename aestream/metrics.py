@@ -67,6 +67,9 @@ class Metrics:
         self.records_scored = counter("records_scored", "Records that got a score.")
         self.anomalies = counter("anomalies", "Records flagged as anomalies (score above 1).")
         self.dead_letters = counter("dead_letters", "Records that could not be scored, by reason.", "reason")
+        self.unseen_categories = counter(
+            "unseen_categories", "Values of a categorical feature that training has not seen.", "feature"
+        )
         self.batch_duration = histogram(
             "batch_duration_seconds", "Time a batch spends in a stage of the loop.", _SECONDS, "stage"
         )

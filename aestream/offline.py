@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aestream.codecs.json import JsonDecoder, documents
+from aestream.columns import Kind, Value
 from aestream.detector import Detector
 from aestream.errors import DataError
-from aestream.features.inference import infer_schema
-from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.features.schema import FeatureSchema
 from aestream.files import Columns, columns_of, format_of, read_documents, read_lines, read_tables
 
 _INFERRED_FROM_RECORDS = 5_000
@@ -32,28 +33,28 @@ class Rows:
 def read_rows(path: Path, schema: FeatureSchema, *, max_record_bytes: int) -> Iterator[Rows]:
     """The features of a file, a chunk at a time. Raises DataError when it cannot be read or lacks a column."""
     if format_of(path) == "jsonl":
-        decoder = JsonDecoder(schema.paths, max_record_bytes=max_record_bytes)
+        decoder = JsonDecoder(schema.paths, schema.columns, max_record_bytes=max_record_bytes)
         for lines in read_lines(path):
             decoded = decoder.decode(lines)
             problems = [(problem.row, problem.message) for problem in decoded.invalid]
             yield Rows(len(lines), decoded.matrix, decoded.rows, problems)
         return
     for table in read_tables(path):
-        matrix, problems = columns_of(table, schema.names)
+        matrix, problems = columns_of(table, schema.names, schema.columns)
         good = np.ones(len(table), bool)
         good[[row for row, _ in problems]] = False
         yield Rows(len(table), matrix[good], np.flatnonzero(good), problems)
 
 
-def infer(path: Path, *, include: Sequence[str], exclude: Sequence[str]) -> tuple[FeatureSchema, list[LeftOut]]:
-    """The features of a file, inferred from its first records. Raises DataError when there are none."""
+def first_records(path: Path) -> list[dict[str, Any]]:
+    """The first records of a file, to infer a schema from. Raises DataError when there are none."""
     if format_of(path) == "jsonl":
         records = documents(next(read_lines(path), [])[:_INFERRED_FROM_RECORDS])
     else:
         records = read_documents(path, limit=_INFERRED_FROM_RECORDS)
     if not records:
         raise DataError(f"{path} holds no records")
-    return infer_schema(records, include=include, exclude=exclude)
+    return records
 
 
 def score(detector: Detector, matrix: NDArray[np.float64]) -> Columns:
@@ -70,10 +71,11 @@ def encode(detector: Detector, matrix: NDArray[np.float64]) -> Columns:
 
 
 def denoise(detector: Detector, matrix: NDArray[np.float64]) -> Columns:
-    """The reconstruction of each row, in the features' own units."""
+    """The reconstruction of each row, in the features' own units, categories by name."""
     rebuilt = detector.detect(matrix, reconstruction=True).reconstruction
     assert rebuilt is not None  # noqa: S101 - asked for
-    return dict(zip(detector.schema.names, rebuilt.T, strict=True))
+    pairs = zip(detector.schema.names, detector.schema.columns, rebuilt.T, strict=True)
+    return {name: values if column.kind is Kind.NUMERIC else column.show(values) for name, column, values in pairs}
 
 
 def apply(
@@ -92,16 +94,17 @@ def apply(
         problems: list[str | None] = [None] * rows.count
         for place, problem in rows.problems:
             problems[place] = problem
-        results = {name: _spread(np.asarray(column), rows) for name, column in work(detector, rows.matrix).items()}
+        results = {name: _spread(column, rows) for name, column in work(detector, rows.matrix).items()}
         yield {"row": np.arange(first, first + rows.count), **results, "problem": problems}
         first += rows.count
 
 
-def _spread(column: NDArray[np.generic], rows: Rows) -> NDArray[np.float64] | list[bool | None]:
-    """Put results back to their rows; a row without one is NaN, or None for flags."""
-    if column.dtype == np.bool_:
-        flags: list[bool | None] = [None] * rows.count
-        for place, value in zip(rows.places.tolist(), column.tolist(), strict=True):
+def _spread(column: Sequence[Any] | NDArray[Any], rows: Rows) -> NDArray[np.float64] | list[Value]:
+    """Put results back to their rows; a row without one is NaN, or None for flags and text."""
+    if not isinstance(column, np.ndarray) or column.dtype == np.bool_:
+        flags: list[Value] = [None] * rows.count
+        values = column.tolist() if isinstance(column, np.ndarray) else column
+        for place, value in zip(rows.places.tolist(), values, strict=True):
             flags[place] = value
         return flags
     whole = np.full(rows.count, np.nan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aestream.cloudevents import event
+from aestream.columns import Value
 from aestream.types import Batch, Headers, Outgoing, Partition
 
 EVENT_TYPE = "io.aestream.score.v1"
@@ -31,11 +32,14 @@ class Origin(msgspec.Struct, gc=False):
 
 
 class FeatureShare(msgspec.Struct, gc=False):
-    """One feature's part in an anomaly, in the user's units; shares of all features add up to 1."""
+    """One feature's part in an anomaly, in the user's units; shares of all features add up to 1.
+
+    A category is its name, a timestamp ISO 8601 text, a value that was missing null.
+    """
 
     name: str
-    observed: float
-    expected: float
+    observed: Value
+    expected: Value
     share: float
 
 
@@ -53,13 +57,14 @@ class Score(msgspec.Struct, omit_defaults=True, gc=False):
     key: str | None
     features: list[FeatureShare] | None = None
     latent: list[float] | None = None
-    reconstruction: dict[str, float] | None = None
+    reconstruction: dict[str, Value] | None = None
 
 
 class Scored(msgspec.Struct, frozen=True):
     """What the detector found for the valid rows of a batch: columns, and the explained rows.
 
-    `rows` are places in the batch; `features[i]` belongs to `rows[flagged[i]]`.
+    `rows` are places in the batch; `features[i]` belongs to `rows[flagged[i]]`. `unseen` counts the values of each
+    categorical feature that training has not seen.
     """
 
     rows: NDArray[np.intp]
@@ -70,7 +75,8 @@ class Scored(msgspec.Struct, frozen=True):
     flagged: NDArray[np.intp]
     features: Sequence[list[FeatureShare]]
     latent: NDArray[np.float64] | None
-    reconstruction: NDArray[np.float64] | None
+    reconstruction: Sequence[Sequence[Value]] | None
+    unseen: Mapping[str, int] = {}
 
 
 class Renderer:
@@ -151,7 +157,7 @@ class Renderer:
             latent = same(None) if scored.latent is None else scored.latent.tolist()
             optional = [same(None), latent]
             if scored.reconstruction is not None:
-                optional.append([dict(zip(self._names, row, strict=True)) for row in scored.reconstruction.tolist()])
+                optional.append([dict(zip(self._names, row, strict=True)) for row in scored.reconstruction])
         return list(
             map(
                 Score,

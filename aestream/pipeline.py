@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from aestream.codecs.base import Decoded, Decoder
+from aestream.columns import Kind
 from aestream.detector import Detector
 from aestream.output import FeatureShare, Renderer, SamePartitions, Scored
 from aestream.types import Batch, Invalid, Outgoing, Reason
@@ -42,6 +43,12 @@ class Pipeline:
         """The topics that `render` writes to."""
         return self._renderer.topics
 
+    @property
+    def categories(self) -> Sequence[str]:
+        """The names of the categorical features."""
+        schema = self._detector.schema
+        return [n for n, column in zip(schema.names, schema.columns, strict=True) if column.kind is Kind.CATEGORICAL]
+
     def decode(self, batch: Batch, *, max_key_bytes: int | None = None) -> Decoded:
         """The feature matrix of the valid rows, and the invalid rows with their reasons.
 
@@ -66,7 +73,8 @@ class Pipeline:
             flagged,
             self._explain(decoded, flagged),
             found.latent,
-            found.reconstruction,
+            None if found.reconstruction is None else self._detector.schema.show(found.reconstruction),
+            self._detector.unseen(decoded.matrix),
         )
 
     def render(self, batch: Batch, scored: Scored, same_partitions: SamePartitions) -> list[Outgoing]:
@@ -80,12 +88,12 @@ class Pipeline:
         found = self._detector.attribute(decoded.matrix[flagged])
         names = self._detector.schema.names
         top = np.argsort(-found.share, axis=1, kind="stable")[:, : self._top_features]
-        columns = [
-            np.take_along_axis(values, top, 1).tolist() for values in (found.observed, found.expected, found.share)
-        ]
+        show = self._detector.schema.show
+        shares = np.take_along_axis(found.share, top, 1).tolist()
+        rows = zip(top.tolist(), show(found.observed), show(found.expected), shares, strict=True)
         return [
-            [FeatureShare(names[i], *values) for i, *values in zip(order, *row, strict=True)]
-            for order, *row in zip(top.tolist(), *columns, strict=True)
+            [FeatureShare(names[i], observed[i], expected[i], share) for i, share in zip(order, of, strict=True)]
+            for order, observed, expected, of in rows
         ]
 
 

@@ -38,6 +38,9 @@ class Sample:
     origin: Mapping[str, Any]
 
 
+Choose = Callable[[Sequence[Mapping[str, Any]]], tuple[FeatureSchema, list[LeftOut]]]
+
+
 class Sampler(Protocol):
     """Knows where records are to be had."""
 
@@ -61,12 +64,11 @@ class TopicSampler:
     decoder: Callable[[FeatureSchema], Decoder]
     records: int
     period: float | None
-    include: Sequence[str] = ()
-    exclude: Sequence[str] = ()
+    choose: Choose = infer_schema
 
     def sample(self, *, progress: Callable[[int, int], None]) -> Sample:
         """Infer the features, then decode the records."""
-        schema, left_out = self._infer()
+        schema, left_out = self.choose(self.documents())
         decoder = self.decoder(schema)
         parts = [np.empty((0, len(schema)))]
         stamps = [np.empty(0, np.int64)]
@@ -89,8 +91,8 @@ class TopicSampler:
         origin = {"offsets": offsets, "period_ms": period}
         return Sample(np.concatenate(parts)[order], schema, left_out, invalid, origin)
 
-    def _infer(self) -> tuple[FeatureSchema, list[LeftOut]]:
-        """Choose the features from records that are spread over the whole sample."""
+    def documents(self) -> list[dict[str, Any]]:
+        """Read records that are spread over the whole sample, in time order, whole: they tell the features."""
         stride = 1
         chosen: list[tuple[int, int, dict[str, Any]]] = []  # timestamp, bytes, record
         seen = size = 0
@@ -112,7 +114,7 @@ class TopicSampler:
         if not chosen:
             raise DataError(f"none of the {seen} records in the input topic is a JSON object: nothing to train on")
         chosen.sort(key=lambda row: row[0])
-        return infer_schema([document for *_, document in chosen], include=self.include, exclude=self.exclude)
+        return [document for *_, document in chosen]
 
     def _read(self) -> Iterator[Batch]:
         return self.history.read(records=self.records, period=self.period)
@@ -120,17 +122,16 @@ class TopicSampler:
 
 @dataclass(frozen=True, slots=True)
 class FileSampler:
-    """The first `records` records of a file, taken to be in time order."""
+    """The first `records` records of a file, taken to be in time order. `choose` tells the features from some."""
 
     path: Path
     records: int
     max_record_bytes: int
-    include: Sequence[str] = ()
-    exclude: Sequence[str] = ()
+    choose: Choose = infer_schema
 
     def sample(self, *, progress: Callable[[int, int], None]) -> Sample:
         """Infer the features from the first records, then read the file."""
-        schema, left_out = offline.infer(self.path, include=self.include, exclude=self.exclude)
+        schema, left_out = self.choose(self.documents())
         parts = [np.empty((0, len(schema)))]
         unusable = seen = 0
         for rows in offline.read_rows(self.path, schema, max_record_bytes=self.max_record_bytes):
@@ -142,3 +143,7 @@ class FileSampler:
                 break
         invalid = {"unusable": unusable} if unusable else {}
         return Sample(np.concatenate(parts)[: self.records], schema, left_out, invalid, {"file": self.path.name})
+
+    def documents(self) -> list[dict[str, Any]]:
+        """Read the records that tell the features. Raises DataError when there are none."""
+        return offline.first_records(self.path)

@@ -152,6 +152,19 @@ class Features(BaseModel):
 
     include: Names = Field([], description="Names or globs (`cpu.*`) of the fields to use; none: all that fit.")
     exclude: Names = Field([], description="Names or globs of fields to leave out.")
+    timestamps: Names = Field([], description="Timestamps to use by their time of day and weekday; none: left out.")
+    missing: Names = Field(
+        ["dead_letter"],
+        description="What a missing value does: `dead_letter` or `impute`; for some features `NAME=impute`, by comma.",
+    )
+
+    @model_validator(mode="after")
+    def _known_policies(self) -> Features:
+        """Refuse a policy that is none."""
+        for item in self.missing:
+            if item.rpartition("=")[2] not in {"dead_letter", "impute"}:
+                raise ValueError(f"missing: {item!r} is no policy; write dead_letter, impute, or NAME=impute")
+        return self
 
 
 class Threshold(BaseModel):

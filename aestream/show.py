@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
 from aestream.cloudevents import moment
+from aestream.columns import Value
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.models.fit import Progress as Step
 from aestream.output import Score
@@ -111,9 +112,16 @@ def anomaly_line(score: Score) -> str:
     place = f"{score.source.topic}/{score.source.partition}/{score.source.offset}"
     key = f" key {score.key}" if score.key else ""
     features = "; ".join(
-        f"{f.name} {f.observed:.4g}, expected {f.expected:.4g} ({f.share:.0%})" for f in (score.features or ())[:3]
+        f"{f.name} {_value(f.observed)}, expected {_value(f.expected)} ({f.share:.0%})"
+        for f in (score.features or ())[:3]
     )
     return f"{moment(score.source.timestamp):%Y-%m-%d %H:%M:%S} score {score.score:.2f} {place}{key}: {features}"
+
+
+def _value(value: Value) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "missing" if value is None else str(value).lower() if isinstance(value, bool) else value
 
 
 def _few(names: Iterable[str]) -> str:

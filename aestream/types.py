@@ -71,6 +71,7 @@ class Reason(StrEnum):
     WRONG_SHAPE = "wrong_shape"
     MISSING_FEATURE = "missing_feature"
     NOT_NUMERIC = "not_numeric"
+    WRONG_TYPE = "wrong_type"
     NOT_FINITE = "not_finite"
 
 

@@ -224,6 +224,8 @@ class Worker:
         self._metrics.score_threshold.set(model.threshold)
         self._metrics.model_last_reload_successful.set(1)
         self._metrics.model_reloads.labels("success").inc()
+        for feature in model.pipeline.categories:
+            self._metrics.unseen_categories.labels(feature)  # begins at 0, so that a first increase shows
         _log.info("scoring with model %s", model.version)
         return True
 
@@ -256,6 +258,8 @@ class Worker:
         metrics.anomalies.inc(len(scored.flagged))
         for problem in invalid:
             metrics.dead_letters.labels(problem.reason).inc()
+        for feature, count in scored.unseen.items():
+            metrics.unseen_categories.labels(feature).inc(count)
         metrics.batch_size.observe(len(batch))
         metrics.last_record_processed.set_to_current_time()
         metrics.anomaly_score.observe(scored.score)

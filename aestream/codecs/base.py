@@ -16,7 +16,8 @@ from aestream.types import Invalid
 class Decoded:
     """The features of the valid rows, and what is wrong with the others.
 
-    `matrix` is float64 (m, d), all finite; `rows` (m,) are its rows' places in the batch, ascending.
+    `matrix` is float64 (m, d), all finite but for NaN where a feature is missing that may be; `rows` (m,) are its
+    rows' places in the batch, ascending.
     """
 
     matrix: NDArray[np.float64]

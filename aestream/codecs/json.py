@@ -12,8 +12,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from aestream.codecs.base import Decoded
+from aestream.columns import Column
 from aestream.errors import DataError
 from aestream.types import Invalid, Reason
 
@@ -25,23 +27,28 @@ _UNUSABLE = re.compile(r'["\\\x00-\x1f]')  # in a field's name, as the typed dec
 
 
 class JsonDecoder:
-    """Decodes JSON objects into the numbers at `paths`.
+    """Decodes JSON objects into the columns at `paths`; without `columns` all are numbers that must be there.
 
     Only the wanted fields are built; types are checked by msgspec in C: a number in quotes, a boolean or a null is
     not a number. The call count in Python grows with batches and with invalid records, not with records.
     """
 
-    def __init__(self, paths: Sequence[Path], *, max_record_bytes: int) -> None:
+    def __init__(self, paths: Sequence[Path], columns: Sequence[Column] = (), *, max_record_bytes: int) -> None:
         self._paths = tuple(paths)
+        self._columns = tuple(columns) or (Column(),) * len(self._paths)
+        self._may_be_missing = np.array([column.imputed for column in self._columns], bool)
+        # a number or a boolean is its own number: only the other kinds need work of their own
+        self._ready = not any(column.categories or column.unit for column in self._columns)
         self._max_bytes = max_record_bytes
-        shape, self._flatten = _row_type(self._paths)
-        self._decode_row: Callable[[Any], Any] = msgspec.json.Decoder(shape).decode
+        self._may_be_null = _may_be_null(self._paths, self._columns)
+        self._shape, self._flatten = _row_type(self._paths, self._columns, self._may_be_null)
+        self._decode_row: Callable[[Any], Any] = msgspec.json.Decoder(self._shape).decode
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         """Decode a batch of JSON values.
 
         Returns the float64 matrix (m, d) of the valid rows. A row is invalid when it is empty, longer than
-        `max_record_bytes`, not JSON, not an object, or when a feature is missing, not a number or not finite.
+        `max_record_bytes`, not JSON, not an object, or when a feature is missing, of another kind or not finite.
         """
         rows: list[Any] = []
         places: list[int] = []
@@ -61,11 +68,57 @@ class JsonDecoder:
             places.extend(range(taken, taken + good))
             taken += good
             if failed:
-                invalid.append(self._diagnose(taken, values[taken]))
+                mended = self._without_null_objects(values[taken])
+                if mended is None:
+                    invalid.append(self._diagnose(taken, values[taken]))
+                else:
+                    rows.append(mended)
+                    places.append(taken)
                 taken += 1
-        matrix = np.fromiter(self._flatten(rows), np.float64, len(rows) * len(self._paths))
-        matrix = matrix.reshape(len(rows), len(self._paths))
-        return _without_non_finite(Decoded(matrix, np.asarray(places, np.intp), invalid), self._paths)
+        decoded = self._columns_of(rows, np.asarray(places, np.intp), invalid)
+        return _without_non_finite(decoded, self._paths, self._may_be_missing)
+
+    def _columns_of(self, rows: list[Any], places: NDArray[np.intp], invalid: list[Invalid]) -> Decoded:
+        """Turn decoded rows into numbers; those with a text that is no timestamp become invalid."""
+        width = len(self._paths)
+        if self._ready:
+            matrix = np.fromiter(self._flatten(rows), np.float64, len(rows) * width)
+            return Decoded(matrix.reshape(len(rows), width), places, invalid)
+        fields = list(self._flatten(rows))
+        matrix = np.empty((len(rows), width))
+        bad: dict[int, Invalid] = {}
+        for place, column in enumerate(self._columns):
+            values = fields[place::width]
+            try:
+                matrix[:, place] = column.numbers(values)
+            except (ValueError, OverflowError):
+                for row, value in enumerate(values):
+                    try:
+                        matrix[row, place] = column.number(value)
+                    except ValueError as error:
+                        message = f"{_name(self._paths[place])} is {error}"
+                        bad[row] = Invalid(int(places[row]), Reason.WRONG_TYPE, message)
+        if not bad:
+            return Decoded(matrix, places, invalid)
+        keep = np.ones(len(rows), bool)
+        keep[list(bad)] = False
+        return Decoded(matrix[keep], places[keep], _in_order([*invalid, *bad.values()]))
+
+    def _without_null_objects(self, value: bytes | None) -> Any:
+        """Decode a value once more where null may stand for an object whose features may all be missing; or None."""
+        if not self._may_be_null or not value or len(value) > self._max_bytes:
+            return None
+        try:
+            document = msgspec.json.decode(value)
+            for path in self._may_be_null:
+                parent = document
+                for part in path[:-1]:
+                    parent = parent.get(part, {}) if isinstance(parent, dict) else {}
+                if isinstance(parent, dict) and parent.get(path[-1], ...) is None:
+                    del parent[path[-1]]
+            return msgspec.convert(document, self._shape)
+        except _UNDECODABLE:
+            return None
 
     def _decode_checked(self, values: Sequence[bytes | None]) -> Callable[[bytes | None], Any]:
         """The row decoder, with the check of the size only where a value of the batch needs it."""
@@ -94,8 +147,8 @@ class JsonDecoder:
             return Invalid(row, Reason.BAD_JSON, f"not JSON: {_first_line(error)}")
         if not isinstance(document, dict):
             return Invalid(row, Reason.WRONG_SHAPE, f"a JSON object is wanted, this is {_kind(document)}")
-        for path in self._paths:
-            problem = _problem_at(document, path)
+        for path, column in zip(self._paths, self._columns, strict=True):
+            problem = _problem_at(document, path, column)
             if problem:
                 return Invalid(row, *problem)
         return Invalid(row, Reason.BAD_JSON, f"not JSON: {self._complaint(value)}")
@@ -109,10 +162,20 @@ class JsonDecoder:
         return "refused"
 
 
-def _row_type(paths: Sequence[Path]) -> tuple[type, Callable[[list[Any]], Iterator[float]]]:
-    """Build the typed struct for the paths, and the function that turns rows of it into a flat run of numbers."""
+def _may_be_null(paths: Sequence[Path], columns: Sequence[Column]) -> list[Path]:
+    """The objects whose features may all be missing, the outer ones first."""
+    needed = {
+        path[:i] for path, column in zip(paths, columns, strict=True) if not column.imputed for i in range(len(path))
+    }
+    return sorted({path[:i] for path in paths for i in range(1, len(path))} - needed, key=len)
+
+
+def _row_type(
+    paths: Sequence[Path], columns: Sequence[Column], may_be_null: Sequence[Path]
+) -> tuple[type, Callable[[list[Any]], Iterator[Any]]]:
+    """Build the typed struct for the paths, and the function that turns rows of it into a flat run of fields."""
     tree: dict[str, Any] = {}
-    for path in paths:
+    for path, column in zip(paths, columns, strict=True):
         if any(_UNUSABLE.search(part) for part in path):
             raise DataError(
                 f"the field {_name(path)!r} cannot be a feature, for a quote, backslash or control character in its "
@@ -121,18 +184,24 @@ def _row_type(paths: Sequence[Path]) -> tuple[type, Callable[[list[Any]], Iterat
         node = tree
         for part in path[:-1]:
             node = node.setdefault(part, {})
-        node[path[-1]] = float
+        node[path[-1]] = column
     names: dict[Path, str] = {}
 
     def struct(node: dict[str, Any], path: Path, attribute: str) -> type:
-        fields = []
+        fields: list[tuple[str, Any, Any]] = []
         for i, (key, child) in enumerate(node.items()):
             here = (*path, key)
             dotted = f"{attribute}.f{i}" if attribute else f"f{i}"
             names[here] = dotted
-            kind = float if child is float else struct(child, here, dotted)
-            fields.append((f"f{i}", kind, msgspec.field(name=key)))
-        return msgspec.defstruct("Row", fields, gc=False)
+            if isinstance(child, dict):
+                inner = struct(child, here, dotted)
+                absent = {"default_factory": inner} if here in may_be_null else {}
+                fields.append((f"f{i}", inner, msgspec.field(name=key, **absent)))
+            elif child.imputed:
+                fields.append((f"f{i}", child.wire | None, msgspec.field(name=key, default=None)))
+            else:
+                fields.append((f"f{i}", child.wire, msgspec.field(name=key)))
+        return msgspec.defstruct("Row", fields, gc=False, kw_only=True)
 
     shape = struct(tree, (), "")
     attributes = [names[path] for path in paths]
@@ -145,12 +214,15 @@ def _row_type(paths: Sequence[Path]) -> tuple[type, Callable[[list[Any]], Iterat
     return shape, lambda rows: itertools.chain.from_iterable(map(pick, rows))
 
 
-def _without_non_finite(decoded: Decoded, paths: Sequence[Path]) -> Decoded:
+def _without_non_finite(decoded: Decoded, paths: Sequence[Path], may_be_missing: NDArray[np.bool_]) -> Decoded:
     """Move rows that hold an infinite number to the invalid ones."""
     finite = np.isfinite(decoded.matrix)
     if finite.all():
         return decoded
+    finite |= np.isnan(decoded.matrix) & may_be_missing
     keep = finite.all(axis=1)
+    if keep.all():
+        return decoded
     bad = [
         Invalid(
             int(decoded.rows[i]),
@@ -159,17 +231,28 @@ def _without_non_finite(decoded: Decoded, paths: Sequence[Path]) -> Decoded:
         )
         for i in np.flatnonzero(~keep)
     ]
-    invalid = sorted([*decoded.invalid, *bad], key=operator.attrgetter("row"))
-    return Decoded(decoded.matrix[keep], decoded.rows[keep], invalid)
+    return Decoded(decoded.matrix[keep], decoded.rows[keep], _in_order([*decoded.invalid, *bad]))
 
 
-def _problem_at(document: dict[str, Any], path: Path) -> tuple[Reason, str] | None:
+def _in_order(invalid: list[Invalid]) -> list[Invalid]:
+    return sorted(invalid, key=operator.attrgetter("row"))
+
+
+def _problem_at(document: dict[str, Any], path: Path, column: Column) -> tuple[Reason, str] | None:
     """What is wrong with one feature of a decoded object, if anything."""
     value: Any = document
     for part in path:
-        if not isinstance(value, dict) or part not in value:
+        if value is None and column.imputed:
+            return None
+        if not isinstance(value, dict) or (part not in value and not column.imputed):
             return Reason.MISSING_FEATURE, f"{_name(path)} is missing"
-        value = value[part]
+        value = value.get(part)
+    if value is None and column.imputed:
+        return None
+    if column.wire is not float:
+        fits = isinstance(value, column.wire)
+        wanted = "true or false" if column.wire is bool else "text"
+        return None if fits else (Reason.WRONG_TYPE, f"{_name(path)} is {_kind(value)}, not {wanted}")
     if not isinstance(value, float):
         return Reason.NOT_NUMERIC, f"{_name(path)} is {_kind(value)}, not a number"
     return None if math.isfinite(value) else (Reason.NOT_FINITE, f"{_name(path)} is not finite")

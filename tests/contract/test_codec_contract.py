@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,17 @@ import pytest
 
 from aestream.codecs.base import Decoder
 from aestream.codecs.json import JsonDecoder
+from aestream.columns import Column, Kind
 from aestream.types import Reason
 
 LIMIT = 200
-Make = Callable[[Sequence[tuple[str, ...]]], Decoder]
+Make = Callable[..., Decoder]
 Write = Callable[[Any], bytes]
 CODECS: dict[str, tuple[Make, Write]] = {
-    "json": (lambda paths: JsonDecoder(paths, max_record_bytes=LIMIT), lambda record: json.dumps(record).encode()),
+    "json": (
+        lambda paths, columns=(): JsonDecoder(paths, columns, max_record_bytes=LIMIT),
+        lambda record: json.dumps(record).encode(),
+    ),
 }
 PATHS = [("load",), ("cpu", "user"), ("cpu", "system")]
 
@@ -133,3 +137,58 @@ def test_a_decoder_can_be_used_again_and_leaves_the_values_alone(codec: tuple[De
     assert values == before
     np.testing.assert_array_equal(first.matrix, second.matrix)
     assert first.invalid == second.invalid
+
+
+KINDS = [
+    Column(imputed=True),
+    Column(Kind.BOOLEAN),
+    Column(Kind.CATEGORICAL, ("eu", "us"), imputed=True),
+    Column(Kind.TIMESTAMP, unit="text", imputed=True),
+    Column(Kind.TIMESTAMP, unit="ms"),
+    Column(imputed=True),
+]
+KIND_PATHS = [("load",), ("ok",), ("region",), ("at",), ("sent",), ("cpu", "user")]
+FIRST = {"load": 1, "ok": True, "region": "us", "at": "2026-01-05T11:00:00Z", "sent": 5000, "cpu": {"user": 2.5}}
+SPARSE = {"ok": False, "sent": 0}
+
+
+@pytest.fixture(params=CODECS.values(), ids=CODECS.keys())
+def kinds(request: pytest.FixtureRequest) -> tuple[Decoder, Write]:
+    make, write = request.param
+    return make(KIND_PATHS, KINDS), write
+
+
+def test_every_kind_becomes_a_number_and_what_may_be_missing_nan(kinds: tuple[Decoder, Write]) -> None:
+    decoder, write = kinds
+    nulls = {**SPARSE, "load": None, "region": None, "at": None, "cpu": {"user": None}}
+    other = {**FIRST, "region": "mars", "at": "2026-01-05 13:00:00+02:00"}
+    decoded = decoder.decode([write(record) for record in (FIRST, SPARSE, nulls, {**SPARSE, "cpu": None}, other)])
+    assert not decoded.invalid
+    assert decoded.matrix[0].tolist() == [1, 1, 1, 1767610800, 5, 2.5]
+    for row in (1, 2, 3):
+        np.testing.assert_array_equal(decoded.matrix[row], [np.nan, 0, np.nan, np.nan, 0, np.nan])
+    assert decoded.matrix[4].tolist() == [1, 1, -1, 1767610800, 5, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "message"),
+    [
+        ({"ok": 1}, Reason.WRONG_TYPE, "ok is a number, not true or false"),
+        ({"ok": None}, Reason.WRONG_TYPE, "ok is null, not true or false"),
+        ({"region": 4}, Reason.WRONG_TYPE, "region is a number, not text"),
+        ({"at": "yesterday"}, Reason.WRONG_TYPE, "at is text, not a timestamp"),
+        ({"at": 17}, Reason.WRONG_TYPE, "at is a number, not text"),
+        ({"sent": "2026-01-05"}, Reason.NOT_NUMERIC, "sent is text, not a number"),
+        ({"load": "7"}, Reason.NOT_NUMERIC, "load is text, not a number"),
+        ({"load": float("inf")}, Reason.NOT_FINITE, "load is not finite"),
+        ({"cpu": 7}, Reason.MISSING_FEATURE, "cpu.user is missing"),
+    ],
+)
+def test_a_value_of_another_kind_is_invalid_whatever_the_policy(
+    kinds: tuple[Decoder, Write], change: dict[str, Any], reason: Reason, message: str
+) -> None:
+    decoder, write = kinds
+    decoded = decoder.decode([write(record) for record in (FIRST, {**FIRST, **change}, SPARSE)])
+    assert decoded.rows.tolist() == [0, 2]
+    (problem,) = decoded.invalid
+    assert (problem.row, problem.reason, problem.message) == (1, reason, message)

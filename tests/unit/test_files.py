@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from aestream import files
+from aestream.columns import Column, Kind
 from aestream.errors import ConfigurationError, DataError
 from aestream.files import columns_of, read_documents, read_lines, read_tables, writer
 
@@ -37,6 +39,23 @@ def test_what_is_no_finite_number_is_named_by_row_and_column(tmp_path: Path) -> 
         (row, f"{name} is not a finite number") for row, name in ((1, "a"), (2, "a"), (3, "b"), (4, "b"))
     ]
     assert matrix[[0, 5]].tolist() == [[1, 2], [5, 6]]
+
+
+def test_values_of_another_kind_are_named_and_missing_ones_only_where_they_may_not_be(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "n,on,zone,at\n1,true,a,2026-01-05\n,,,\n3,false,b,2026-01-06 12:00\n")
+    (table,) = read_tables(path)
+    strict = [Column(), Column(Kind.BOOLEAN), Column(Kind.CATEGORICAL, ("a",)), Column(Kind.TIMESTAMP, unit="text")]
+    names = ["n", "on", "zone", "at"]
+    matrix, problems = columns_of(table, names, strict)
+    assert matrix[[0, 2]].tolist() == [[1, 1, 0, 1767571200], [3, 0, -1, 1767700800]]
+    assert problems == [(1, "n is not a finite number")]
+    loose = [replace(column, imputed=True) for column in strict]
+    matrix, problems = columns_of(table, names, loose)
+    assert problems == []
+    assert np.isnan(matrix[1]).all()
+    odd = pa.table({"n": ["x", None], "on": [True, None], "zone": [4, None], "at": ["noon", None]})
+    assert columns_of(odd, names, loose)[1] == [(0, "n is not a finite number")]
+    assert columns_of(odd, names[1:], loose[1:])[1] == [(0, "at is no timestamp value")]
 
 
 def test_a_csv_that_begins_with_whole_or_no_numbers_goes_on_with_others(

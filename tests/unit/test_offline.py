@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from aestream import offline
 from aestream.detector import Detector
 from aestream.errors import DataError
+from aestream.features.inference import infer_schema
 from aestream.features.schema import FeatureSchema
 
 LIMIT = 10_000
@@ -69,10 +72,42 @@ def test_a_file_with_nothing_usable_has_only_problems(detector: Detector, tmp_pa
 
 
 def test_features_of_a_file_are_inferred_and_an_empty_one_is_refused(tmp_path: Path) -> None:
-    schema, left_out = offline.infer(
-        jsonl(tmp_path / "a.jsonl", *(good(i * 0.37 % 1) for i in range(40))), include=[], exclude=["rate"]
-    )
+    records = offline.first_records(jsonl(tmp_path / "a.jsonl", *(good(i * 0.37 % 1) for i in range(40))))
+    schema, left_out = infer_schema(records, exclude=["rate"])
     assert schema.paths == (("cpu", "user"), ("load",))
     assert [item.name for item in left_out] == ["rate"]
     with pytest.raises(DataError, match="holds no records"):
-        offline.infer(jsonl(tmp_path / "b.jsonl", "", "x"), include=[], exclude=[])
+        offline.first_records(jsonl(tmp_path / "b.jsonl", "", "x"))
+
+
+def test_all_kinds_go_through_files_of_any_format(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    records: list[dict[str, object]] = [
+        {
+            "load": float(rng.normal()),
+            "on": bool(rng.random() < 0.5),
+            "zone": "abc"[int(rng.integers(3))],
+            "gap": 1.5 * i,
+        }
+        for i in range(300)
+    ]
+    for record in records[::5]:
+        record["gap"] = None
+    lines = jsonl(tmp_path / "a.jsonl", *map(json.dumps, records))
+    pyarrow.parquet.write_table(pa.Table.from_pylist(records), tmp_path / "a.parquet")
+    rows = ["load,on,zone,gap", *(",".join("" if v is None else str(v).lower() for v in r.values()) for r in records)]
+    (tmp_path / "a.csv").write_text("\n".join(rows) + "\n")
+    schema, _ = infer_schema(offline.first_records(lines), include=["*", "gap"], missing=["gap=impute"])
+    assert [str(column.kind) for column in schema.columns] == ["numeric", "boolean", "categorical", "numeric"]
+    expected = schema.matrix(records)
+    for name in ("a.jsonl", "a.parquet", "a.csv"):
+        assert (
+            infer_schema(offline.first_records(tmp_path / name), include=["*", "gap"], missing=["gap=impute"])[0]
+            == schema
+        )
+        (rows_of,) = offline.read_rows(tmp_path / name, schema, max_record_bytes=LIMIT)
+        np.testing.assert_array_equal(rows_of.matrix, expected)
+    found = Detector(steps=50).fit_matrix(expected, schema)
+    (chunk,) = offline.apply(offline.denoise, found, tmp_path / "a.csv", max_record_bytes=LIMIT)
+    assert set(chunk["zone"]) <= {"a", "b", "c"}
+    assert set(chunk["on"]) <= {True, False}

@@ -36,9 +36,9 @@ def scored(rows: Sequence[int], *, flagged: Sequence[int] = (), optional: bool =
         np.full(n, 0.25),
         np.asarray([place in flagged for place in range(n)], bool),
         np.asarray(flagged, np.intp),
-        [[FeatureShare("cpu", 9.0, 1.0, 0.75), FeatureShare("load", 1.0, 1.0, 0.25)] for _ in flagged],
+        [[FeatureShare("cpu", 9.0, 1.0, 0.75), FeatureShare("load", None, "eu-1", 0.25)] for _ in flagged],
         np.ones((n, 2), np.float32) if optional else None,
-        np.ones((n, 2)) if optional else None,
+        [[1.0, "eu-1"]] * n if optional else None,
     )
 
 
@@ -72,7 +72,7 @@ def test_scores_and_anomalies_follow_the_schema(optional: bool) -> None:
     assert [document["features"][0]["name"] for document in documents(anomalies)] == ["cpu", "cpu"]
     assert all(("latent" in document) == optional for document in documents(scores))
     if optional:
-        assert documents(scores)[0]["reconstruction"] == {"cpu": 1.0, "load": 1.0}
+        assert documents(scores)[0]["reconstruction"] == {"cpu": 1.0, "load": "eu-1"}
 
 
 def test_the_schema_is_strict_enough_to_fail() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from aestream import sampling
 from aestream.codecs.json import JsonDecoder
 from aestream.errors import DataError
+from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.sampling import TopicSampler
 from aestream.transport.memory import MemoryBroker, MemoryHistory, Message
 
@@ -17,7 +21,7 @@ from aestream.transport.memory import MemoryBroker, MemoryHistory, Message
 def sampler(broker: MemoryBroker, *, records: int = 200_000) -> TopicSampler:
     return TopicSampler(
         MemoryHistory(broker, ["in"]),
-        lambda schema: JsonDecoder(schema.paths, max_record_bytes=10_000),
+        lambda schema: JsonDecoder(schema.paths, schema.columns, max_record_bytes=10_000),
         records=records,
         period=None,
     )
@@ -58,13 +62,12 @@ def test_a_long_past_teaches_by_records_spread_over_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(sampling, "_INFERRED_FROM_RECORDS", 50)
     taught: list[list[int]] = []
 
-    def spy(records: list[dict[str, int]], **_: object) -> object:
+    def spy(records: Sequence[Mapping[str, Any]]) -> tuple[FeatureSchema, list[LeftOut]]:
         taught.append([record["id"] for record in records])
         raise DataError("seen enough")
 
-    monkeypatch.setattr(sampling, "infer_schema", spy)
     with pytest.raises(DataError, match="seen enough"):
-        sampler(filled(3000)).sample(progress=lambda _read, _wanted: None)
+        replace(sampler(filled(3000)), choose=spy).sample(progress=lambda _read, _wanted: None)
     (ids,) = taught
     assert 50 <= len(ids) <= 100
     assert ids == sorted(ids)
