@@ -23,11 +23,11 @@ from prometheus_client import (
 from pydantic import SecretStr
 
 import aestream
-from aestream import schedule, systemd
+from aestream import reference, schedule, systemd
 from aestream.codecs.json import JsonDecoder
 from aestream.detector import Detector
 from aestream.errors import AestreamError, ConfigurationError, ModelError
-from aestream.features.inference import infer_schema
+from aestream.features.inference import infer_schema, inspect
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.health import Health, HttpServer
 from aestream.metrics import Metrics
@@ -35,11 +35,11 @@ from aestream.models.fit import Progress
 from aestream.models.threads import use_threads
 from aestream.output import Renderer
 from aestream.pipeline import Pipeline
-from aestream.reference import unknown_variables
+from aestream.proposal import propose
 from aestream.registry.local import LocalRegistry
 from aestream.registry.watcher import Watcher
-from aestream.sampling import Choose, FileSampler, Sampler, TopicSampler
-from aestream.settings import Settings
+from aestream.sampling import Choose, FileSampler, TopicSampler
+from aestream.settings import PREFIX, Settings
 from aestream.trainer import Reporter, Trainer, TrainerService
 from aestream.transport.dlq import InvalidLimits
 from aestream.transport.kafka_history import KafkaHistory
@@ -142,24 +142,49 @@ def decoder(settings: Settings, schema: FeatureSchema) -> JsonDecoder:
 def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) -> Trainer:
     """One retraining, from the input topics or from a file."""
     use_threads(settings.worker.threads)
-    sampler: Sampler
+    sampler = _sampler(settings, file, settings.topics.input)
+    return Trainer(sampler, registry(settings), lambda: new_detector(settings), settings.trainer.min_records, reporter)
+
+
+def proposed_configuration(settings: Settings, file: Path | None, topic: str | None) -> str:
+    """A commented configuration from what a file or a topic (or else the input topics) holds."""
+    names = [topic] if topic else settings.topics.input
+    records = _sampler(settings, file, names).documents()
+    chosen = {**settings.features.model_dump(), "missing": ["impute"]}
+    in_force = dict(line.split("=", 1) for line in reference.in_force(settings))
+    connection = {
+        setting.variable: in_force[setting.variable]
+        for setting in reference.describe()
+        if setting.dotted == "kafka.bootstrap_servers"
+        or (setting.dotted.startswith("kafka.") and in_force[setting.variable] != setting.default)
+    }
+    connection[f"{PREFIX}TOPICS__INPUT"] = ",".join(names)
+    return propose(
+        inspect(records, **chosen),
+        source=file.name if file else f"topic {', '.join(names)}",
+        records=len(records),
+        connection={name: "" if value.startswith("***") else value for name, value in connection.items()},
+    )
+
+
+def _sampler(settings: Settings, file: Path | None, names: Sequence[str]) -> FileSampler | TopicSampler:
+    """Where records are to be had: a file, or the past of topics."""
     if file is not None:
-        sampler = FileSampler(
+        return FileSampler(
             file,
             records=settings.trainer.sample_records,
             max_record_bytes=settings.worker.max_record_bytes,
             choose=_choose(settings),
         )
-    else:
+    if not names:
         _need_input(settings)
-        sampler = TopicSampler(
-            _history(settings, settings.topics.input),
-            lambda schema: decoder(settings, schema),
-            records=settings.trainer.sample_records,
-            period=settings.trainer.sample_period,
-            choose=_choose(settings),
-        )
-    return Trainer(sampler, registry(settings), lambda: new_detector(settings), settings.trainer.min_records, reporter)
+    return TopicSampler(
+        _history(settings, names),
+        lambda schema: decoder(settings, schema),
+        records=settings.trainer.sample_records,
+        period=settings.trainer.sample_period,
+        choose=_choose(settings),
+    )
 
 
 def _choose(settings: Settings) -> Choose:
@@ -260,7 +285,7 @@ def _service(settings: Settings, *, stale_after: float) -> Iterator[tuple[Metric
         version=aestream.__version__,
     )
     _log.info("aestream %s, metrics at http://%s/metrics", aestream.__version__, server.address)
-    for name in unknown_variables(os.environ):
+    for name in reference.unknown_variables(os.environ):
         _log.warning("%s is no setting and is ignored; `aestream config` lists all", name)
     try:
         yield metrics, health

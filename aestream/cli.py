@@ -52,6 +52,11 @@ def build_parser() -> argparse.ArgumentParser:
         return made
 
     _add_demo(add)
+    init = add("init", "look at a topic or a file and propose a commented configuration", _init)
+    where = init.add_mutually_exclusive_group()
+    where.add_argument("--file", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
+    where.add_argument("--topic", metavar="TOPIC", help="a topic on the brokers of the settings; else the input topic")
+    init.add_argument("--out", type=Path, metavar="FILE", help="write here; to standard output unless given")
     add("worker", "score the input topic until stopped (the service)", _worker)
     train = add("train", "train a model once, on the past of the input topic or on a file", _train)
     train.add_argument("file", nargs="?", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
@@ -100,6 +105,24 @@ def _demo(options: argparse.Namespace) -> int:
     from aestream.demo.run import run  # noqa: PLC0415 - needs the extra `demo`
 
     return run(options)
+
+
+def _init(options: argparse.Namespace) -> int:
+    from aestream import app  # noqa: PLC0415
+
+    out: Path | None = options.out
+    if out is not None and out.exists():
+        raise ConfigurationError(f"{out} exists already: name a new file, or move that one away")
+    text = app.proposed_configuration(_settings(options), options.file, options.topic)
+    if out is None:
+        print(text, end="")
+        return 0
+    try:
+        out.write_text(text)
+    except OSError as error:
+        raise ConfigurationError(f"{out} cannot be written: {error.strerror}") from error
+    print(f"wrote {out}")
+    return 0
 
 
 def _worker(options: argparse.Namespace) -> int:

@@ -112,13 +112,14 @@ def anomaly_line(score: Score) -> str:
     place = f"{score.source.topic}/{score.source.partition}/{score.source.offset}"
     key = f" key {score.key}" if score.key else ""
     features = "; ".join(
-        f"{f.name} {_value(f.observed)}, expected {_value(f.expected)} ({f.share:.0%})"
+        f"{f.name} {shown(f.observed)}, expected {shown(f.expected)} ({f.share:.0%})"
         for f in (score.features or ())[:3]
     )
     return f"{moment(score.source.timestamp):%Y-%m-%d %H:%M:%S} score {score.score:.2f} {place}{key}: {features}"
 
 
-def _value(value: Value) -> str:
+def shown(value: Value) -> str:
+    """A feature's value in a few characters."""
     if isinstance(value, float):
         return f"{value:.4g}"
     return "missing" if value is None else str(value).lower() if isinstance(value, bool) else value

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aestream.output import FeatureShare, Score
+from aestream.show import shown
 
 _SHOWN_ANOMALIES = 8
 _SHOWN_FEATURES = 3
@@ -212,7 +213,7 @@ def _table(anomalies: Sequence[tuple[int, Score]]) -> Table:
 
 
 def _cells(feature: FeatureShare) -> tuple[str, str, str, str]:
-    return feature.name, f"{feature.observed:.4g}", f"{feature.expected:.4g}", f"{feature.share:.0%}"
+    return feature.name, shown(feature.observed), shown(feature.expected), f"{feature.share:.0%}"
 
 
 def _feature(feature: FeatureShare) -> str:

@@ -84,3 +84,16 @@ def test_tail_shows_the_anomalies(cluster: Cluster, make_settings: Make, tmp_pat
     with out.open("w") as file, Service(["tail"], settings=settings, folder=tmp_path, output=file) as tail:
         tail.until("three lines", lambda: len(out.read_text().splitlines()) >= 3)
     assert "score 3.50 in/1/2 key k: cpu 9, expected 1 (75%)" in out.read_text()
+
+
+def test_init_looks_at_a_topic(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
+    topic = cluster.topic("fresh", partitions=2)
+    cluster.send(topic, records.values(300))
+    settings = make_settings(tmp_path, "unused", model=False)
+    made = run("init", "--topic", topic, "--out", "new.env", settings=settings, folder=tmp_path)
+    assert made.returncode == 0, made.stderr
+    text = (tmp_path / "new.env").read_text()
+    assert f"\nAESTREAM_KAFKA__BOOTSTRAP_SERVERS={cluster.bootstrap}\n" in text
+    assert f"\nAESTREAM_TOPICS__INPUT={topic}\n" in text
+    assert "\nAESTREAM_FEATURES__INCLUDE=cpu.user,cpu.system,queue,rate,temperature\n" in text
+    assert "#   host  constant: always 'h1'" in text

@@ -1,0 +1,86 @@
+"""A configuration proposed from what a topic or a file holds: what `aestream init` writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from aestream.features.inference import MIN_PRESENT, Finding, percent
+
+# What a list of names cannot hold, or would take for a pattern: one character of any kind stands for it.
+_UNWRITABLE = re.compile(r"[,*?\[\s]")
+_TO_QUOTE = re.compile(r"[\s#'\"$`\\]")
+
+
+def propose(findings: Sequence[Finding], *, source: str, records: int, connection: Mapping[str, str]) -> str:
+    """Write a commented file of variables, in the form of config.example.env.
+
+    `findings` are what `records` records of `source` say of their fields, as if every missing value could be imputed;
+    `connection` are the variables that lead to the records, by name.
+    """
+    return "\n".join(_lines(findings, source, records, connection)) + "\n"
+
+
+def _lines(findings: Sequence[Finding], source: str, records: int, connection: Mapping[str, str]) -> Iterator[str]:
+    chosen = [found for found in findings if found.column is not None]
+    others = [found for found in findings if found.column is None]
+    yield f"# Proposed by `aestream init` from {records} records of {source}. Look through it, then:"
+    yield "# aestream validate; aestream train; aestream worker. `aestream config --example` shows all settings."
+    yield ""
+    yield "## Where the records are"
+    yield ""
+    for name, value in connection.items():
+        yield f"{'' if value else '# '}{name}={_quoted(value)}"
+    yield ""
+    yield "## Which fields of a record are looked at"
+    yield ""
+    yield f"# Features ({len(chosen)}):"
+    yield from _table([(f.name, str(f.column.kind), _with_missing(f)) for f in chosen if f.column is not None])
+    yield _setting("INCLUDE", [_written(found.name) for found in chosen])
+    yield ""
+    yield f"# Left out ({len(others)}); a name that is added above is used all the same, where it can be:"
+    yield from _table([(found.name, found.reason) for found in others])
+    yield "# AESTREAM_FEATURES__EXCLUDE="
+    times = [_written(found.name) for found in others if found.reason.startswith("a timestamp")]
+    yield ""
+    yield "# Timestamps to use by their time of day and weekday, where these tell what is normal:"
+    yield f"# {_setting('TIMESTAMPS', times)}".replace("# # ", "# ")
+    gaps = [found for found in chosen if found.missing > 0]
+    often = [found for found in gaps if found.missing > 1 - MIN_PRESENT]
+    yield ""
+    yield "# A record that lacks a feature becomes a dead letter, unless the policy is to impute the training's median"
+    yield "# (of categories and booleans the most frequent value). Proposed where more than 1 % of the records lack it."
+    yield from _table([(found.name, f"missing in {percent(found.missing, 1)}") for found in gaps])
+    yield _setting("MISSING", ["dead_letter", *(f"{_written(found.name)}=impute" for found in often)])
+    yield ""
+    yield "## When a record is an anomaly"
+    yield ""
+    yield "# The share of normal records that may be flagged."
+    yield "# AESTREAM_THRESHOLD__FALSE_ALARM_RATE=0.001"
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Comments in columns."""
+    shown = [[cell if cell.isprintable() else ascii(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        yield "#   " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _with_missing(found: Finding) -> str:
+    return f"{found.reason}, missing in {percent(found.missing, 1)}" if found.missing else found.reason
+
+
+def _setting(name: str, items: Sequence[str]) -> str:
+    return f"{'' if items else '# '}AESTREAM_FEATURES__{name}={_quoted(','.join(items))}"
+
+
+def _written(name: str) -> str:
+    return _UNWRITABLE.sub("?", name)
+
+
+def _quoted(value: str) -> str:
+    if not _TO_QUOTE.search(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,99 @@
+"""`aestream init`: what it proposes for a file, and that the proposal is a configuration that works."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from aestream import settings
+from aestream.cli import main
+from aestream.columns import Column, Kind
+from aestream.features.inference import Finding
+from aestream.proposal import propose
+from aestream.registry.local import LocalRegistry
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def written(path: Path, count: int = 700) -> Path:
+    rng = random.Random(0)
+    lines = []
+    for i in range(count):
+        record = {
+            "id": i,
+            "time": f"2026-01-{i // 24 + 1:02}T{i % 24:02}:00:00Z",
+            "sensor": {"load": rng.random(), "zone": rng.choice(["north, upper", "south"])},
+            "heating": rng.random() < 0.3,
+            "wind": rng.gauss(5, 1) if rng.random() < 0.9 else None,
+            "note": f"reading {i}",
+        }
+        lines.append(json.dumps(record))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_proposal_names_kinds_reasons_and_policies_and_trains_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    written(Path("a.jsonl"))
+    assert main(["init", "--file", "a.jsonl", "--out", ".env"]) == 0
+    assert capsys.readouterr().out == "wrote .env\n"
+    text = Path(".env").read_text()
+    words = [line.split() for line in text.splitlines()]
+    assert ["#", "sensor.load", "numeric"] in [line[:3] for line in words]
+    assert ["#", "sensor.zone", "categorical"] in [line[:3] for line in words]
+    assert ["#", "heating", "boolean"] in [line[:3] for line in words]
+    assert "#   id    ever rising: a counter or a clock" in text
+    assert "#   note  free text or names: 700 different values in 700 records" in text
+    assert "# AESTREAM_FEATURES__TIMESTAMPS=time\n" in text
+    assert "# AESTREAM_TOPICS__INPUT=\n" in text
+    features = settings.load().features
+    assert features.include == ["sensor.load", "sensor.zone", "heating", "wind"]
+    assert features.missing == ["dead_letter", "wind=impute"]
+
+    use = text.replace("# AESTREAM_FEATURES__TIMESTAMPS", "AESTREAM_FEATURES__TIMESTAMPS")
+    Path(".env").write_text(use)
+    assert main(["train", "a.jsonl"]) == 0
+    assert "700 records, 5 features" in capsys.readouterr().out
+    store = LocalRegistry(Path("models"), "default")
+    manifest = json.loads((store.open(str(store.current())) / "manifest.json").read_text())
+    told = dict(zip(manifest["schema"]["names"], manifest["schema"]["columns"], strict=True))
+    assert told["wind"] == {"kind": "numeric", "missing": "impute"}
+    assert told["sensor.zone"]["categories"] == ["north, upper", "south"]
+    assert told["time"] == {"kind": "timestamp", "missing": "dead_letter", "unit": "text"}
+    assert main(["score", "a.jsonl", "-o", "scores.jsonl"]) == 0
+    assert all("score" in json.loads(line) for line in Path("scores.jsonl").read_text().splitlines())
+
+
+def test_it_prints_unless_told_where_and_overwrites_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    written(Path("a.jsonl"))
+    assert main(["init", "--file", "a.jsonl", "--set", "topics.input=plant"]) == 0
+    assert "\nAESTREAM_TOPICS__INPUT=plant\n" in capsys.readouterr().out
+    Path("mine").write_text("x")
+    assert main(["init", "--file", "a.jsonl", "--out", "mine"]) == 2
+    assert "mine exists already" in capsys.readouterr().err
+    assert Path("mine").read_text() == "x"
+    assert main(["init"]) == 2
+    assert "AESTREAM_TOPICS__INPUT is not set" in capsys.readouterr().err
+    assert main(["init", "--file", "b.jsonl"]) == 1
+    assert "there is no file b.jsonl" in capsys.readouterr().err
+
+
+def test_names_that_a_list_cannot_hold_are_written_as_patterns() -> None:
+    findings = [
+        Finding("a,b", ("a,b",), Column(), "1 to 2", 0.0),
+        Finding('say "hi"', ('say "hi"',), Column(Kind.BOOLEAN, imputed=True), "true in 5 %", 0.5),
+        Finding("line\nbreak", ("line\nbreak",), None, "constant: always 1", 0.0),
+    ]
+    text = propose(findings, source="topic t", records=9, connection={"AESTREAM_KAFKA__GROUP_ID": "a b"})
+    assert 'AESTREAM_KAFKA__GROUP_ID="a b"' in text
+    assert "'line\\nbreak'" in text
+    Path(".env").write_text(text)
+    loaded = settings.load()
+    assert loaded.features.include == ["a?b", 'say?"hi"']
+    assert loaded.features.missing == ["dead_letter", 'say?"hi"=impute']
+    assert loaded.kafka.group_id == "a b"
