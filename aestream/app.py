@@ -102,6 +102,29 @@ def load_detector(settings: Settings) -> Detector:
     return Detector.load(store.open(version))
 
 
+def load_for_use(settings: Settings) -> Detector:
+    """The current model, to encode and denoise with.
+
+    Raises ModelError when there is none, ConfigurationError when it was trained for another latent size or noise.
+    """
+    detector = load_detector(settings)
+    for name in ("latent_size", "noise"):
+        wanted, has = getattr(settings.model, name), getattr(detector.options, name)
+        if wanted not in {None, has}:
+            raise ConfigurationError(
+                f"{name} {wanted} is asked for, and the model {settings.model.name!r} was trained with {has}: "
+                f"`aestream train --{name.replace('_', '-')} {wanted}` makes one, or name a file to learn from by --fit"
+            )
+    return detector
+
+
+def fit_detector(settings: Settings, file: Path) -> Detector:
+    """A detector fitted on a file, kept nowhere. Raises DataError when the file cannot teach anything."""
+    use_threads(settings.worker.threads)
+    sample = _file_sampler(settings, file).sample(progress=lambda _records, _wanted: None)
+    return new_detector(settings).fit_matrix(sample.matrix, sample.schema)
+
+
 def create_topics(settings: Settings, *, partitions: int | None, replication: int, with_input: bool) -> list[str]:
     """Make the topics that are missing; return their names.
 
@@ -128,6 +151,7 @@ def new_detector(settings: Settings) -> Detector:
     return Detector(
         false_alarm_rate=settings.threshold.false_alarm_rate,
         latent_size=settings.model.latent_size,
+        noise=settings.model.noise,
         seed=settings.model.seed,
         missing=",".join(settings.features.missing),
         timestamps=settings.features.timestamps,
@@ -170,12 +194,7 @@ def proposed_configuration(settings: Settings, file: Path | None, topic: str | N
 def _sampler(settings: Settings, file: Path | None, names: Sequence[str]) -> FileSampler | TopicSampler:
     """Where records are to be had: a file, or the past of topics."""
     if file is not None:
-        return FileSampler(
-            file,
-            records=settings.trainer.sample_records,
-            max_record_bytes=settings.worker.max_record_bytes,
-            choose=_choose(settings),
-        )
+        return _file_sampler(settings, file)
     if not names:
         _need_input(settings)
     return TopicSampler(
@@ -190,6 +209,15 @@ def _sampler(settings: Settings, file: Path | None, names: Sequence[str]) -> Fil
 def _choose(settings: Settings) -> Choose:
     """How the features are told from records."""
     return partial(infer_schema, **settings.features.model_dump())
+
+
+def _file_sampler(settings: Settings, file: Path) -> FileSampler:
+    return FileSampler(
+        file,
+        records=settings.trainer.sample_records,
+        max_record_bytes=settings.worker.max_record_bytes,
+        choose=_choose(settings),
+    )
 
 
 def run_trainer(settings: Settings) -> None:

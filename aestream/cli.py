@@ -14,6 +14,8 @@ from aestream.errors import AestreamError, ConfigurationError
 
 Handler = Callable[[argparse.Namespace], int]
 
+_USES = ("latent_size", "noise")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code. Errors that a person can mend are one line on standard error."""
@@ -60,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("worker", "score the input topic until stopped (the service)", _worker)
     train = add("train", "train a model once, on the past of the input topic or on a file", _train)
     train.add_argument("file", nargs="?", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
+    _add_uses(train)
     add("trainer", "retrain on a schedule until stopped (the service)", _trainer)
     for name, text in (
         ("score", "score the records of a file"),
@@ -67,6 +70,9 @@ def build_parser() -> argparse.ArgumentParser:
         ("denoise", "write the reconstructions of a file's records: noise removed"),
     ):
         made = add(name, text, _offline)
+        if name != "score":
+            _add_uses(made)
+            made.add_argument("--fit", type=Path, metavar="FILE", help="learn from this file, not from the store")
         made.add_argument("file", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
         made.add_argument("--output", "-o", type=Path, metavar="FILE", help="write here; the suffix tells the format")
         made.add_argument("--format", choices=("csv", "jsonl", "parquet"), help="format of the output")
@@ -86,9 +92,16 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_uses(command: argparse.ArgumentParser) -> None:
+    """Let a command be told what a model shall do besides detection; the names are the settings'."""
+    command.add_argument("--latent-size", metavar="N", help="length of a latent vector, for encode")
+    command.add_argument("--noise", metavar="S", help="standard deviations of noise in a feature, for denoise")
+
+
 def _settings(options: argparse.Namespace) -> settings.Settings:
     """Load the settings and set up logging by them."""
-    loaded = settings.load(options.config, reference.assignments(options.set))
+    uses = [f"model.{name}={getattr(options, name)}" for name in _USES if getattr(options, name, None) is not None]
+    loaded = settings.load(options.config, reference.assignments([*options.set, *uses]))
     service = options.command in {"worker", "trainer"}
     log.setup(style=loaded.log.format, level=loaded.log.level, client_level="warning" if service else "critical")
     return loaded
@@ -154,7 +167,10 @@ def _offline(options: argparse.Namespace) -> int:
 
     work: Any = {"score": offline.score, "encode": offline.encode, "denoise": offline.denoise}[options.command]
     loaded = _settings(options)
-    detector = app.load_detector(loaded)
+    if options.command == "score":
+        detector = app.load_detector(loaded)
+    else:
+        detector = app.fit_detector(loaded, options.fit) if options.fit else app.load_for_use(loaded)
     chunks = offline.apply(work, detector, options.file, max_record_bytes=loaded.worker.max_record_bytes)
     total, problems = 0, []
     with files.writer(options.output, options.format) as writer:

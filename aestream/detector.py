@@ -23,6 +23,7 @@ from aestream.models.base import Autoencoder, restore, state
 from aestream.models.dense import DenseAutoencoder
 from aestream.models.fit import Progress, fit
 from aestream.models.folds import Folds, evenly
+from aestream.models.representation import represent
 from aestream.scoring import LatentBounds, ResidualScore
 from aestream.thresholds.quantile import QuantileThreshold
 
@@ -76,7 +77,7 @@ class Options:
         checks = (
             (0 < self.false_alarm_rate < 1, "false_alarm_rate", "give a share between 0 and 1, such as 0.001"),
             (self.latent_size is None or self.latent_size >= 1, "latent_size", "give a whole number from 1, or None"),
-            (self.noise is None or self.noise >= 0, "noise", "give standard deviations from 0, or None"),
+            (self.noise is None or self.noise > 0, "noise", "give standard deviations above 0, or None"),
             (self.steps >= 1, "steps", "give a whole number from 1"),
             (self.hidden >= 1, "hidden", "give a whole number from 1"),
         )
@@ -97,6 +98,7 @@ class _Fitted:
     threshold: QuantileThreshold
     score_quantiles: Mapping[str, float]
     training: Mapping[str, Any]
+    representation: Autoencoder | None
 
 
 class Detector:
@@ -104,11 +106,13 @@ class Detector:
 
     Args:
         false_alarm_rate: the share of normal records that may be flagged.
-        latent_size: length of the latent vector; None: about half the number of features, 3 to 16.
-        noise: what the network learns to remove, in standard deviations of a feature; None: 0.1.
+        latent_size: length of the vectors that `encode` returns. None: with `noise` as many as there are features,
+            without it what detection itself uses, about half of that, 3 to 16.
+        noise: what `denoise` removes, in standard deviations of a feature. With `latent_size`, `noise` or both, `fit`
+            trains one more network to encode and reconstruct; errors and scores stay as they are.
         seed: the same seed and data give the same detector.
-        steps: training batches at most.
-        hidden: units in the hidden layers.
+        steps: training batches at most, for each network.
+        hidden: units in the hidden layers of the detector's own network.
         missing: `dead_letter` refuses rows with missing values, `impute` fills them in; `NAME=POLICY` after a comma for
             single features.
         timestamps: fields of DataFrames and records to use by their time of day and weekday.
@@ -167,7 +171,7 @@ class Detector:
         folds = Folds.of(len(rows), MEMBERS)
         model = DenseAutoencoder(
             features=encoder.width,
-            latent_size=options.latent_size or min(max(encoder.width // 2 + 1, 3), 16),
+            latent_size=min(max(encoder.width // 2 + 1, 3), 16),
             hidden=options.hidden,
             members=MEMBERS,
             seed=options.seed,
@@ -178,10 +182,20 @@ class Detector:
             evenly(folds.seen, len(rows)),
             evenly(folds.unseen, VALIDATION_ROWS),
             steps=options.steps,
-            noise=NOISE if options.noise is None else options.noise,
+            noise=NOISE,
             seed=options.seed,
             progress=progress,
         )
+        representation = None
+        if options.latent_size or options.noise:
+            representation = represent(
+                rows,
+                latent_size=options.latent_size,
+                noise=options.noise,
+                steps=options.steps,
+                seed=options.seed,
+                progress=progress,
+            )
         bounds, scorer, errors = _learn_score(model, rows, folds, encoder.weights)
         threshold = QuantileThreshold.fit(errors, false_alarm_rate=options.false_alarm_rate)
         scores = np.quantile(errors / threshold.value, QUANTILES)
@@ -194,6 +208,7 @@ class Detector:
             threshold=threshold,
             score_quantiles={f"{q:g}": float(score) for q, score in zip(QUANTILES, scores, strict=True)},
             training={"records": len(rows), **asdict(training)},
+            representation=representation,
         )
         return self
 
@@ -215,7 +230,7 @@ class Detector:
     @property
     def latent_size(self) -> int:
         """Return the length of a latent vector."""
-        return self._fitted.model.latent_size
+        return self._describing.latent_size
 
     def detect(self, matrix: Matrix, *, latent: bool = False, reconstruction: bool = False) -> Detection:
         """Judge (n, d) finite rows, columns in the schema's order, in one forward pass.
@@ -226,7 +241,7 @@ class Detector:
         scaled = torch.from_numpy(now.encoder.transform(matrix).astype(np.float32))  # (n, w)
         count, width = scaled.shape
         error = np.empty(count)
-        latents = np.empty((count, now.model.latent_size)) if latent else None
+        latents = np.empty((count, self.latent_size)) if latent else None
         expected = np.empty((count, width)) if reconstruction else None
         with torch.inference_mode():
             for start in range(0, count, CHUNK):
@@ -234,6 +249,9 @@ class Detector:
                 inputs = scaled[place]
                 code, rebuilt = _rebuild(now.model, now.bounds, inputs)
                 error[place] = now.scorer.error(inputs - rebuilt).numpy()
+                if now.representation is not None and (latent or reconstruction):
+                    code = now.representation.encode(inputs)
+                    rebuilt = now.representation.decode(code)
                 if latents is not None:
                     latents[place] = code[0].numpy()
                 if expected is not None:
@@ -245,7 +263,7 @@ class Detector:
             p_value=now.threshold.p_value(error),
             anomaly=score > 1.0,
             latent=latents,
-            reconstruction=None if expected is None else now.encoder.inverse(expected, matrix),
+            reconstruction=None if expected is None else self._user_units(expected, scaled, matrix),
         )
 
     def unseen(self, matrix: Matrix) -> dict[str, int]:
@@ -283,14 +301,35 @@ class Detector:
         return self.detect(self._matrix(X)).anomaly
 
     def encode(self, X: Any) -> Matrix:  # noqa: N803
-        """Return the latent vectors of the ensemble's first member, (n, latent_size)."""
+        """Return the latent vector of each row, (n, latent_size): the row in fewer numbers, for `decode` to undo.
+
+        Give the detector a `latent_size`, or these are only those of the first network that detects.
+        """
         latent = self.detect(self._matrix(X), latent=True).latent
         return np.empty((0, self.latent_size)) if latent is None else latent
+
+    def decode(self, latent: Any) -> Matrix:
+        """Turn what `encode` returned into rows in the user's units, (n, latent_size) -> (n, features of the schema).
+
+        Raises:
+            DataError: when these are not rows of `latent_size` finite numbers.
+
+        """
+        model, codes = self._describing, np.asarray(latent, dtype=np.float32)
+        if codes.ndim != 2 or codes.shape[1] != model.latent_size or not np.isfinite(codes).all():  # noqa: PLR2004
+            raise DataError(f"latent vectors are finite and (n, {model.latent_size}), as `encode` gives: {codes.shape}")
+        with torch.inference_mode():
+            rebuilt = model.decode(torch.from_numpy(codes).expand(model.members, -1, -1))[0]
+        return self._fitted.scaler.inverse(rebuilt.double().numpy())
 
     def reconstruct(self, X: Any) -> Matrix:  # noqa: N803
         """Return what the network makes of each row, in the user's units, (n, features of the schema)."""
         rebuilt = self.detect(self._matrix(X), reconstruction=True).reconstruction
         return np.empty((0, len(self.schema))) if rebuilt is None else rebuilt
+
+    def denoise(self, X: Any) -> Matrix:  # noqa: N803
+        """Return each row without the noise that the detector was told of: another word for `reconstruct`."""
+        return self.reconstruct(X)
 
     def explain(self, X: Any) -> Matrix:  # noqa: N803
         """Return each feature's share of a row's error, (n, features of the schema); rows sum to 1."""
@@ -310,8 +349,9 @@ class Detector:
             "options": asdict(self.options),
             "schema": now.schema.to_dict(),
             "schema_hash": now.schema.hash,
-            "model": {"kind": now.model.kind, "config": now.model.config()},
+            "model": _described(now.model),
             "threshold": {"kind": now.threshold.kind, **now.threshold.to_dict()},
+            "representation": None if now.representation is None else _described(now.representation),
             "score_quantiles": dict(now.score_quantiles),
             "training": dict(now.training),
             "metadata": dict(metadata or {}),
@@ -322,6 +362,7 @@ class Detector:
             "bounds": now.bounds.arrays(),
             "scorer": now.scorer.arrays(),
             "threshold": now.threshold.arrays(),
+            "representation": {} if now.representation is None else state(now.representation),
         }
         arrays = {f"{part}.{name}": array for part, named in parts.items() for name, array in named.items()}
         artefact.write(Path(directory), manifest, arrays)
@@ -340,6 +381,9 @@ class Detector:
         def part(name: str) -> dict[str, npt.NDArray[Any]]:
             return {key[len(name) + 1 :]: array for key, array in arrays.items() if key.startswith(f"{name}.")}
 
+        def network(name: str) -> Autoencoder:
+            return restore(manifest[name]["kind"], manifest[name]["config"], part(name))
+
         try:
             schema = FeatureSchema.from_dict(manifest["schema"])
             if schema.hash != manifest["schema_hash"]:
@@ -348,12 +392,13 @@ class Detector:
             detector._state = _Fitted(
                 schema=schema,
                 encoder=FeatureEncoder.from_arrays(part("encoder"), schema),
-                model=restore(manifest["model"]["kind"], manifest["model"]["config"], part("model")),
+                model=network("model"),
                 bounds=LatentBounds.from_arrays(part("bounds")),
                 scorer=ResidualScore.from_arrays(part("scorer")),
                 threshold=QuantileThreshold.restore(manifest["threshold"], part("threshold")),
                 score_quantiles=manifest["score_quantiles"],
                 training=manifest["training"],
+                representation=network("representation") if manifest.get("representation") else None,
             )
         except (KeyError, TypeError, ValueError, ConfigurationError) as error:
             raise ModelError(f"{path}: the manifest is not complete ({error!r}): train again or roll back") from error
@@ -365,8 +410,27 @@ class Detector:
             raise ModelError("the detector has learnt nothing yet: call fit first, or load a saved model")
         return self._state
 
+    @property
+    def _describing(self) -> Autoencoder:
+        """The network that encodes and reconstructs: one of its own where the options asked for it."""
+        return self._fitted.representation or self._fitted.model
+
+    def _user_units(self, expected: Matrix, scaled: Tensor, matrix: Matrix) -> Matrix:
+        """Turn reconstructed inputs (n, w) into features (n, d) in the user's units, within the range seen in training.
+
+        A network that only removes noise says how far each value is off, which holds outside that range as well.
+        """
+        encoder = self._fitted.encoder
+        if self._fitted.representation is None or self.options.latent_size is not None:
+            return encoder.inverse(expected, matrix)
+        return encoder.correct(expected - scaled.numpy(), matrix)
+
     def _matrix(self, table: Any) -> Matrix:
         return read_table(table, self.schema)
+
+
+def _described(model: Autoencoder) -> dict[str, Any]:
+    return {"kind": model.kind, "config": model.config()}
 
 
 def _rebuild(model: Autoencoder, bounds: LatentBounds, inputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -57,6 +57,7 @@ Names = Annotated[list[str], NoDecode, BeforeValidator(_items)]
 OptionalText = Annotated[str | None, BeforeValidator(_none_if_off)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_none_if_off)]
 OptionalInt = Annotated[int | None, BeforeValidator(_none_if_off)]
+OptionalNoise = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_none_if_off)]
 
 
 class Kafka(BaseModel):
@@ -143,7 +144,12 @@ class Model(BaseModel):
     )
     poll_interval: Duration = Field(30.0, description="How often a worker looks for a new version.")
     keep: int = Field(10, ge=2, description="How many versions the store keeps.")
-    latent_size: OptionalInt = Field(None, description="Size of the latent vector; `none` chooses by the features.")
+    latent_size: OptionalInt = Field(
+        None, description="Train a network of its own for `encode`, to vectors so long; `none`: the detector's."
+    )
+    noise: OptionalNoise = Field(
+        None, description="Train a network of its own for `denoise`, to remove so many standard deviations."
+    )
     seed: int = Field(0, ge=0, description="The random seed: the same sample and seed give the same model.")
 
 

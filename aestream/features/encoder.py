@@ -135,6 +135,16 @@ class FeatureEncoder:
                 features[:, place] = matrix[:, place] + DAY * (turn - np.round(turn))
         return features
 
+    def correct(self, off: Matrix, matrix: Matrix) -> Matrix:
+        """Correct (n, d) features by how far each of the inputs (n, w) is off; what is not a number is rebuilt."""
+        numeric = _places(self.schema, Kind.NUMERIC)
+        corrected = self.inverse(self.transform(matrix) + off, matrix)
+        if numeric:
+            shift = off[:, numeric if self.plain else self._first[numeric]] * self.numeric.scale
+            there = np.where(np.isnan(matrix[:, numeric]), corrected[:, numeric], matrix[:, numeric] + shift)
+            corrected[:, numeric] = there
+        return corrected
+
     def by_feature(self, shares: Matrix) -> Matrix:
         """Add up the inputs' shares (n, w) to those of the features (n, d)."""
         if self.plain:

@@ -24,8 +24,8 @@ class DenseAutoencoder(Autoencoder):
         self.members, self.seed = members, seed
         generator = torch.Generator().manual_seed(seed)
         sizes = tuple(pairwise((features, hidden, latent_size, hidden, features)))
-        self.weights = nn.ParameterList(_draw((members, fan_in, out), fan_in, generator) for fan_in, out in sizes)
-        self.biases = nn.ParameterList(_draw((members, 1, out), fan_in, generator) for fan_in, out in sizes)
+        self.weights = nn.ParameterList(draw((members, fan_in, out), fan_in, generator) for fan_in, out in sizes)
+        self.biases = nn.ParameterList(draw((members, 1, out), fan_in, generator) for fan_in, out in sizes)
 
     def config(self) -> dict[str, Any]:
         """Return the keyword arguments that build an untrained copy."""
@@ -49,6 +49,6 @@ class DenseAutoencoder(Autoencoder):
         return torch.baddbmm(self.biases[3], hidden, self.weights[3])  # (M, B, d)
 
 
-def _draw(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> nn.Parameter:
+def draw(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> nn.Parameter:
     """Draw weights from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), torch's own default for dense layers."""
     return nn.Parameter((torch.rand(shape, generator=generator) * 2 - 1) / fan_in**0.5)

@@ -44,6 +44,7 @@ def fit(
     trim: float = 0.02,
     checks: int = 20,
     patience: int = 5,
+    validation_noise: float = 0.0,
     progress: Callable[[Progress], None] | None = None,
 ) -> Training:
     """Train in place; keep the weights that best reconstruct, for each member, the rows it does not learn from.
@@ -66,6 +67,7 @@ def fit(
         trim: share of each batch that is not learnt.
         checks: how often validation is looked at in a full fit.
         patience: looks without a gain until the fit ends.
+        validation_noise: standard deviations of the noise on the rows of validation.
         progress: called at every check.
 
     """
@@ -76,6 +78,9 @@ def fit(
     shape = (model.members, min(batch_size, seen.shape[1]))
     kept = max(1, round(shape[1] * (1 - trim)))
     held_out = rows[unseen]  # (M, u, d)
+    asked = held_out
+    if validation_noise:
+        asked = torch.randn(held_out.shape, generator=generator).mul_(validation_noise).add_(held_out)
     best, best_weights, stale, average, step = float("inf"), _copy(model), 0, 0.0, 0
 
     for step in range(1, steps + 1):
@@ -93,7 +98,7 @@ def fit(
         if step % max(1, steps // checks) and step != steps:
             continue
         with torch.inference_mode():
-            validation = (model(held_out) - held_out).square().mean().item()
+            validation = (model(asked) - held_out).square().mean().item()
         if progress:
             progress(Progress(step, steps, average, validation))
         if validation < best:

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-import aestream.models.dense  # noqa: F401 - enters its kind
+import aestream.models.dense
+import aestream.models.skip  # noqa: F401 - both enter their kinds
 from aestream.errors import ModelError
 from aestream.models.base import Autoencoder, kinds, restore, state
 from aestream.models.fit import fit
 from aestream.models.folds import Folds, evenly
 
-CONFIGS = {"dense": {"features": 6, "latent_size": 2, "hidden": 16, "members": 3, "seed": 5}}
+SIZES = {"features": 6, "latent_size": 2, "hidden": 16, "members": 3, "seed": 5}
+CONFIGS = {"dense": SIZES, "skip": SIZES}
 
 
 def rows(count: int = 200) -> torch.Tensor:

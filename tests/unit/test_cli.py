@@ -106,6 +106,34 @@ def test_train_score_encode_and_denoise_a_file(tmp_path: Path, capsys: pytest.Ca
     assert main(["score", "b.jsonl", "-o", "nowhere/x.csv"]) == 2
 
 
+def header(file: str) -> str:
+    return Path(file).read_text().splitlines()[0].replace('"', "")
+
+
+def test_latent_size_and_noise_are_options_of_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path / "a.jsonl", count=600)
+    assert main(["train", "a.jsonl", "--latent-size", "2", "--noise", "0.5"]) == 0
+    assert main(["encode", "a.jsonl", "--latent-size", "2", "-o", "latent.csv"]) == 0
+    assert header("latent.csv") == "row,latent_0,latent_1,problem"
+    assert main(["denoise", "a.jsonl", "--noise", "0.5", "-o", "clean.csv"]) == 0
+    capsys.readouterr()
+    assert main(["denoise", "a.jsonl", "--noise", "0.7", "-o", "clean.csv"]) == 2
+    said = capsys.readouterr().err
+    assert "noise 0.7 is asked for" in said
+    assert "trained with 0.5" in said
+    assert "`aestream train --noise 0.7`" in said
+    assert main(["score", "a.jsonl", "--set", "model.noise=0.7", "-o", "scores.csv"]) == 0
+    assert main(["denoise", "a.jsonl", "--noise", "much"]) == 2
+
+
+def test_a_file_can_be_learnt_from_without_a_store(tmp_path: Path) -> None:
+    written(tmp_path / "a.jsonl", count=600)
+    assert main(["encode", "a.jsonl", "--fit", "a.jsonl", "--latent-size", "3", "-o", "latent.csv"]) == 0
+    assert header("latent.csv") == "row,latent_0,latent_1,latent_2,problem"
+    assert main(["denoise", "a.jsonl", "--fit", "missing.csv", "--noise", "0.3"]) == 1
+    assert not Path("models").exists()
+
+
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, store: Path) -> None:
     file = written(tmp_path / "a.jsonl", count=20_000)
     root = Path(__file__).parents[2]

@@ -1,0 +1,86 @@
+"""An autoencoder with a straight way beside each half: principal components, and what bends away from them."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from aestream.models.base import Autoencoder
+from aestream.models.dense import draw
+
+
+class SkipAutoencoder(Autoencoder):
+    """Encoder and decoder are each a linear map plus a network of two hidden layers.
+
+    A linear map alone can be principal component analysis or the Wiener filter, the best of its kind; the networks
+    learn what is left. `start` puts the maps there, so that a fit begins where the linear methods end.
+    """
+
+    kind: ClassVar[str] = "skip"
+
+    def __init__(self, *, features: int, latent_size: int, hidden: int, members: int, seed: int) -> None:
+        super().__init__()
+        self.features, self.latent_size, self.hidden = features, latent_size, hidden
+        self.members, self.seed = members, seed
+        generator = torch.Generator().manual_seed(seed)
+        self.into = draw((members, features, latent_size), features, generator)
+        self.back = draw((members, latent_size, features), latent_size, generator)
+        self.encoder = _Network(members, (features, hidden, hidden, latent_size), generator)
+        self.decoder = _Network(members, (latent_size, hidden, hidden, features), generator)
+
+    def config(self) -> dict[str, Any]:
+        """Return the keyword arguments that build an untrained copy."""
+        return {
+            "features": self.features,
+            "latent_size": self.latent_size,
+            "hidden": self.hidden,
+            "members": self.members,
+            "seed": self.seed,
+        }
+
+    @torch.no_grad()
+    def start(self, rows: Tensor, noise: float) -> None:
+        """Set the linear maps from (n, d) rows: the first principal components, shrunk for noise as Wiener's filter.
+
+        Of a component with the variance v, v / (v + noise^2) is kept: with noise of that standard deviation in each
+        feature, no linear map errs less.
+        """
+        center = rows.mean(dim=0, dtype=torch.float64)
+        centred = rows - center.float()
+        values, vectors = torch.linalg.eigh((centred.T @ centred).double() / len(rows))
+        kept = min(self.latent_size, self.features)  # a longer latent vector has nothing more to hold
+        axes, variance = vectors.flip(1)[:, :kept], values.flip(0)[:kept].clamp(min=1e-12)  # (d, k), (k,)
+        self.into.zero_()[:, :, :kept] = axes.float()
+        self.back.zero_()[:, :kept] = (axes * (variance / (variance + noise**2))).T.float()
+        self.encoder.biases[-1].zero_()[:, :, :kept] = (-center @ axes).float()
+        self.decoder.biases[-1].zero_().add_(center.float())
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """(B, d) or (M, B, d) -> (M, B, latent)."""
+        inputs = inputs.expand(self.members, -1, -1)
+        return torch.baddbmm(self.encoder(inputs), inputs, self.into)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """(M, B, latent) -> (M, B, d)."""
+        return torch.baddbmm(self.decoder(latent), latent, self.back)
+
+
+class _Network(nn.Module):
+    """Dense layers with ReLU between them; the last one is silent at first, so that the linear map speaks alone."""
+
+    def __init__(self, members: int, sizes: Sequence[int], generator: torch.Generator) -> None:
+        super().__init__()
+        pairs = tuple(pairwise(sizes))
+        self.weights = nn.ParameterList(draw((members, fan_in, out), fan_in, generator) for fan_in, out in pairs)
+        self.biases = nn.ParameterList(draw((members, 1, out), fan_in, generator) for fan_in, out in pairs)
+        with torch.no_grad():
+            self.weights[-1].zero_()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(M, B, first size) -> (M, B, last size)."""
+        *hidden, last = zip(self.biases, self.weights, strict=True)
+        for bias, weight in hidden:
+            inputs = torch.baddbmm(bias, inputs, weight).relu_()
+        return torch.baddbmm(last[0], inputs, last[1])
