@@ -320,7 +320,8 @@ class Detector:
             raise DataError(f"latent vectors are finite and (n, {model.latent_size}), as `encode` gives: {codes.shape}")
         with torch.inference_mode():
             rebuilt = model.decode(torch.from_numpy(codes).expand(model.members, -1, -1))[0]
-        return self._fitted.scaler.inverse(rebuilt.double().numpy())
+        unknown = np.full((len(codes), len(self.schema)), np.nan)  # timestamps are known by their time of day alone
+        return self._fitted.encoder.inverse(rebuilt.double().numpy(), unknown)
 
     def reconstruct(self, X: Any) -> Matrix:  # noqa: N803
         """Return what the network makes of each row, in the user's units, (n, features of the schema)."""
