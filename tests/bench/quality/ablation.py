@@ -1,0 +1,87 @@
+"""aestream with each of its parts switched off in turn: constants and functions replaced for as long as a fit lasts.
+
+The product has no switches for this. `tests/unit/bench` shows that each of these still changes the scores.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from aestream.models.fit import fit
+from aestream.models.folds import Folds
+from aestream.scoring import LatentBounds, ResidualScore
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What stands in for a part: `replaced` by dotted name within aestream, `options` of the Detector."""
+
+    says: str
+    replaced: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def applied(self) -> Iterator[Mapping[str, Any]]:
+        """Replace the parts, yield the options, and put the parts back.
+
+        Raises AttributeError when aestream no longer has what is to be replaced.
+        """
+        places = [(*_owner(name), value) for name, value in self.replaced.items()]
+        kept = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
+        try:
+            for owner, name, value in places:
+                setattr(owner, name, value)
+            yield self.options
+        finally:
+            for owner, name, value in kept:
+                setattr(owner, name, value)
+
+
+def _owner(dotted: str) -> tuple[Any, str]:
+    """Return the module or class that holds a name, and the name."""
+    module, _, inner = dotted.partition(":")
+    owner: Any = importlib.import_module(f"aestream.{module}")
+    *classes, name = inner.split(".")
+    for step in classes:
+        owner = getattr(owner, step)
+    getattr(owner, name)
+    return owner, name
+
+
+def _seen_by_all(rows: int, members: int) -> Folds:
+    everything = np.arange(rows)
+    return Folds([everything] * members, np.array_split(everything, members))
+
+
+def _unbounded(_bounds: LatentBounds, latent: Any) -> Any:
+    return latent
+
+
+def _first_member(scorer: ResidualScore, residual: Any) -> Any:
+    return scorer.member_errors(residual)[0]
+
+
+def _arithmetic(scorer: ResidualScore, residual: Any) -> Any:
+    return scorer.member_errors(residual).mean(dim=0)
+
+
+OVERRIDES: dict[str, Override] = {
+    "latent bounds": Override("latent vectors are decoded as they are", {"scoring:LatentBounds.apply": _unbounded}),
+    "robust latent bounds": Override("the ellipsoid of all rows, not of the inner ones", {"scoring:REFITS": 0}),
+    "whitening": Override("residuals by the features' spread, their correlations ignored", {"scoring:SHRINKAGE": 1.0}),
+    "whitening, spread": Override("the plain mean squared error", {"scoring:SHRINKAGE": 1.0, "scoring:PRECISION": 1e3}),
+    "ensemble": Override("one member instead of four", {"scoring:ResidualScore.error": _first_member}),
+    "geometric mean": Override("the mean of the members' errors", {"scoring:ResidualScore.error": _arithmetic}),
+    "held-out quarters": Override("every member sees every row", {"detector:Folds.of": staticmethod(_seen_by_all)}),
+    "denoising": Override("the network learns without noise", options={"noise": 0.0}),
+    "trimmed loss": Override("the worst rows of a batch are learnt too", {"detector:fit": partial(fit, trim=0.0)}),
+    "early stopping": Override("all 800 steps", {"detector:fit": partial(fit, patience=1_000)}),
+    "soft clip": Override("far values stay as far as they are", {"features.numeric:LINEAR": float("inf")}),
+}

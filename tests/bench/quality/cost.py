@@ -1,0 +1,41 @@
+"""What fitting and scoring cost, on one thread: made rows, since only their number and width count."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from aestream import Detector
+from tests.bench.quality.cells import AESTREAM, Cell, Figures, Scope
+from tests.bench.quality.data import Library
+
+# (training rows, features)
+SIZES = ((5_000, 5), (5_000, 20), (5_000, 100), (100_000, 20))
+BATCH = 5_000
+ROUNDS = 30
+
+
+def cost(_library: Library, scope: Scope) -> Iterator[Cell]:
+    """Four sizes."""
+    if scope.wants(AESTREAM):
+        for rows, features in SIZES[: 2 if scope.quick else None]:
+            yield Cell("cost", f"made/{rows} x {features}", "", scope.seeds[0], AESTREAM)
+
+
+def measure_cost(cell: Cell, _library: Library) -> Figures:
+    """Seconds of a fit; microseconds a record of detect, the median over batches."""
+    rows, features = (int(size) for size in cell.data.removeprefix("made/").split(" x "))
+    random = np.random.default_rng(cell.seed)
+    mixing = random.normal(size=(max(features // 4, 1), features))
+    matrix = random.normal(size=(rows, len(mixing))) @ mixing + 0.1 * random.normal(size=(rows, features))
+    started = time.perf_counter()
+    detector = Detector(seed=cell.seed).fit(matrix)
+    seconds = time.perf_counter() - started
+    times = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        detector.detect(matrix[:BATCH])
+        times.append(time.perf_counter() - started)
+    return {"fit_seconds": seconds, "detect_us": 1e6 * float(np.median(times)) / BATCH}

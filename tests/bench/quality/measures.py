@@ -1,0 +1,41 @@
+"""What is computed from scores, flags and reconstructions. AUROC and AUPRC are those of the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aestream.demo.incidents import Incident
+from aestream.demo.measures import auroc, average_precision
+from tests.bench.quality.cells import Figures
+from tests.bench.quality.data import Labels, Rows
+
+
+def ranking(label: Labels, score: Rows) -> Figures:
+    """AUROC and AUPRC of scores (n,), as shares of 1."""
+    roc, precision = auroc(label, score), average_precision(label, score)
+    if roc is None or precision is None:
+        raise ValueError("the rows to judge hold only one kind of label")
+    return {"auroc": roc, "auprc": precision}
+
+
+def found(incidents: Sequence[Incident], flags: Labels) -> int:
+    """How many incidents have a flagged row; flags (n,)."""
+    return sum(bool(flags[incident.rows].any()) for incident in incidents)
+
+
+def hit_rate(causes: Sequence[int], weight: Rows, share: float) -> float:
+    """HitRate@P% (Su et al. 2019): the part of the causes among the first floor(P * causes) features by weight (d,)."""
+    first = np.argsort(-weight, kind="stable")[: int(share * len(causes))]
+    return len(set(first.tolist()) & set(causes)) / len(causes)
+
+
+def explained(rows: Rows, rebuilt: Rows, center: Rows) -> float:
+    """The share of the variance of rows (n, d) around center (d,) that their reconstructions hold."""
+    return 1.0 - float(np.square(rows - rebuilt).sum() / np.square(rows - center).sum())
+
+
+def energy_left(clean: Rows, noisy: Rows, denoised: Rows) -> float:
+    """The squared distance to the clean rows (n, d) after denoising, as a share of that before."""
+    return float(np.square(denoised - clean).sum() / np.square(noisy - clean).sum())

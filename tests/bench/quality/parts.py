@@ -1,0 +1,30 @@
+"""The parts of the page in their order: which cells each has, and how one is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tests.bench.quality import cost, series, tabular, uses
+from tests.bench.quality.cells import Cell, Figures, Scope
+from tests.bench.quality.data import Library
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One table: `plan` lists its cells, `measure` fills one. `alone`: nothing else may run beside it."""
+
+    plan: Callable[[Library, Scope], Iterator[Cell]]
+    measure: Callable[[Cell, Library], Figures]
+    alone: bool = False
+
+
+PARTS: dict[str, Part] = {
+    "tabular": Part(tabular.tabular, tabular.measure_tabular),
+    "calibration": Part(tabular.calibration, tabular.measure_calibration),
+    "series": Part(series.series, series.measure_series),
+    "reduction": Part(uses.reduction, uses.measure_reduction),
+    "denoising": Part(uses.denoising, uses.measure_denoising),
+    "ablation": Part(tabular.ablation, tabular.measure_ablation),
+    "cost": Part(cost.cost, cost.measure_cost, alone=True),
+}

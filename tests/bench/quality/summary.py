@@ -1,0 +1,177 @@
+"""From cells to the document that the page shows: means, wins and differences, a list of rows for each table."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from typing import Any, TypeAlias
+
+import numpy as np
+
+import aestream
+from tests.bench.quality.ablation import OVERRIDES
+from tests.bench.quality.cells import Cell, Figures
+from tests.bench.quality.parts import PARTS
+from tests.bench.quality.peers import DETECTORS
+from tests.bench.quality.protocols import PROTOCOLS
+from tests.bench.quality.results import Results
+
+Row: TypeAlias = dict[str, Any]
+Measured: TypeAlias = dict[Cell, Figures]
+
+LIBRARIES = ("numpy", "torch", "scikit-learn", "pyod")
+DIGITS = 4
+
+
+def document(cells: Sequence[Cell], results: Results, *, command: str) -> dict[str, Any]:
+    """Return everything that the page shows, as JSON types."""
+    measured = {cell: results[cell] for cell in cells if cell in results}
+    made: dict[str, Any] = {
+        "command": command,
+        "seeds": sorted({cell.seed for cell in measured}),
+        "versions": _versions(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {sys.platform}",
+    }
+    for part in PARTS:
+        own = {cell: figures for cell, figures in measured.items() if cell.part == part}
+        if own:
+            made[part] = _rounded(_TABLES[part](own))
+    return made
+
+
+def _versions() -> dict[str, str]:
+    ours = {"aestream": aestream.__version__, "python": platform.python_version()}
+    return ours | {name: metadata.version(name) for name in LIBRARIES}
+
+
+def _tabular(measured: Measured) -> list[Row]:
+    """A row for each folder, protocol and detector; and for each set its AUROC and AUPRC by detector."""
+    rows = []
+    for (folder, protocol), group in _grouped(measured, lambda cell: (cell.folder, cell.protocol)).items():
+        best = _winners(group)
+        for detector in DETECTORS:
+            own = [figures for cell, figures in group.items() if cell.method == detector]
+            if not own:
+                continue
+            rows.append(
+                {
+                    "folder": folder,
+                    "protocol": protocol,
+                    "detector": detector,
+                    "auroc": _mean(own, "auroc"),
+                    "auprc": _mean(own, "auprc"),
+                    "wins": sum(detector in winners for winners in best.values()),
+                    "sets": len({cell.data for cell in group if cell.method == detector}),
+                    "all_sets": len(best),
+                    "fit_seconds": _mean(own, "fit_seconds"),
+                    "score_us": _mean(own, "score_us"),
+                    "auprc_of": _by_set(group, detector, "auprc"),
+                    "auroc_of": _by_set(group, detector, "auroc"),
+                }
+            )
+    return rows
+
+
+def _winners(group: Measured) -> dict[str, set[str]]:
+    """The detectors with the best AUPRC of each set, mean over seeds; a tie has several."""
+    means: dict[str, dict[str, float]] = defaultdict(dict)
+    for detector in DETECTORS:
+        for data, value in _by_set(group, detector, "auprc").items():
+            means[data][detector] = value
+    return {data: {name for name in of if of[name] == max(of.values())} for data, of in means.items()}
+
+
+def _calibration(measured: Measured) -> list[Row]:
+    """A row for each set; `achieved` by requested rate."""
+    rows = []
+    for (data,), group in _grouped(measured, lambda cell: (cell.data,)).items():
+        by_rate = _grouped(group, lambda cell: (cell.protocol,))
+        any_figures = next(iter(group.values()))
+        achieved = {rate: _mean(own.values(), "achieved") for (rate,), own in by_rate.items()}
+        rows.append({"data": data, "train": any_figures["train"], "rows": any_figures["rows"], "achieved": achieved})
+    return rows
+
+
+def _series(measured: Measured) -> list[Row]:
+    return [{"data": cell.data, **figures} for cell, figures in measured.items()]
+
+
+def _uses(measured: Measured) -> list[Row]:
+    """A row for each set; `value` by method."""
+    rows = []
+    for (data,), group in _grouped(measured, lambda cell: (cell.data,)).items():
+        values = {cell.method: figures.get("explained", figures.get("left")) for cell, figures in group.items()}
+        sizes = {int(figures["latent_size"]) for figures in group.values() if "latent_size" in figures}
+        rows.append({"data": data, "value": values, **({"latent_size": sizes.pop()} if sizes else {})})
+    return rows
+
+
+def _ablation(measured: Measured) -> list[Row]:
+    """A row for each folder, protocol and part: the means without it, less those of the whole; and where it helps."""
+    rows = []
+    for (folder, protocol), group in _grouped(measured, lambda cell: (cell.folder, cell.protocol)).items():
+        whole = {cell.data: figures for cell, figures in group.items() if not cell.method}
+        for part in ("", *OVERRIDES):
+            own = {cell.data: figures for cell, figures in group.items() if cell.method == part}
+            common = sorted(own.keys() & whole.keys())
+            if not common:
+                continue
+            row: Row = {"folder": folder, "protocol": protocol, "part": part, "sets": len(common)}
+            for name in ("auroc", "auprc"):
+                row[name] = _mean([own[data] for data in common], name)
+                row[f"{name}_lost"] = _mean([whole[data] for data in common], name) - row[name]
+            row["helps"] = sum(whole[data]["auprc"] > own[data]["auprc"] for data in common)
+            row["hurts"] = sum(whole[data]["auprc"] < own[data]["auprc"] for data in common)
+            rows.append(row)
+    return rows
+
+
+def _cost(measured: Measured) -> list[Row]:
+    return [{"size": cell.data.removeprefix("made/"), **figures} for cell, figures in measured.items()]
+
+
+_TABLES = {
+    "tabular": _tabular,
+    "calibration": _calibration,
+    "series": _series,
+    "reduction": _uses,
+    "denoising": _uses,
+    "ablation": _ablation,
+    "cost": _cost,
+}
+
+
+def _grouped(measured: Measured, key: Any) -> dict[tuple[str, ...], Measured]:
+    groups: dict[tuple[str, ...], Measured] = defaultdict(dict)
+    for cell, figures in measured.items():
+        groups[key(cell)][cell] = figures
+    order = {name: place for place, name in enumerate(PROTOCOLS)}
+    return dict(sorted(groups.items(), key=lambda item: tuple((order.get(name, 0), name) for name in item[0])))
+
+
+def _by_set(group: Measured, detector: str, name: str) -> dict[str, float]:
+    """The mean over seeds for each set that the detector was measured on."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for cell, figures in group.items():
+        if cell.method == detector:
+            found[cell.data].append(figures[name])
+    return {data: float(np.mean(values)) for data, values in found.items()}
+
+
+def _mean(figures: Iterable[Figures], name: str) -> float:
+    return float(np.mean([each[name] for each in figures]))
+
+
+def _rounded(value: Any) -> Any:
+    """So that the file changes no more than the figures do; what is not a number becomes null."""
+    if isinstance(value, float):
+        return None if np.isnan(value) else round(value, DIGITS)
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
+    return value

@@ -1,0 +1,83 @@
+"""Tables of labelled rows: ranking by every detector and by aestream without each part, and the false-alarm rate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from tests.bench.quality import measures, ours
+from tests.bench.quality.ablation import OVERRIDES
+from tests.bench.quality.cells import AESTREAM, Cell, Figures, Scope
+from tests.bench.quality.data import TABULAR, Library
+from tests.bench.quality.peers import DETECTORS, Peer
+from tests.bench.quality.protocols import PROTOCOLS, Split
+
+RATES = ("0.01", "0.001")
+QUICK_DETECTORS = (AESTREAM, "KNN (k = 5)", "Isolation Forest")
+# One set of three: the quick look at the parts.
+QUICK_STEP = 3
+
+
+def tabular(library: Library, scope: Scope) -> Iterator[Cell]:
+    """Every detector on every set by both protocols."""
+    few = scope.quick and scope.methods is None
+    detectors = [name for name in (QUICK_DETECTORS if few else DETECTORS) if scope.wants(name)]
+    for data in library.tables():
+        for seed in scope.seeds:
+            for protocol in PROTOCOLS:
+                yield from (Cell("tabular", data, protocol, seed, name) for name in detectors)
+
+
+def ablation(library: Library, scope: Scope) -> Iterator[Cell]:
+    """aestream without each part on every set by both protocols, with the first seed alone."""
+    if not scope.wants(AESTREAM):
+        return
+    for folder in TABULAR:
+        for data in library.names(folder)[:: QUICK_STEP if scope.quick else 1]:
+            for protocol in PROTOCOLS:
+                yield from (Cell("ablation", data, protocol, scope.seeds[0], name) for name in ("", *OVERRIDES))
+
+
+def calibration(library: Library, scope: Scope) -> Iterator[Cell]:
+    """The false-alarm rate on held-out normal rows."""
+    if not scope.wants(AESTREAM):
+        return
+    for data in library.tables():
+        for seed in scope.seeds:
+            for rate in RATES[:1] if scope.quick else RATES:
+                yield Cell("calibration", data, rate, seed, AESTREAM)
+
+
+def measure_tabular(cell: Cell, library: Library) -> Figures:
+    """AUROC, AUPRC, and what they cost."""
+    return _ranked(DETECTORS[cell.method](cell.seed), _split(cell, library))
+
+
+def measure_ablation(cell: Cell, library: Library) -> Figures:
+    """The same of aestream without one part, or with all of them."""
+    split = _split(cell, library)
+    if not cell.method:
+        return _ranked(ours.Ours(seed=cell.seed), split)
+    with OVERRIDES[cell.method].applied() as options:
+        return _ranked(ours.Ours(seed=cell.seed, **options), split)
+
+
+def measure_calibration(cell: Cell, library: Library) -> Figures:
+    """The share of held-out normal rows that are flagged."""
+    rows, label = library.table(cell.data)
+    split = PROTOCOLS["novelty"](rows, label, cell.seed)
+    _, judged = ours.judge(split.train, split.test[~split.label], float(cell.protocol), cell.seed)
+    return {"achieved": float(judged.flags.mean()), "rows": len(judged.flags), "train": len(split.train)}
+
+
+def _split(cell: Cell, library: Library) -> Split:
+    return PROTOCOLS[cell.protocol](*library.table(cell.data), cell.seed)
+
+
+def _ranked(peer: Peer, split: Split) -> Figures:
+    started = time.perf_counter()
+    peer.fit(split.train)
+    fitted = time.perf_counter()
+    score = peer.score(split.test)
+    seconds = {"fit_seconds": fitted - started, "score_us": 1e6 * (time.perf_counter() - fitted) / len(score)}
+    return {**measures.ranking(split.label, score), **seconds}
