@@ -120,7 +120,8 @@ def _ablation(measured: Measured) -> list[Row]:
             common = sorted(own.keys() & whole.keys())
             if not common:
                 continue
-            row: Row = {"folder": folder, "protocol": protocol, "part": part, "sets": len(common)}
+            instead = OVERRIDES[part].says if part else ""
+            row: Row = {"folder": folder, "protocol": protocol, "part": part, "instead": instead, "sets": len(common)}
             for name in ("auroc", "auprc"):
                 row[name] = _mean([own[data] for data in common], name)
                 row[f"{name}_lost"] = _mean([whole[data] for data in common], name) - row[name]

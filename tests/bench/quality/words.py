@@ -1,0 +1,64 @@
+"""What the page says around its tables."""
+
+HEAD = """\
+# Detection quality
+
+How well aestream detects, with its defaults and without labels, beside other detectors with their defaults in the
+same run; which of its parts earn their place; whether it keeps the false-alarm rate that was asked for; and what
+its autoencoder does for the other two uses. This page is written by
+
+    {command}
+
+with `--data DIRECTORY` (or AESTREAM_BENCH_DATA) where the labelled data are: they are public, and not part of this
+repository. `make bench-quality` runs it all, and a run that was ended goes on where it was.
+
+Seeds: {seeds}. {versions}. {machine}; each process has one thread, and times are CPU times. The same figures, and
+those of each set: [detection-quality.json](detection-quality.json)."""
+
+TABULAR = """\
+## Tables
+
+The sets are ADBench's Classical ones (Han et al. 2022), in two folders. *Novelty*: learn from a random half of the
+normal rows, judge the other half and all anomalies. *Contaminated*: learn from 70 % of all rows, anomalies among
+them and not marked, judge the rest (stratified). At most 6,000 rows of a set, standardised by the training rows.
+AUROC and AUPRC in per cent, means over sets and seeds. Wins: the sets on which a detector has the best AUPRC of
+all. The detectors are scikit-learn's where it has them, else PyOD's."""
+
+ABLATION = """\
+## What each part is worth
+
+aestream without one of its parts: how many points of AUPRC the part gains, mean over sets, and on how many sets it
+helps and hurts. One seed."""
+
+CALIBRATION = """\
+## False alarms
+
+The share of held-out normal rows that are flagged, in per cent, against the rate that was asked for (novelty
+protocol, mean over seeds). A set with few rows cannot tell: the lines below count those with {many:,} held-out rows
+or more."""
+
+SERIES = """\
+## Time series
+
+Learnt from the training part, judged row by row: the score of a row sees no later one. *Found*: incidents with a
+flagged row, at a requested false-alarm rate of 1 %; *false alarms*: the share of normal rows flagged then.
+*HitRate*: for each incident whose n causes are known, the part of them among the n (1.5 n) features that are blamed
+most over its rows. Nothing is point-adjusted, and no threshold is chosen with labels. In per cent."""
+
+REDUCTION = """\
+## Fewer dimensions
+
+The share of the variance of held-out normal rows that is kept by as many numbers a row as a third of its features,
+in per cent. Higher is better."""
+
+DENOISING = """\
+## Less noise
+
+Gaussian noise of half a standard deviation is added to held-out normal rows: the share of its energy that is left
+after denoising, in per cent. Lower is better. PCA gets the number of components that is best for these very rows;
+the Wiener filter is the best linear method for rows of the training covariance."""
+
+COST = """\
+## Cost
+
+A fit, and `detect` in batches of 5,000 records: CPU time on one thread, made rows."""

@@ -1,0 +1,58 @@
+"""Every part that the bench switches off is still there, still matters, and is put back."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+
+from aestream import Detector, scoring
+from tests.bench.quality.ablation import OVERRIDES, Override
+
+STEPS = 60
+
+
+@pytest.fixture(scope="module")
+def rows() -> np.ndarray:
+    """Correlated, with a few rows far out: enough for every part to have something to do."""
+    random = np.random.default_rng(0)
+    made = random.normal(size=(300, 2)) @ random.normal(size=(2, 6)) + 0.5 * random.normal(size=(300, 6))
+    made[::60] *= 10
+    made[0] *= 100
+    return made
+
+
+@pytest.fixture(scope="module")
+def whole(rows: np.ndarray) -> np.ndarray:
+    return Detector(steps=STEPS).fit(rows).error(rows)
+
+
+@pytest.mark.parametrize("part", OVERRIDES)
+def test_without_a_part_the_errors_are_others_and_afterwards_the_same(
+    part: str, rows: np.ndarray, whole: np.ndarray
+) -> None:
+    with OVERRIDES[part].applied() as options:
+        errors = Detector(steps=STEPS, **options).fit(rows).error(rows)
+    changed = np.abs(np.log(errors / np.median(errors)) - np.log(whole / np.median(whole)))
+    assert changed.max() > 1e-3
+
+
+def test_all_parts_are_put_back(rows: np.ndarray, whole: np.ndarray) -> None:
+    for override in OVERRIDES.values():
+        with override.applied():
+            pass
+    assert np.array_equal(Detector(steps=STEPS).fit(rows).error(rows), whole)
+
+
+def test_parts_are_put_back_after_a_failure() -> None:
+    before = scoring.REFITS
+    override = Override("", {"scoring:REFITS": before + 1})
+    with contextlib.suppress(KeyError), override.applied():
+        raise KeyError
+    assert before == scoring.REFITS
+
+
+def test_a_part_that_is_gone_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="NO_SUCH"), Override("", {"scoring:NO_SUCH": 0}).applied():
+        pass
