@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick lint format bench docs clean
+.PHONY: help demo test test-quick lint format bench bench-quality docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ format: $(VENV)/.dev ## let ruff lay out the code
 
 bench: $(VENV)/.dev ## throughput on Apache Kafka beside the client's bare copy loop
 	$(BIN)/python -m tests.bench.throughput $(ARGS)
+
+bench-quality: $(VENV)/.bench ## detection quality on the data in AESTREAM_BENCH_DATA (ARGS="--quick": 3 minutes of its 30)
+	$(BIN)/python -m tests.bench.quality $(ARGS)
 
 docs: $(VENV)/.dev ## write the generated parts of the documentation anew
 	$(BIN)/python -m tests.docs.generate
@@ -71,3 +74,7 @@ $(VENV)/.demo: $(SOURCES) $(VENV)/.torch
 $(VENV)/.dev: $(SOURCES) $(VENV)/.torch
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[test,lint]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'
+	@touch $@

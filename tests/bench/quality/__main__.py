@@ -12,6 +12,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from rich.console import Console
@@ -21,8 +22,8 @@ from aestream.errors import AestreamError
 from tests.bench.quality.cells import Scope
 from tests.bench.quality.data import VARIABLE, Library
 from tests.bench.quality.page import render
-from tests.bench.quality.parts import PARTS
-from tests.bench.quality.peers import DETECTORS
+from tests.bench.quality.parts import METHODS, PARTS
+from tests.bench.quality.peers import require
 from tests.bench.quality.results import Results, product_hash
 from tests.bench.quality.run import run
 from tests.bench.quality.summary import document
@@ -36,14 +37,15 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
     console = Console()
+    seeds = options.seeds[:1] if options.quick else options.seeds
+    scope = Scope(seeds, frozenset(options.methods) if options.methods else None, options.quick)
     try:
         library = Library.at(options.data)
+        cells = [cell for name in options.parts for cell in PARTS[name].plan(library, scope)]
+        require({cell.method for cell in cells})
     except AestreamError as error:
         console.print(str(error), style="red", markup=False)
         return 2
-    seeds = options.seeds[:1] if options.quick else options.seeds
-    scope = Scope(seeds, frozenset(options.methods) if options.methods else None, options.quick)
-    cells = [cell for name in options.parts for cell in PARTS[name].plan(library, scope)]
     results = Results(options.out, product_hash())
     failed = run(cells, library, results, jobs=options.jobs, console=console)
     made = document(cells, results, command=_command(arguments))
@@ -61,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", default=os.environ.get(VARIABLE), help=f"where the data are (or {VARIABLE})")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache/detection-quality.jsonl", help="keeps the results")
     parser.add_argument("--parts", type=_names(PARTS), default=list(PARTS), help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--methods", type=_names(DETECTORS), help=f"of {', '.join(DETECTORS)}; commas between")
+    parser.add_argument("--methods", type=_names(METHODS), help=f"of {', '.join(METHODS)}")
     parser.add_argument("--seeds", type=_seeds, default=Scope().seeds, help="commas between; 0,1,2 by default")
     parser.add_argument("--jobs", type=int, choices=(1, 2), default=2, help="processes of one thread each")
     parser.add_argument("--quick", action="store_true", help="the first seed, few peers, a part of the sets elsewhere")
@@ -69,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _names(known: dict[str, object]) -> object:
+def _names(known: Collection[str]) -> Callable[[str], list[str]]:
     def parse(text: str) -> list[str]:
         chosen = [name.strip() for name in text.split(",")]
         if unknown := [name for name in chosen if name not in known]:

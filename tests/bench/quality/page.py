@@ -26,7 +26,8 @@ def render(made: Document) -> str:
 def _head(made: Document) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     seeds = ", ".join(map(str, made["seeds"]))
-    return words.HEAD.format(command=made["command"], seeds=seeds, versions=versions, machine=made["machine"])
+    told = {name: made[name] for name in ("command", "machine", "cpu_minutes")}
+    return words.HEAD.format(seeds=seeds, versions=versions, **told)
 
 
 def _tabular(rows: Sequence[Document]) -> str:

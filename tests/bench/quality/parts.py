@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tests.bench.quality import cost, series, tabular, uses
 from tests.bench.quality.cells import Cell, Figures, Scope
 from tests.bench.quality.data import Library
+from tests.bench.quality.peers import DETECTORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +29,6 @@ PARTS: dict[str, Part] = {
     "ablation": Part(tabular.ablation, tabular.measure_ablation),
     "cost": Part(cost.cost, cost.measure_cost, alone=True),
 }
+
+# Whatever is measured in some part, in the order of the tables.
+METHODS = tuple(dict.fromkeys((*DETECTORS, *uses.DENOISING)))

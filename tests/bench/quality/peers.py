@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,12 +14,28 @@ from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.svm import OneClassSVM
 
+from aestream.errors import ConfigurationError
 from tests.bench.quality.cells import AESTREAM
 from tests.bench.quality.data import Rows
 from tests.bench.quality.ours import Ours
 
 # A robust covariance of more features takes hours.
 MCD_FEATURES = 500
+
+
+PYOD = ("PyOD AutoEncoder", "ECOD")
+
+
+def require(methods: Iterable[str]) -> None:
+    """See that what some detectors need is installed.
+
+    Raises:
+        ConfigurationError: when it is not.
+
+    """
+    needed = [name for name in PYOD if name in methods]
+    if needed and not find_spec("pyod"):
+        raise ConfigurationError(f"PyOD is not installed, for {' and '.join(needed)}: pip install -e '.[bench]'")
 
 
 class Peer(Protocol):
@@ -97,7 +114,7 @@ class Pyod:
 
 
 def _autoencoder(seed: int) -> Peer:
-    from pyod.models.auto_encoder import AutoEncoder  # noqa: PLC0415 - PyOD is needed for two peers only
+    from pyod.models.auto_encoder import AutoEncoder  # noqa: PLC0415 - needed for two peers only
 
     return Pyod(AutoEncoder(verbose=0, random_state=seed))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -25,12 +26,14 @@ ESTIMATE_SECONDS = 120.0
 def measure(cell: Cell, library: Library) -> Figures | str:
     """Return a cell's figures, or in a line why there are none: one failure must not end a long run."""
     use_threads(1)
+    started = time.process_time()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return PARTS[cell.part].measure(cell, library)
+            figures = PARTS[cell.part].measure(cell, library)
     except Exception as error:  # noqa: BLE001 - whatever a peer raises is its result
         return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    return figures | {"cpu_seconds": time.process_time() - started}
 
 
 def run(cells: Sequence[Cell], library: Library, results: Results, *, jobs: int, console: Console) -> dict[Cell, str]:

@@ -8,6 +8,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -34,6 +35,7 @@ def document(cells: Sequence[Cell], results: Results, *, command: str) -> dict[s
         "command": command,
         "seeds": sorted({cell.seed for cell in measured}),
         "versions": _versions(),
+        "cpu_minutes": round(sum(figures["cpu_seconds"] for figures in measured.values()) / 60, 1),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {sys.platform}",
     }
     for part in PARTS:
@@ -45,7 +47,10 @@ def document(cells: Sequence[Cell], results: Results, *, command: str) -> dict[s
 
 def _versions() -> dict[str, str]:
     ours = {"aestream": aestream.__version__, "python": platform.python_version()}
-    return ours | {name: metadata.version(name) for name in LIBRARIES}
+    installed = {
+        name: metadata.version(name) for name in LIBRARIES if find_spec(name.replace("scikit-learn", "sklearn"))
+    }
+    return ours | installed
 
 
 def _tabular(measured: Measured) -> list[Row]:

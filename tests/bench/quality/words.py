@@ -10,10 +10,11 @@ its autoencoder does for the other two uses. This page is written by
     {command}
 
 with `--data DIRECTORY` (or AESTREAM_BENCH_DATA) where the labelled data are: they are public, and not part of this
-repository. `make bench-quality` runs it all, and a run that was ended goes on where it was.
+repository. `make bench-quality` runs all of it. A run that was ended goes on where it was.
 
-Seeds: {seeds}. {versions}. {machine}; each process has one thread, and times are CPU times. The same figures, and
-those of each set: [detection-quality.json](detection-quality.json)."""
+Seeds: {seeds}. {versions}. {machine}; each process has one thread, times are CPU times, and all of
+this took {cpu_minutes} minutes of it. The same figures, and those of each set:
+[detection-quality.json](detection-quality.json)."""
 
 TABULAR = """\
 ## Tables
