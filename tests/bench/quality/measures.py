@@ -31,6 +31,11 @@ def hit_rate(causes: Sequence[int], weight: Rows, share: float) -> float:
     return len(set(first.tolist()) & set(causes)) / len(causes)
 
 
+def hit_chance(causes: int, features: int, share: float) -> float:
+    """The HitRate that features in any order have in the mean: some incidents show in most of the features."""
+    return min(int(share * causes), features) / features
+
+
 def explained(rows: Rows, rebuilt: Rows, center: Rows) -> float:
     """The share of the variance of rows (n, d) around center (d,) that their reconstructions hold."""
     return 1.0 - float(np.square(rows - rebuilt).sum() / np.square(rows - center).sum())

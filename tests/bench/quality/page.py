@@ -84,7 +84,7 @@ def _series(rows: Sequence[Document]) -> str:
     lines = [_one_series(row["data"], row) for row in rows]
     for folder in dict.fromkeys(row["data"].partition("/")[0] for row in rows):
         own = [row for row in rows if row["data"].startswith(f"{folder}/")]
-        shares = ("auroc", "auprc", "false_alarms", "hit100", "hit150")
+        shares = ("auroc", "auprc", "false_alarms", "hit100", "hit150", "chance100", "chance150")
         means = {name: _mean([row[name] for row in own]) for name in shares}
         counts = {name: sum(row[name] for row in own) for name in ("found", "incidents")}
         lines.append(_one_series(f"**{folder}**", means | counts))
@@ -99,8 +99,8 @@ def _one_series(name: str, row: Document) -> list[str]:
         _percent(row["auprc"], 1),
         f"{row['found']:.0f} of {row['incidents']:.0f}",
         _percent(row["false_alarms"], 2),
-        _percent(row["hit100"], 1),
-        _percent(row["hit150"], 1),
+        f"{_percent(row['hit100'], 1)} ({_percent(row['chance100'], 1)})",
+        f"{_percent(row['hit150'], 1)} ({_percent(row['chance150'], 1)})",
     ]
 
 

@@ -11,6 +11,8 @@ from tests.bench.quality.cells import AESTREAM, Cell, Figures, Scope
 from tests.bench.quality.data import Library
 
 RATE = 0.01
+# HitRate at 100 % and 150 % of the number of causes.
+SHARES = (1.0, 1.5)
 QUICK_STEP = 4
 
 
@@ -27,18 +29,20 @@ def measure_series(cell: Cell, library: Library) -> Figures:
     test, label = recording.test.astype(np.float64), recording.label
     detector, judged = ours.judge(recording.train.astype(np.float64), test, RATE, cell.seed)
     known = [incident for incident in recording.incidents if incident.causes]
-    hits = []
+    hits, chances = [], []
     for incident in known:
         causes = [recording.names.index(name) for name in incident.causes]
         weight = ours.blame(detector, test[incident.rows])
-        hits.append([measures.hit_rate(causes, weight, share) for share in (1.0, 1.5)])
-    hit100, hit150 = np.mean(hits, axis=0) if hits else (float("nan"), float("nan"))
+        hits.append([measures.hit_rate(causes, weight, share) for share in SHARES])
+        chances.append([measures.hit_chance(len(causes), len(recording.names), share) for share in SHARES])
+    mean = np.mean([hits, chances], axis=1) if known else np.full((2, len(SHARES)), np.nan)
     return {
         **measures.ranking(label, judged.error),
         "incidents": len(recording.incidents),
         "found": measures.found(recording.incidents, judged.flags),
         "false_alarms": float(judged.flags[~label].mean()),
-        "hit100": float(hit100),
-        "hit150": float(hit150),
-        "explained": len(known),
+        "hit100": float(mean[0, 0]),
+        "hit150": float(mean[0, 1]),
+        "chance100": float(mean[1, 0]),
+        "chance150": float(mean[1, 1]),
     }

@@ -39,6 +39,14 @@ def test_hit_rate(causes: list[int], share: float, hit: float) -> None:
     assert measures.hit_rate(causes, np.array([0.2, 0.3, 0.1, 0.4]), share) == hit
 
 
+@pytest.mark.parametrize(("causes", "share", "chance"), [(2, 1.0, 0.2), (3, 1.5, 0.4), (8, 1.5, 1.0)])
+def test_the_chance_of_a_hit(causes: int, share: float, chance: float) -> None:
+    random = np.random.default_rng(0)
+    assert measures.hit_chance(causes, 10, share) == chance
+    tried = [measures.hit_rate(range(causes), random.random(10), share) for _ in range(2_000)]
+    assert np.mean(tried) == pytest.approx(chance, abs=0.03)
+
+
 def test_explained_variance() -> None:
     rows = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     center = np.zeros(2)
