@@ -47,7 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(str(error), style="red", markup=False)
         return 2
     results = Results(options.out, product_hash())
-    failed = run(cells, library, results, jobs=options.jobs, console=console)
+    try:
+        failed = run(cells, library, results, jobs=options.jobs, console=console)
+    except KeyboardInterrupt:
+        console.print(f"ended; the same command goes on from what is in {options.out}", markup=False)
+        return 130
     made = document(cells, results, command=_command(arguments))
     console.print(Markdown(render(made)))
     if options.page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -62,7 +63,8 @@ def _measured(cells: Sequence[Cell], library: Library, jobs: int) -> Iterator[tu
     if not cells:
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    ignore = (signal.SIGINT, signal.SIG_IGN)  # it is for the parent, which lets the cells that have begun end
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=signal.signal, initargs=ignore) as pool:
         futures = {pool.submit(measure, cell, library): cell for cell in cells}
         try:
             for future in as_completed(futures):
