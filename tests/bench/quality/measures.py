@@ -36,9 +36,9 @@ def hit_chance(causes: int, features: int, share: float) -> float:
     return min(int(share * causes), features) / features
 
 
-def explained(rows: Rows, rebuilt: Rows, center: Rows) -> float:
-    """The share of the variance of rows (n, d) around center (d,) that their reconstructions hold."""
-    return 1.0 - float(np.square(rows - rebuilt).sum() / np.square(rows - center).sum())
+def explained(rows: Rows, rebuilt: Rows) -> float:
+    """The share of the variance of rows (n, d) that their reconstructions hold."""
+    return 1.0 - float(np.square(rows - rebuilt).sum() / np.square(rows - rows.mean(axis=0)).sum())
 
 
 def energy_left(clean: Rows, noisy: Rows, denoised: Rows) -> float:

@@ -13,6 +13,8 @@ from tests.bench.quality.data import Labels, Rows
 
 AT_MOST = 6_000
 TEST_SHARE = 0.3
+FAR = 4.0
+TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,25 @@ def contaminated(rows: Rows, label: Labels, seed: int) -> Split:
 
 
 def halves(rows: Rows, seed: int) -> tuple[Rows, Rows]:
-    """Divide (n, d) normal rows at random; standardise by the first half, without the columns constant there."""
+    """Divide (n, d) normal rows at random: what is learnt from, and what is held out. At most 6,000 rows."""
     order = RandomState(seed).permutation(len(rows))[:AT_MOST]
-    train, rest = rows[order[: len(order) // 2]], rows[order[len(order) // 2 :]]
-    moving = train.std(axis=0) > 0
-    split = _standardised(train[:, moving], rest[:, moving], np.zeros(len(rest), np.bool_))
-    return split.train, split.test
+    return rows[order[: len(order) // 2]], rows[order[len(order) // 2 :]]
+
+
+def spaced(rows: Rows) -> Rows:
+    """Take at most 3,000 of (n, d) rows of a series, spread over the whole of it."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), AT_MOST // 2)).astype(int)]
+
+
+def drawn_in(train: Rows, held_out: Rows) -> tuple[Rows, Rows]:
+    """Standardise by the first, leave out the columns that are constant there, and draw in what is far.
+
+    Beyond 4 standard deviations a value grows with its logarithm: squares of a few far rows would decide everything.
+    """
+    deviation = train.std(axis=0)
+    moving = deviation > TINY * np.maximum(1.0, np.abs(train.mean(axis=0)))
+    scaled = _standardised(train[:, moving], held_out[:, moving], np.zeros(len(held_out), np.bool_))
+    return _soft(scaled.train), _soft(scaled.test)
 
 
 PROTOCOLS: dict[str, Callable[[Rows, Labels, int], Split]] = {"novelty": novelty, "contaminated": contaminated}
@@ -56,6 +71,12 @@ PROTOCOLS: dict[str, Callable[[Rows, Labels, int], Split]] = {"novelty": novelty
 def _some(rows: Rows, label: Labels, random: RandomState) -> tuple[Rows, Labels]:
     chosen = random.permutation(len(rows))[:AT_MOST]
     return rows[chosen], label[chosen]
+
+
+def _soft(rows: Rows) -> Rows:
+    reach = np.abs(rows)
+    soft: Rows = np.where(reach > FAR, np.copysign(FAR + np.log1p(np.maximum(reach - FAR, 0.0)), rows), rows)
+    return soft
 
 
 def _standardised(train: Rows, test: Rows, label: Labels) -> Split:

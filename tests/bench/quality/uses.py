@@ -10,7 +10,7 @@ from numpy.random import RandomState
 from tests.bench.quality import measures, ours
 from tests.bench.quality.cells import AESTREAM, Cell, Figures, Scope
 from tests.bench.quality.data import SERIES, Library, Rows
-from tests.bench.quality.protocols import halves
+from tests.bench.quality.protocols import drawn_in, halves, spaced
 
 SERVERS = ("asd/omi-1", "asd/omi-2", "asd/omi-3", "smd/machine-2-1", "smd/machine-2-2")
 NOISE = 0.5
@@ -38,15 +38,15 @@ def _cells(part: str, methods: tuple[str, ...], library: Library, scope: Scope) 
 
 def measure_reduction(cell: Cell, library: Library) -> Figures:
     """The share of the variance of held-out rows that the latent vector keeps."""
-    train, held_out = halves(_normal(cell.data, library), cell.seed)
+    train, held_out = _normal(cell, library)
     size = max(1, round(train.shape[1] / 3))
     rebuilt = _projected(train, held_out, size) if cell.method == PCA else ours.compress(train, held_out, size)
-    return {"explained": measures.explained(held_out, rebuilt, train.mean(axis=0)), "latent_size": size}
+    return {"explained": measures.explained(held_out, rebuilt), "latent_size": size}
 
 
 def measure_denoising(cell: Cell, library: Library) -> Figures:
     """The share of the noise's energy that is left."""
-    train, clean = halves(_normal(cell.data, library), cell.seed)
+    train, clean = _normal(cell, library)
     noisy = clean + NOISE * RandomState(cell.seed).standard_normal(clean.shape)
     if cell.method == PCA:  # of the size that is best for these very rows, which nobody could know
         left = min(
@@ -57,13 +57,16 @@ def measure_denoising(cell: Cell, library: Library) -> Figures:
     return {"left": measures.energy_left(clean, noisy, denoised)}
 
 
-def _normal(data: str, library: Library) -> Rows:
-    """The normal rows of a set; of a recording, those of both of its parts."""
-    if data.partition("/")[0] in SERIES:
-        recording = library.recording(data)
-        return np.concatenate([recording.train, recording.test[~recording.label]]).astype(np.float64)
-    rows, label = library.table(data)
-    return rows[~label]
+def _normal(cell: Cell, library: Library) -> tuple[Rows, Rows]:
+    """Normal rows to learn from and others: halves of a table; the training part and the test part of a recording."""
+    if cell.folder in SERIES:
+        recording = library.recording(cell.data)
+        parts = (recording.train, recording.test[~recording.label])
+        train, held_out = (spaced(part.astype(np.float64)) for part in parts)
+    else:
+        rows, label = library.table(cell.data)
+        train, held_out = halves(rows[~label], cell.seed)
+    return drawn_in(train, held_out)
 
 
 def _projected(train: Rows, rows: Rows, size: int) -> Rows:

@@ -48,11 +48,10 @@ def test_the_chance_of_a_hit(causes: int, share: float, chance: float) -> None:
 
 
 def test_explained_variance() -> None:
-    rows = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-    center = np.zeros(2)
-    assert measures.explained(rows, rows, center) == 1.0
-    assert measures.explained(rows, np.zeros_like(rows), center) == 0.0
-    assert measures.explained(rows, rows * [1, 0], center) == pytest.approx(0.8)  # 8 of 10
+    rows = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]]) + 5.0
+    assert measures.explained(rows, rows) == 1.0
+    assert measures.explained(rows, np.full_like(rows, 5.0)) == 0.0
+    assert measures.explained(rows, np.column_stack([rows[:, 0], np.full(4, 5.0)])) == pytest.approx(0.8)  # 8 of 10
 
 
 def test_energy_left() -> None:

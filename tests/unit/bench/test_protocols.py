@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.bench.quality.protocols import AT_MOST, PROTOCOLS, contaminated, halves, novelty
+from tests.bench.quality.protocols import AT_MOST, PROTOCOLS, contaminated, drawn_in, halves, novelty, spaced
 
 Table = tuple[np.ndarray, np.ndarray]
 
@@ -61,7 +61,22 @@ def test_a_large_set_is_cut() -> None:
     assert len(cut.train) + len(cut.test) == AT_MOST
 
 
-def test_halves_leave_out_what_is_constant(table: Table) -> None:
-    train, rest = halves(table[0], 0)
-    assert train.shape == rest.shape == (50, 2)
+def test_halves_share_no_row(table: Table) -> None:
+    train, held_out = halves(table[0], 0)
+    assert sorted([*train[:, 1], *held_out[:, 1]]) == list(range(100))
+    assert len(train) == len(held_out) == 50
+
+
+def test_spaced_rows_span_the_series() -> None:
+    rows = spaced(np.arange(10.0 * AT_MOST)[:, None])
+    assert len(rows) == AT_MOST // 2
+    assert (rows[0, 0], rows[-1, 0]) == (0, 10 * AT_MOST - 1)
+    assert len(spaced(rows[:7])) == 7
+
+
+def test_far_values_are_drawn_in_and_constants_left_out(table: Table) -> None:
+    train, held_out = drawn_in(table[0], np.array([[5.0, 49.5, 7.0], [5.0, 1e6, 8.0]]))
+    assert train.shape == (100, 2)
     assert train.std(axis=0) == pytest.approx([1.0, 1.0])
+    far = (1e6 - 49.5) / table[0][:, 1].std()
+    assert held_out[:, 1] == pytest.approx([0.0, 4 + np.log(1 + far - 4)])
