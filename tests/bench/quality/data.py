@@ -62,6 +62,11 @@ class Library:
         """Return the rows (n, d) of a tabular set, and which of them are anomalies (n,)."""
         return _table(self.root / f"{name}.npz")
 
+    def normal_rows(self, name: str) -> int:
+        """Count the normal rows of a tabular set."""
+        with np.load(self.root / f"{name}.npz", allow_pickle=False) as file:
+            return int((file["y"] <= 0).sum())
+
     def recording(self, name: str) -> Recording:
         """Return a time series with its labelled incidents."""
         return _recording(self.root / f"{name}.npz")

@@ -11,8 +11,6 @@ from tests.bench.quality import words
 
 Document = dict[str, Any]
 RATES = {"0.01": "1 %", "0.001": "0.1 %"}
-# The false-alarm rate of a set is told from so many rows on: of fewer, one row is too large a share.
-MANY_ROWS = 1_000
 # What still counts as the rate that was asked for, as factors of it.
 NEAR = (0.5, 1.5)
 
@@ -57,16 +55,15 @@ def _ranked(row: Document) -> list[str]:
 
 def _calibration(rows: Sequence[Document]) -> str:
     rates = [rate for rate in RATES if any(rate in row["achieved"] for row in rows)]
-    text = words.CALIBRATION.format(many=MANY_ROWS)
+    text = words.CALIBRATION
     for rate in rates:
-        many = [row["achieved"][rate] for row in rows if row["rows"] >= MANY_ROWS and rate in row["achieved"]]
-        if many:
-            low, high = (factor * float(rate) for factor in NEAR)
-            near = sum(low <= achieved <= high for achieved in many)
-            text += (
-                f"\n\nRequested {RATES[rate]}: {near} of {len(many)} sets between {100 * low:g} and {100 * high:g} %; "
-                f"median {_percent(float(np.median(many)), 2)} %, highest {_percent(max(many), 2)} %."
-            )
+        achieved = [row["achieved"][rate] for row in rows if rate in row["achieved"]]
+        low, high = (factor * float(rate) for factor in NEAR)
+        near = sum(low <= each <= high for each in achieved)
+        text += (
+            f"\n\nRequested {RATES[rate]}: {near} of {len(achieved)} sets between {100 * low:g} and {100 * high:g} %; "
+            f"median {_percent(float(np.median(achieved)), 2)} %, highest {_percent(max(achieved), 2)} %."
+        )
     head = ["set", "training rows", "held-out rows", *(f"{RATES[rate]} becomes" for rate in rates)]
     lines = [
         [

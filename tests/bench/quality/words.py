@@ -29,14 +29,13 @@ ABLATION = """\
 ## What each part is worth
 
 aestream without one of its parts: how many points of AUPRC the part gains, mean over sets, and on how many sets it
-helps and hurts. One seed."""
+helps and hurts. Every second set, one seed."""
 
 CALIBRATION = """\
 ## False alarms
 
-The share of held-out normal rows that are flagged, in per cent, against the rate that was asked for (novelty
-protocol, mean over seeds). A set with few rows cannot tell: the lines below count those with {many:,} held-out rows
-or more."""
+The share of held-out normal rows that are flagged, in per cent, against the rate that was asked for (novelty protocol,
+mean over seeds). Sets with 500 held-out normal rows or more: fewer cannot tell."""
 
 SERIES = """\
 ## Time series

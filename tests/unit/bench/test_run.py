@@ -33,7 +33,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     (root / "adbench").mkdir()
     (root / "asd").mkdir()
-    rows, label = normal(220), np.arange(220) >= 200
+    rows, label = normal(1020), np.arange(1020) >= 1000
     rows[label] += random.normal(scale=4, size=(20, 6))
     np.savez(root / "adbench/1_made.npz", X=rows, y=label.astype(int))
     test, label = normal(150), np.zeros(150, np.uint8)
@@ -62,7 +62,7 @@ def test_a_run_measures_every_part_once_and_writes_the_page(library: Path, told:
     assert set(ranked) == {(p, d) for p in ("novelty", "contaminated") for d in (AESTREAM, KNN)}
     assert ranked["novelty", AESTREAM]["auroc"] > 0.9
     assert ranked["novelty", AESTREAM]["wins"] + ranked["novelty", KNN]["wins"] >= 1
-    assert made["calibration"][0]["rows"] == 100
+    assert made["calibration"][0]["rows"] == 500
     (recording,) = made["series"]
     assert (recording["found"], recording["incidents"]) == (2, 2)
     assert (recording["hit100"], recording["auroc"]) == (1, 1)
