@@ -83,9 +83,12 @@ class FeatureSchema:
             names = tuple(str(name) for name in data["names"])
             paths = tuple(tuple(str(key) for key in path) for path in data["paths"])
             columns = tuple(Column.from_dict(column) for column in data["columns"])
-            return cls(names, paths, columns or (Column(),) * (len(names) + 1))
+            made = cls(names, paths, columns)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the model's feature schema cannot be read ({error}): train the model again") from error
+        if not columns:
+            raise ModelError("the model's feature schema tells no kinds: train the model again")
+        return made
 
     def matrix(self, records: Sequence[Mapping[str, Any]]) -> Matrix:
         """Read the features of decoded records -> (n, d); NaN where a feature is missing that may be.

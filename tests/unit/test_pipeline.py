@@ -1,0 +1,84 @@
+"""Bytes to messages with features of every kind: what a consumer of the topics reads."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from aestream.codecs.json import JsonDecoder
+from aestream.detector import Detector
+from aestream.output import Renderer
+from aestream.pipeline import Pipeline
+from aestream.types import Batch, Partition, Reason, Span
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/score.schema.json").read_text())
+
+
+def record(i: int, rng: random.Random) -> dict[str, Any]:
+    """A shop that is open by day, every quarter of an hour; at night nothing is sold."""
+    hour = i / 4 % 24
+    day = 8 <= hour < 20
+    return {
+        "time": f"2026-{i // 2880 + 1:02}-{i // 96 % 30 + 1:02}T{int(hour):02}:{i % 4 * 15:02}:00Z",
+        "shop": {"open": day, "till": rng.choice(["left", "right"])},
+        "sold": 50 * day + rng.gauss(10, 1),
+        "rain": rng.gauss(0, 1) if rng.random() < 0.8 else None,
+    }
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    rng = random.Random(0)
+    detector = Detector(false_alarm_rate=0.01, steps=300, missing="rain=impute", timestamps=["time"])
+    detector.fit([record(i, rng) for i in range(2600)])
+    schema = detector.schema
+    assert len(schema) == 5
+    renderer = Renderer(
+        model="m@1",
+        threshold=detector.threshold,
+        names=schema.names,
+        scores_topic="scores",
+        anomalies_topic="anomalies",
+    )
+    decoder = JsonDecoder(schema.paths, schema.columns, max_record_bytes=10_000)
+    return Pipeline(detector, decoder, renderer, top_features=5, reconstruction=True)
+
+
+def batch(records: list[dict[str, Any]]) -> Batch:
+    n = len(records)
+    values = [json.dumps(record).encode() for record in records]
+    return Batch([Span(Partition("in", 0), 0, n)], list(range(n)), [0] * n, [None] * n, values, [()] * n)
+
+
+def test_categories_times_and_gaps_are_shown_as_people_know_them(pipeline: Pipeline) -> None:
+    rng = random.Random(1)
+    night, noon = record(96 * 20 + 8, rng), record(96 * 20 + 48, rng)
+    strange = {**night, "shop": {"open": True, "till": "left"}, "sold": 200.0, "rain": None}  # a rush at two at night
+    unseen = {**noon, "shop": {"open": True, "till": "middle"}}
+    records = batch([night, noon, strange, unseen, {**night, "shop": {"open": "no", "till": "left"}}])
+    decoded = pipeline.decode(records)
+    assert [problem.reason for problem in decoded.invalid] == [Reason.WRONG_TYPE]
+    scored = pipeline.score(decoded)
+    assert scored.anomaly.tolist() == [False, False, True, True]
+    assert scored.unseen == {"shop.till": 1}
+    assert list(pipeline.categories) == ["shop.till"]
+    scores, anomalies = pipeline.render(records, scored, lambda _in, _out: True)
+    for value in (*scores.values, *anomalies.values):
+        jsonschema.validate(json.loads(value or b""), SCHEMA)
+    first, second = ({f["name"]: f for f in json.loads(value or b"")["features"]} for value in anomalies.values)
+    assert first["time"]["observed"] == "2026-01-21T02:00:00Z"
+    assert isinstance(first["time"]["expected"], str)
+    assert first["shop.open"]["observed"] is True
+    assert first["rain"]["observed"] is None
+    assert second["shop.till"]["observed"] == "(unseen)"
+    assert second["shop.till"]["expected"] in {"left", "right"}
+    assert max(second.values(), key=lambda f: f["share"])["name"] == "shop.till"
+    assert sum(f["share"] for f in first.values()) == pytest.approx(1)
+    rebuilt = json.loads(scores.values[1] or b"")["reconstruction"]
+    assert rebuilt["shop.open"] is True
+    assert rebuilt["time"].startswith("2026-01-21T")
