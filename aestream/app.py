@@ -148,13 +148,18 @@ def follow_anomalies(settings: Settings, last: int) -> Iterator[Batch]:
 
 def new_detector(settings: Settings) -> Detector:
     """A detector to be fitted."""
+    asked = "false_alarm_rate" in settings.threshold.model_fields_set
     return Detector(
-        false_alarm_rate=settings.threshold.false_alarm_rate,
+        false_alarm_rate=settings.threshold.false_alarm_rate if asked else None,
+        calibrator=settings.threshold.calibrator,
         latent_size=settings.model.latent_size,
         noise=settings.model.noise,
         seed=settings.model.seed,
         missing=",".join(settings.features.missing),
         timestamps=settings.features.timestamps,
+        direction=settings.features.direction,
+        min_abs_deviation=settings.features.min_abs_deviation,
+        min_rel_deviation=settings.features.min_rel_deviation,
     )
 
 

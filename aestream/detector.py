@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 
 import aestream
+from aestream import deviations
+from aestream.deviations import Deviations, only, zero_if_none
 from aestream.errors import ConfigurationError, DataError, ModelError
 from aestream.explain import Attribution, shares
 from aestream.features.encoder import FeatureEncoder
@@ -25,7 +28,8 @@ from aestream.models.fit import Progress, fit
 from aestream.models.folds import Folds, evenly
 from aestream.models.representation import represent
 from aestream.scoring import LatentBounds, ResidualScore
-from aestream.thresholds.quantile import QuantileThreshold
+from aestream.thresholds import calibrators
+from aestream.thresholds.base import Threshold
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 Vector: TypeAlias = npt.NDArray[np.float64]
@@ -63,7 +67,8 @@ class Detection:
 class Options:
     """What a detector can be told; kept in its manifest."""
 
-    false_alarm_rate: float
+    false_alarm_rate: float | None
+    calibrator: str
     latent_size: int | None
     noise: float | None
     seed: int
@@ -71,11 +76,19 @@ class Options:
     hidden: int
     missing: str
     timestamps: Sequence[str]
+    direction: Mapping[str, str]
+    min_abs_deviation: Mapping[str, float]
+    min_rel_deviation: Mapping[str, float]
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, before any training."""
         checks = (
-            (0 < self.false_alarm_rate < 1, "false_alarm_rate", "give a share between 0 and 1, such as 0.001"),
+            (
+                self.false_alarm_rate is None or 0 < self.false_alarm_rate < 1,
+                "false_alarm_rate",
+                "give a share between 0 and 1, such as 0.001, or None",
+            ),
+            (self.calibrator in calibrators.CALIBRATORS, "calibrator", f"one of {', '.join(calibrators.CALIBRATORS)}"),
             (self.latent_size is None or self.latent_size >= 1, "latent_size", "give a whole number from 1, or None"),
             (self.noise is None or self.noise > 0, "noise", "give standard deviations above 0, or None"),
             (self.steps >= 1, "steps", "give a whole number from 1"),
@@ -84,6 +97,7 @@ class Options:
         for good, name, advice in checks:
             if not good:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}: {advice}")
+        deviations.check(self.direction, self.min_abs_deviation, self.min_rel_deviation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +109,29 @@ class _Fitted:
     model: Autoencoder
     bounds: LatentBounds
     scorer: ResidualScore
-    threshold: QuantileThreshold
+    deviations: Deviations | None
+    threshold: Threshold
     score_quantiles: Mapping[str, float]
     training: Mapping[str, Any]
     representation: Autoencoder | None
+
+    def look(self, matrix: Matrix, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """(B, d) in the user's units, and scaled -> latent, reconstructions (M, B, d), what counts (B, d) or None."""
+        code, rebuilt = _rebuild(self.model, self.bounds, inputs)
+        if self.deviations is None:
+            return code, rebuilt, None
+        again = partial(_reconstructions, self.model, self.bounds)
+        return code, *self.deviations.settle(again, matrix, inputs, rebuilt)
 
 
 class Detector:
     """An autoencoder that scores records by how far they are from the nearest normal record it can reconstruct.
 
     Args:
-        false_alarm_rate: the share of normal records that may be flagged.
+        false_alarm_rate: the share of normal records that may be flagged; `fit` refuses a rate that its rows cannot
+            support. None: 0.001, or the lowest that they do support.
+        calibrator: what turns errors into a threshold: `pot`, which reaches four times as far as the rows do, or
+            `quantile`, which assumes nothing and reaches no further.
         latent_size: length of the vectors that `encode` returns. None: with `noise` as many as there are features,
             without it what detection itself uses, about half of that, 3 to 16.
         noise: what `denoise` removes, in standard deviations of a feature. With `latent_size`, `noise` or both, `fit`
@@ -116,6 +142,9 @@ class Detector:
         missing: `dead_letter` refuses rows with missing values, `impute` fills them in; `NAME=POLICY` after a comma for
             single features.
         timestamps: fields of DataFrames and records to use by their time of day and weekday.
+        direction: by feature name, `up`, `down` or `both`: only records above, or below, what was expected count.
+        min_abs_deviation: by feature name: a smaller difference from what was expected, in its units, does not count.
+        min_rel_deviation: the same, as a share of what was expected.
 
     Raises:
         ConfigurationError: when an option cannot work.
@@ -125,7 +154,8 @@ class Detector:
     def __init__(
         self,
         *,
-        false_alarm_rate: float = 0.001,
+        false_alarm_rate: float | None = None,
+        calibrator: str = "pot",
         latent_size: int | None = None,
         noise: float | None = None,
         seed: int = 0,
@@ -133,8 +163,24 @@ class Detector:
         hidden: int = 48,
         missing: str = "dead_letter",
         timestamps: Sequence[str] = (),
+        direction: Mapping[str, str] | None = None,
+        min_abs_deviation: Mapping[str, float] | None = None,
+        min_rel_deviation: Mapping[str, float] | None = None,
     ) -> None:
-        self.options = Options(false_alarm_rate, latent_size, noise, seed, steps, hidden, missing, tuple(timestamps))
+        self.options = Options(
+            false_alarm_rate,
+            calibrator,
+            latent_size,
+            noise,
+            seed,
+            steps,
+            hidden,
+            missing,
+            tuple(timestamps),
+            dict(direction or {}),
+            dict(min_abs_deviation or {}),
+            dict(min_rel_deviation or {}),
+        )
         self.left_out: tuple[LeftOut, ...] = ()
         self._state: _Fitted | None = None
 
@@ -161,12 +207,20 @@ class Detector:
 
         The rows fall into contiguous quarters, and each member of the ensemble, with its statistics, never sees one of
         them. The threshold comes from the error of every row by the member that did not see it (cross-fitting).
+
+        Raises:
+            ConfigurationError: when an option names a feature that is none.
+            DataError: when there are too few rows, or too few for the false-alarm rate, or values are not finite.
+
         """
         matrix = finite(np.asarray(matrix, dtype=np.float64), schema)
         if len(matrix) < MIN_ROWS:
             raise DataError(f"{len(matrix)} records are too few to learn from: give at least {MIN_ROWS}")
         options = self.options
+        calibrator = calibrators.CALIBRATORS[options.calibrator]
+        rate = calibrators.agreed_rate(calibrator, options.false_alarm_rate, len(matrix))
         encoder = FeatureEncoder.fit(matrix, schema)
+        counting = _deviations(options, encoder)
         rows = torch.from_numpy(encoder.transform(matrix).astype(np.float32))  # (n, w)
         folds = Folds.of(len(rows), MEMBERS)
         model = DenseAutoencoder(
@@ -196,8 +250,9 @@ class Detector:
                 seed=options.seed,
                 progress=progress,
             )
-        bounds, scorer, errors = _learn_score(model, rows, folds, encoder.weights)
-        threshold = QuantileThreshold.fit(errors, false_alarm_rate=options.false_alarm_rate)
+        bounds, scorer, errors = _learn_score(model, matrix, rows, folds, encoder.weights, counting)
+        least = errors.min(where=errors > 0, initial=np.inf)  # where nothing counts the error is 0, no threshold
+        threshold = calibrator.fit(np.maximum(errors, least if least < np.inf else 1.0), false_alarm_rate=rate)
         scores = np.quantile(errors / threshold.value, QUANTILES)
         self._state = _Fitted(
             schema=schema,
@@ -205,6 +260,7 @@ class Detector:
             model=model,
             bounds=bounds,
             scorer=scorer,
+            deviations=counting,
             threshold=threshold,
             score_quantiles={f"{q:g}": float(score) for q, score in zip(QUANTILES, scores, strict=True)},
             training={"records": len(rows), **asdict(training)},
@@ -225,7 +281,12 @@ class Detector:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return what a person should know about the calibration, one sentence each."""
-        return self._fitted.threshold.warnings
+        threshold = self._fitted.threshold
+        usual = calibrators.USUAL_RATE
+        if self.options.false_alarm_rate is not None or threshold.false_alarm_rate <= usual:
+            return threshold.warnings
+        instead = f"the false-alarm rate is {threshold.false_alarm_rate:.2g}, the lowest that so few records support"
+        return (f"{instead}: {threshold.records_needed(usual)} would support {usual:g}", *threshold.warnings)
 
     @property
     def latent_size(self) -> int:
@@ -247,8 +308,8 @@ class Detector:
             for start in range(0, count, CHUNK):
                 place = slice(start, start + CHUNK)
                 inputs = scaled[place]
-                code, rebuilt = _rebuild(now.model, now.bounds, inputs)
-                error[place] = now.scorer.error(inputs - rebuilt).numpy()
+                code, rebuilt, counted = now.look(matrix[place], inputs)
+                error[place] = zero_if_none(now.scorer.error(only(inputs - rebuilt, counted)), counted).numpy()
                 if now.representation is not None and (latent or reconstruction):
                     code = now.representation.encode(inputs)
                     rebuilt = now.representation.decode(code)
@@ -273,19 +334,23 @@ class Detector:
     def attribute(self, matrix: Matrix) -> Attribution:
         """Explain (m, d) rows, which should be flagged ones: it costs more than `detect`.
 
-        `expected` is the nearest normal record, and `share` is each feature's part of the error against it.
+        `expected` is the nearest normal record, and `share` is each feature's part of the error against it: 0 for a
+        feature whose deviation does not count, and for all where the error is 0.
         """
         now = self._fitted
+        observed = np.array(matrix, dtype=np.float64)
         scaled = torch.from_numpy(now.encoder.transform(matrix).astype(np.float32))  # (m, w)
         expected, parts = np.empty(scaled.shape), np.empty(scaled.shape)
         with torch.inference_mode():
             for start in range(0, len(scaled), CHUNK):
                 inputs = scaled[start : start + CHUNK]
-                _, rebuilt = _rebuild(now.model, now.bounds, inputs)
+                _, rebuilt, counted = now.look(observed[start : start + CHUNK], inputs)
+                parted = only(now.scorer.contributions(only(inputs - rebuilt, counted)), counted)
                 expected[start : start + CHUNK] = rebuilt.mean(dim=0).numpy()
-                parts[start : start + CHUNK] = now.scorer.contributions(inputs - rebuilt).numpy()
-        observed = np.array(matrix, dtype=np.float64)
+                parts[start : start + CHUNK] = parted.numpy()
         share = now.encoder.by_feature(shares(parts))
+        if now.deviations is not None:
+            share[~parts.any(axis=1)] = 0.0
         return Attribution(observed=observed, expected=now.encoder.inverse(expected, observed), share=share)
 
     def error(self, X: Any) -> Vector:  # noqa: N803
@@ -333,7 +398,7 @@ class Detector:
         return self.reconstruct(X)
 
     def explain(self, X: Any) -> Matrix:  # noqa: N803
-        """Return each feature's share of a row's error, (n, features of the schema); rows sum to 1."""
+        """Return each feature's share of a row's error, (n, features of the schema); rows sum to 1, or to 0."""
         return self.attribute(self._matrix(X)).share
 
     def save(self, directory: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
@@ -390,13 +455,15 @@ class Detector:
             if schema.hash != manifest["schema_hash"]:
                 raise ModelError(f"{path}: the feature schema is not the one of the training: train again or roll back")
             detector = cls(**manifest["options"])
+            encoder = FeatureEncoder.from_arrays(part("encoder"), schema)
             detector._state = _Fitted(
                 schema=schema,
-                encoder=FeatureEncoder.from_arrays(part("encoder"), schema),
+                encoder=encoder,
                 model=network("model"),
                 bounds=LatentBounds.from_arrays(part("bounds")),
                 scorer=ResidualScore.from_arrays(part("scorer")),
-                threshold=QuantileThreshold.restore(manifest["threshold"], part("threshold")),
+                deviations=_deviations(detector.options, encoder),
+                threshold=calibrators.restore(manifest["threshold"], part("threshold")),
                 score_quantiles=manifest["score_quantiles"],
                 training=manifest["training"],
                 representation=network("representation") if manifest.get("representation") else None,
@@ -440,11 +507,32 @@ def _rebuild(model: Autoencoder, bounds: LatentBounds, inputs: Tensor) -> tuple[
     return code, model.decode(bounds.apply(code))
 
 
+def _deviations(options: Options, encoder: FeatureEncoder) -> Deviations | None:
+    return Deviations.of(
+        encoder,
+        direction=options.direction,
+        min_abs_deviation=options.min_abs_deviation,
+        min_rel_deviation=options.min_rel_deviation,
+    )
+
+
+def _reconstructions(model: Autoencoder, bounds: LatentBounds, inputs: Tensor) -> Tensor:
+    return _rebuild(model, bounds, inputs)[1]
+
+
 @torch.inference_mode()
 def _learn_score(
-    model: Autoencoder, rows: Tensor, folds: Folds, weights: Vector | None
+    model: Autoencoder,
+    matrix: Matrix,
+    rows: Tensor,
+    folds: Folds,
+    weights: Vector | None,
+    counting: Deviations | None,
 ) -> tuple[LatentBounds, ResidualScore, Vector]:
-    """Learn the usual latent vectors and residuals, and return every row's error by the member that has not seen it."""
+    """Learn the usual latent vectors and residuals, and return every row's error by the member that has not seen it.
+
+    `matrix` are the rows in the user's units. The usual residuals are all of them, the errors of those that count.
+    """
     latents = model.encode(rows[evenly(folds.seen, STATISTICS_ROWS)])
     bounds = LatentBounds.fit([latent.double().numpy() for latent in latents])
     residuals = [
@@ -457,11 +545,18 @@ def _learn_score(
     if weights is not None:  # several inputs of one feature count as one
         factor = torch.from_numpy(weights.astype(np.float32))
         scorer = replace(scorer, whitening=scorer.whitening * factor, offset=scorer.offset * factor)
-    errors = [
-        scorer.member_errors(part.expand(model.members, -1, -1))[member].numpy()
-        for member, residual in enumerate(residuals)
-        for part in torch.split(residual, CHUNK)
-    ]
+    again = partial(_reconstructions, model, bounds)
+    errors = []
+    for member, (fold, residual) in enumerate(zip(folds.unseen, residuals, strict=True)):
+        for numbers, part in zip(torch.split(torch.from_numpy(fold), CHUNK), torch.split(residual, CHUNK), strict=True):
+            left, counted = part.expand(model.members, -1, -1), None
+            if counting is not None:
+                inputs = rows[numbers]
+                rebuilt, counted = counting.settle(
+                    again, matrix[numbers.numpy()], inputs, inputs - left, slice(member, member + 1)
+                )
+                left = inputs - rebuilt
+            errors.append(zero_if_none(scorer.member_errors(only(left, counted))[member], counted).numpy())
     return bounds, scorer, np.concatenate(errors)
 
 

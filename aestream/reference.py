@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
@@ -107,12 +108,23 @@ def _text(value: Any, duration: bool) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return _pairs(value)
     if isinstance(value, list):
         return ",".join(map(str, value))
-    if isinstance(value, ByteSize):
-        short = value.human_readable(separator="").replace(".0", "")
-        return short if TypeAdapter(ByteSize).validate_python(short) == value else str(int(value))
-    return str(value)
+    return _size(value) if isinstance(value, ByteSize) else str(value)
+
+
+def _pairs(value: Mapping[str, Any]) -> str:
+    """`name=value,name=value`; JSON where a name would not read back."""
+    short = ",".join(f"{name}={size}" for name, size in value.items())
+    plain = all("," not in name and name == name.strip() and not name.startswith("{") for name in value)
+    return short if plain else json.dumps(value)
+
+
+def _size(value: ByteSize) -> str:
+    short = value.human_readable(separator="").replace(".0", "")
+    return short if TypeAdapter(ByteSize).validate_python(short) == value else str(int(value))
 
 
 def _duration(value: float) -> str:

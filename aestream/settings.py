@@ -5,6 +5,7 @@ Order: command line > environment > .env > secrets directories > file (YAML or T
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -47,6 +48,24 @@ def _items(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
+def _pairs(value: object) -> object:
+    """Read `name=value, name=value`, or a JSON object where a name has a comma; a mapping stays as it is.
+
+    Raises ValueError for anything else.
+    """
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"{value!r} is no JSON object: {error}") from error
+    pairs = [item.rpartition("=") for item in value.split(",") if item.strip()]
+    if not all(name.strip() and separator for name, separator, _ in pairs):
+        raise ValueError(f"{value!r} is no mapping; write name=value, name=value")
+    return {name.strip(): size.strip() for name, _, size in pairs}
+
+
 def _none_if_off(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() in {"", "off", "none"} else value
 
@@ -54,6 +73,7 @@ def _none_if_off(value: object) -> object:
 Duration = Annotated[float, BeforeValidator(seconds), Field(ge=0)]
 OptionalDuration = Annotated[Duration | None, BeforeValidator(_none_if_off)]
 Names = Annotated[list[str], NoDecode, BeforeValidator(_items)]
+Least = Annotated[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], NoDecode, BeforeValidator(_pairs)]
 OptionalText = Annotated[str | None, BeforeValidator(_none_if_off)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_none_if_off)]
 OptionalInt = Annotated[int | None, BeforeValidator(_none_if_off)]
@@ -164,6 +184,16 @@ class Features(BaseModel):
         description="What a missing value does: `dead_letter` or `impute`; for some features `NAME=impute`, by comma.",
     )
 
+    direction: Annotated[dict[str, Literal["up", "down", "both"]], NoDecode, BeforeValidator(_pairs)] = Field(
+        {}, description="Which deviations of a feature count, `disk.await_ms=up,memory.free=down`; others: both."
+    )
+    min_abs_deviation: Least = Field(
+        {}, description="By feature, in its own units: less of a difference from the expected value does not count."
+    )
+    min_rel_deviation: Least = Field(
+        {}, description="By feature, as a share of the expected value: less of a difference does not count."
+    )
+
     @model_validator(mode="after")
     def _known_policies(self) -> Features:
         """Refuse a policy that is none."""
@@ -176,7 +206,18 @@ class Features(BaseModel):
 class Threshold(BaseModel):
     """When a record is an anomaly."""
 
-    false_alarm_rate: float = Field(0.001, gt=0, lt=0.5, description="The share of normal records that may be flagged.")
+    false_alarm_rate: float = Field(
+        0.001,
+        gt=0,
+        lt=0.5,
+        description="The share of normal records that may be flagged. Training refuses one that its sample cannot "
+        "support; where none is set, it takes the lowest that the sample does support.",
+    )
+    calibrator: Literal["pot", "quantile"] = Field(
+        "pot",
+        description="`pot` extrapolates the largest errors where need be: 0.001 takes 250 records. `quantile` assumes "
+        "nothing of their tail: 0.001 takes 999.",
+    )
 
 
 class Trainer(BaseModel):

@@ -153,6 +153,10 @@ class FeatureEncoder:
         together: Matrix = shares @ (owners[:, None] == np.arange(len(self.schema))).astype(np.float64)
         return together
 
+    def by_input(self, features: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Say of the inputs (n, w) what is said of their features (n, d)."""
+        return features if self.plain else features[:, _owners(self.schema, self.cycles)]
+
     def unseen(self, matrix: Matrix) -> dict[str, int]:
         """Count the values of each categorical feature in (n, d) rows that training has not seen."""
         places = _places(self.schema, Kind.CATEGORICAL)

@@ -6,12 +6,20 @@ from typing import Any, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from aestream.errors import DataError
+
 Vector: TypeAlias = npt.NDArray[np.float64]
+
+# A threshold that fewer held-out errors lie beyond moves from one sample to the next.
+SURE_RECORDS = 10
 
 
 @runtime_checkable
 class Threshold(Protocol):
-    """Fitted on the errors of held-out normal records for a requested false-alarm rate."""
+    """Fitted on the errors of held-out normal records for a requested false-alarm rate.
+
+    An error is above `value` exactly where its p-value is at most `false_alarm_rate`, up to rounding.
+    """
 
     kind: ClassVar[str]
 
@@ -20,15 +28,32 @@ class Threshold(Protocol):
         """The largest error that is still normal; finite and above 0."""
 
     @property
+    def false_alarm_rate(self) -> float:
+        """The rate that it was fitted for."""
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What a person should know about the calibration, one sentence each."""
 
     @classmethod
+    def lowest_rate(cls, records: int) -> float:
+        """Return the smallest false-alarm rate that so many held-out records support."""
+
+    @classmethod
+    def records_needed(cls, false_alarm_rate: float) -> int:
+        """Return how many held-out records support the rate."""
+
+    @classmethod
     def fit(cls, errors: Vector, *, false_alarm_rate: float) -> Self:
-        """Calibrate on (n,) finite errors >= 0 of held-out records, in time order."""
+        """Calibrate on (n,) finite errors >= 0 of held-out records, in any order.
+
+        Raises:
+            DataError: when so few records cannot support the rate.
+
+        """
 
     def p_value(self, errors: Vector) -> Vector:
-        """Return the chance that a normal record errs as much or more: (n,), in (0, 1], falling with the error."""
+        """Return the chance that a normal record errs as much or more: (n,), in (0, 1], never rising with the error."""
 
     def arrays(self) -> dict[str, Vector]:
         """Return the numbers that `restore` needs."""
@@ -39,3 +64,32 @@ class Threshold(Protocol):
     @classmethod
     def restore(cls, data: Mapping[str, Any], arrays: Mapping[str, Vector]) -> Self:
         """Read what `to_dict` and `arrays` returned."""
+
+
+def check_support(kind: type[Threshold], false_alarm_rate: float, records: int) -> None:
+    """Refuse a rate that so many held-out records cannot support.
+
+    Raises:
+        DataError: with the number of records that can.
+
+    """
+    lowest = kind.lowest_rate(records)
+    if false_alarm_rate < lowest * (1 - 1e-9):
+        raise DataError(
+            f"{records} records cannot support a false-alarm rate of {false_alarm_rate:g}: give at least "
+            f"{kind.records_needed(false_alarm_rate)}, or ask for {rounded_up(lowest):g} or more"
+        )
+
+
+def warn_of_few(records: int, rate: float, how: str) -> tuple[str, ...]:
+    """Say that a threshold is not sure, and how many records would make it so."""
+    if records * rate >= SURE_RECORDS:
+        return ()
+    few = f"{records} records are few for a false-alarm rate of {rate:g}"
+    return (f"{few}: the threshold {how}; {int(np.ceil(SURE_RECORDS / rate))} records would measure it",)
+
+
+def rounded_up(rate: float) -> float:
+    """Return the rate with two digits, not below it."""
+    unit = 10.0 ** (np.floor(np.log10(rate)) - 1)
+    return float(f"{np.ceil(rate / unit - 1e-9) * unit:.2g}")

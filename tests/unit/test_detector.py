@@ -201,6 +201,27 @@ def test_progress_reaches_the_caller() -> None:
 
 def test_a_small_sample_is_said_to_be_small() -> None:
     assert "300 records are few" in Detector(steps=20).fit(server(300)).warnings[0]
+    bent = Detector(steps=20).fit(server(50)).warnings
+    assert bent[0] == "the false-alarm rate is 0.005, the lowest that so few records support: 250 would support 0.001"
+    assert "50 records are few for a false-alarm rate of 0.005" in bent[1]
+
+
+@pytest.mark.parametrize(("calibrator", "needed"), [("pot", 250), ("quantile", 999)])
+def test_a_rate_that_the_rows_cannot_support_is_refused_before_any_training(calibrator: str, needed: int) -> None:
+    told: list[Progress] = []
+    with pytest.raises(DataError, match=f"249 records cannot support .* 0.001: give at least {needed}"):
+        Detector(false_alarm_rate=0.001, calibrator=calibrator).fit(server(249), progress=told.append)
+    assert not told
+
+
+def test_the_calibrator_asked_for_is_the_one_that_is_kept(tmp_path: Path) -> None:
+    for calibrator in ("pot", "quantile"):
+        fitted = Detector(false_alarm_rate=0.01, calibrator=calibrator, steps=20).fit(server(300))
+        fitted.save(tmp_path / calibrator)
+        assert json.loads((tmp_path / calibrator / "manifest.json").read_text())["threshold"]["kind"] == calibrator
+        again = Detector.load(tmp_path / calibrator)
+        assert again.threshold == fitted.threshold
+        assert np.array_equal(again.detect(broken()).p_value, fitted.detect(broken()).p_value)
 
 
 def test_saved_and_loaded_it_is_the_same(detector: Detector, tmp_path: Path) -> None:
@@ -241,6 +262,7 @@ def test_a_model_that_was_tampered_with_is_refused(detector: Detector, tmp_path:
     swapped = {**original["schema"], "names": original["schema"]["names"][::-1]}
     cases = [{"schema": swapped}, {"schema": {}}, {"model": {"kind": "quantum", "config": {}}}, {"options": {"a": 1}}]
     cases += [{key: None} for key in ("schema_hash", "threshold", "model", "options")]
+    cases += [{"threshold": {**original["threshold"], "kind": "oracle"}}]
     for change in cases:
         (tmp_path / "model" / "manifest.json").write_text(json.dumps({**original, **change}))
         with pytest.raises(ModelError):
@@ -255,6 +277,7 @@ def test_a_model_that_was_tampered_with_is_refused(detector: Detector, tmp_path:
     [
         ("false_alarm_rate", 0),
         ("false_alarm_rate", 1.5),
+        ("calibrator", "guess"),
         ("latent_size", 0),
         ("noise", -1),
         ("steps", 0),

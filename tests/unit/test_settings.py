@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,12 @@ def test_unrelated_variables_are_ignored_and_likely_errors_named(monkeypatch: py
     ("name", "value", "words"),
     [
         ("KAFKA__SECURITY_PROTOCOL", "TLS", "PLAINTEXT"),
+        ("THRESHOLD__CALIBRATOR", "guess", "'pot' or 'quantile'"),
+        ("FEATURES__DIRECTION", "cpu=left", "'up', 'down' or 'both'"),
+        ("FEATURES__DIRECTION", "cpu", "write name=value"),
+        ("FEATURES__MIN_ABS_DEVIATION", "{cpu: 1", "is no JSON"),
+        ("FEATURES__MIN_ABS_DEVIATION", "cpu=-1", "greater than or equal to 0"),
+        ("FEATURES__MIN_REL_DEVIATION", "cpu=nan", "finite"),
         ("THRESHOLD__FALSE_ALARM_RATE", "2", "less than"),
         ("THRESHOLD__FALSE_ALARM_RATE", "nan", "AESTREAM_THRESHOLD__FALSE_ALARM_RATE"),
         ("WORKER__MAX_BATCH_WAIT", "soon", "write 20ms"),
@@ -159,6 +166,37 @@ def test_what_config_prints_reads_back_the_same(monkeypatch: pytest.MonkeyPatch,
     assert again.worker.max_batch_bytes == 1_500_001
     assert again.topics.input == ["a", "b"]
     assert again.kafka == first.kafka
+
+
+@pytest.mark.parametrize("name", ["disk.await_ms", "a=b", "a,b", " a ", "{a", "ä"])
+def test_mappings_by_feature_read_back_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    (tmp_path / "c.yaml").write_text(
+        f"features: {{direction: {{{json.dumps(name)}: up, b: both}}, min_rel_deviation: {{{json.dumps(name)}: 0.1}}}}"
+    )
+    first = settings.load(tmp_path / "c.yaml").features
+    assert first.direction == {name: "up", "b": "both"}
+    assert first.min_rel_deviation == {name: 0.1}
+    for line in reference.in_force(settings.load(tmp_path / "c.yaml")):
+        variable, _, value = line.partition("=")
+        monkeypatch.setenv(variable, value)
+    assert settings.load().features == first
+
+
+def test_features_and_threshold_reach_the_detector() -> None:
+    asked = reference.assignments(
+        [
+            "features.direction=disk.await_ms=up, cpu=down",
+            "features.min_abs_deviation=cpu=5",
+            "features.min_rel_deviation=cpu=0.1",
+            "threshold.calibrator=quantile",
+        ]
+    )
+    options = app.new_detector(settings.load(overrides=asked)).options
+    assert options.direction == {"disk.await_ms": "up", "cpu": "down"}
+    assert (options.min_abs_deviation, options.min_rel_deviation) == ({"cpu": 5.0}, {"cpu": 0.1})
+    assert (options.calibrator, options.false_alarm_rate) == ("quantile", None)
+    asked = reference.assignments(["threshold.false_alarm_rate=0.001"])
+    assert app.new_detector(settings.load(overrides=asked)).options.false_alarm_rate == 0.001
 
 
 def test_the_command_line_names_sections_and_refuses_the_unknown() -> None:

@@ -1,0 +1,134 @@
+"""Which deviations count: a feature's direction, and how far it must be from what was expected."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from aestream.errors import ConfigurationError
+from aestream.features.encoder import FeatureEncoder
+
+Matrix: TypeAlias = npt.NDArray[np.float64]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+# How often the network is asked again where some deviations do not count.
+ROUNDS = 3
+DIRECTIONS = {"up": 1.0, "down": -1.0, "both": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Deviations:
+    """For each of d features, (d,) each: the direction (1 up, -1 down, 0 both) and the least size of what counts.
+
+    `least` is in the user's units, `least_share` a share of the expected value; both must be reached.
+    """
+
+    direction: Matrix
+    least: Matrix
+    least_share: Matrix
+    encoder: FeatureEncoder
+
+    @classmethod
+    def of(
+        cls,
+        encoder: FeatureEncoder,
+        *,
+        direction: Mapping[str, str],
+        min_abs_deviation: Mapping[str, float],
+        min_rel_deviation: Mapping[str, float],
+    ) -> Self | None:
+        """Read mappings by feature name, which `check` has passed; None: every deviation counts.
+
+        Raises:
+            ConfigurationError: when a name is no feature.
+
+        """
+        asked = {
+            "direction": {name: DIRECTIONS[way] for name, way in direction.items()},
+            "min_abs_deviation": min_abs_deviation,
+            "min_rel_deviation": min_rel_deviation,
+        }
+        names = encoder.schema.names
+        for option, values in asked.items():
+            for name in values:
+                if name not in names:
+                    known = ", ".join(names[:10]) + (", ..." if names[10:] else "")
+                    raise ConfigurationError(f"{option} names {name!r}, which is no feature: the features are {known}")
+        if not any(any(values.values()) for values in asked.values()):
+            return None
+        columns = [np.array([float(values.get(name, 0.0)) for name in names]) for values in asked.values()]
+        return cls(columns[0], columns[1], columns[2], encoder)
+
+    def counted(self, observed: Matrix, expected: Matrix) -> Mask:
+        """Say which features of (n, d) rows, in the user's units, deviate in a way that counts: (n, d)."""
+        with np.errstate(over="ignore"):
+            deviation = observed - expected
+            few = np.abs(deviation) < np.maximum(self.least, self.least_share * np.abs(expected))
+        mask: Mask = ~(few | (np.sign(deviation) * self.direction < 0))  # a missing value counts
+        return mask
+
+    def settle(
+        self,
+        rebuild: Callable[[Tensor], Tensor],
+        matrix: Matrix,
+        inputs: Tensor,
+        rebuilt: Tensor,
+        members: slice = slice(None),
+    ) -> tuple[Tensor, Tensor]:
+        """Reconstruct rows without what does not count -> reconstructions (M, B, d), and what counts (B, w).
+
+        A feature that does not count is taken for what `members` expect of it on the whole, and the network is asked
+        again (`rebuild`): else it would go on drawing along what is expected of the others. Some rounds settle it, and
+        what has once dropped out stays out.
+
+        Args:
+            rebuild: scaled rows (B, d) to reconstructions (M, B, d).
+            matrix: (B, d) rows in the user's units.
+            inputs: the same, scaled.
+            rebuilt: the reconstructions of `inputs`, (M, B, d).
+            members: whose expectation it is.
+
+        """
+        counted = torch.ones_like(inputs, dtype=torch.bool)
+        for _ in range(ROUNDS):
+            expected = rebuilt[members].mean(dim=0)
+            counted &= self._counted(matrix, expected)
+            rebuilt = rebuild(torch.where(counted, inputs, expected))
+        return rebuilt, counted & self._counted(matrix, rebuilt[members].mean(dim=0))
+
+    def _counted(self, matrix: Matrix, expected: Tensor) -> Tensor:
+        counted = self.counted(matrix, self.encoder.inverse(expected.double().numpy(), matrix))
+        return torch.from_numpy(self.encoder.by_input(counted))
+
+
+def only(values: Tensor, counted: Tensor | None) -> Tensor:
+    """Residuals or contributions (..., B, d) with 0 where they do not count; None: all do."""
+    return values if counted is None else values * counted
+
+
+def zero_if_none(errors: Tensor, counted: Tensor | None) -> Tensor:
+    """Errors (B,) with 0 for the rows in which nothing counts."""
+    return errors if counted is None else errors * counted.any(dim=1)
+
+
+def check(
+    direction: Mapping[str, str], min_abs_deviation: Mapping[str, float], min_rel_deviation: Mapping[str, float]
+) -> None:
+    """Refuse values that cannot be meant.
+
+    Raises:
+        ConfigurationError: for an unknown direction, or a least deviation that is no finite number from 0.
+
+    """
+    for name, way in direction.items():
+        if way not in DIRECTIONS:
+            raise ConfigurationError(f"direction of {name!r} is {way!r}: write up, down or both")
+    sizes = {"min_abs_deviation": min_abs_deviation, "min_rel_deviation": min_rel_deviation}
+    for option, values in sizes.items():
+        for name, size in values.items():
+            if not 0 <= size < np.inf:
+                raise ConfigurationError(f"{option} of {name!r} is {size}: give a number from 0")
