@@ -37,7 +37,7 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 
 # Each member of the ensemble leaves out one contiguous quarter of the training rows.
 MEMBERS = 4
-MIN_ROWS = 20
+MIN_ROWS = 10
 NOISE = 0.1
 # Rows computed at a time: what fits into a core's cache.
 CHUNK = 1024

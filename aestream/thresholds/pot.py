@@ -16,7 +16,8 @@ Vector: TypeAlias = npt.NDArray[np.float64]
 # The tail is fitted to so many of the largest errors and no more: those further in belong to other kinds of normal
 # records as often as not, and say the less about the edge.
 PEAKS = 10
-# How far beyond the sample the tail is believed: n records support a rate of 1 / (4 n). At this reach the
+# How far beyond the sample the tail is believed: n records support a rate of 1 / (4 n), those that are too few for a
+# tail 1 / (n + 1). At this reach the
 # achieved rate is still 1 to 2 times the one asked for (docs/detector.md).
 REACH = 4
 # Least scale of the tail, as a share of the error where it starts: errors that are all alike have no tail.
@@ -44,12 +45,13 @@ class PotThreshold:
     @classmethod
     def lowest_rate(cls, records: int) -> float:
         """Return the smallest false-alarm rate that so many held-out records support."""
-        return 1.0 / (REACH * records) if records > PEAKS else 1.0
+        return 1.0 / (REACH * records if records > PEAKS else records + 1)
 
     @classmethod
     def records_needed(cls, false_alarm_rate: float) -> int:
         """Return how many held-out records support the rate."""
-        return max(int(np.ceil(1.0 / (REACH * false_alarm_rate) - 1e-6)), PEAKS + 1)
+        counted = int(np.ceil(1.0 / false_alarm_rate - 1e-6)) - 1
+        return min(counted, max(int(np.ceil(1.0 / (REACH * false_alarm_rate) - 1e-6)), PEAKS + 1))
 
     @classmethod
     def fit(cls, errors: Vector, *, false_alarm_rate: float) -> Self:
