@@ -24,7 +24,7 @@ def render(made: Document) -> str:
 def _head(made: Document) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     seeds = ", ".join(map(str, made["seeds"]))
-    told = {name: made[name] for name in ("command", "machine", "cpu_minutes")}
+    told = {name: made[name] for name in ("command", "machine", "measured", "cells")}
     return words.HEAD.format(seeds=seeds, versions=versions, **told)
 
 

@@ -12,9 +12,8 @@ its autoencoder does for the other two uses. This page is written by
 with `--data DIRECTORY` (or AESTREAM_BENCH_DATA) where the labelled data are: they are public, and not part of this
 repository. `make bench-quality` runs all of it. A run that was ended goes on where it was.
 
-Seeds: {seeds}. {versions}. {machine}; each process has one thread, times are CPU times, and all of
-this took {cpu_minutes} minutes of it. The same figures, and those of each set:
-[detection-quality.json](detection-quality.json)."""
+Seeds: {seeds}. {versions}. {machine}; each process has one thread. {measured:,} of {cells:,} figures are
+measured; those of each set are in [detection-quality.json](detection-quality.json)."""
 
 TABULAR = """\
 ## Tables

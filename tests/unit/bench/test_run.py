@@ -75,6 +75,7 @@ def test_a_run_measures_every_part_once_and_writes_the_page(library: Path, told:
     assert str(tmp_path) not in page
     assert str(library) not in page
     assert f"| {KNN} |" in page
+    assert made["measured"] == made["cells"] == len(lines)
 
     assert bench.main(arguments) == 0
     assert (tmp_path / "results.jsonl").read_text().splitlines() == lines
