@@ -80,8 +80,8 @@ OVERRIDES: dict[str, Override] = {
     "whitening, spread": Override("the plain mean squared error", {"scoring:SHRINKAGE": 1.0, "scoring:PRECISION": 1e3}),
     "ensemble": Override("one member instead of four", {"scoring:ResidualScore.error": _first_member}),
     "geometric mean": Override("the mean of the members' errors", {"scoring:ResidualScore.error": _arithmetic}),
-    "held-out quarters": Override("every member sees every row", {"detector:Folds.of": staticmethod(_seen_by_all)}),
-    "denoising": Override("the network learns without noise", options={"noise": 0.0}),
-    "trimmed loss": Override("the worst rows of a batch are learnt too", {"detector:fit": partial(fit, trim=0.0)}),
+    "held-out quarters": Override("every member sees every row", {"learning:Folds.of": staticmethod(_seen_by_all)}),
+    "denoising": Override("the network learns without noise", {"learning:NOISE": 0.0}),
+    "trimmed loss": Override("the worst rows of a batch are learnt too", {"learning:fit": partial(fit, trim=0.0)}),
     "soft clip": Override("far values stay as far as they are", {"features.numeric:LINEAR": float("inf")}),
 }
