@@ -50,9 +50,10 @@ def blame(detector: Detector, rows: Rows) -> Rows:
 
 def compress(train: Rows, rows: Rows, size: int) -> Rows:
     """Return (n, d) rows as `size` latent numbers a row bring them back."""
-    return np.asarray(Detector(latent_size=size).fit(train).reconstruct(rows))
+    detector = Detector(latent_size=size).fit(train)
+    return np.asarray(detector.decode(detector.encode(rows)))
 
 
 def denoise(train: Rows, noisy: Rows, noise: float) -> Rows:
     """Return (n, d) rows without noise of `noise` standard deviations."""
-    return np.asarray(Detector(noise=noise).fit(train).reconstruct(noisy))
+    return np.asarray(Detector(noise=noise).fit(train).denoise(noisy))

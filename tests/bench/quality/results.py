@@ -12,7 +12,8 @@ import aestream
 from tests.bench.quality.cells import Cell, Figures
 
 # What decides aestream's figures; theirs are measured again when it changes, the peers' are not.
-_DECIDES = ("detector.py", "explain.py", "scoring.py", "features", "models", "thresholds")
+_PARTS = ("detector.py", "learning.py", "fitted.py", "options.py", "deviations.py", "explain.py", "scoring.py")
+_DECIDES = (*_PARTS, "features", "models", "thresholds")
 
 
 def product_hash() -> str:
