@@ -179,7 +179,7 @@ def proposed_configuration(settings: Settings, file: Path | None, topic: str | N
     """A commented configuration from what a file or a topic (or else the input topics) holds."""
     names = [topic] if topic else settings.topics.input
     records = _sampler(settings, file, names).documents()
-    chosen = {**settings.features.model_dump(), "missing": ["impute"]}
+    chosen = {**_inference(settings), "missing": ["impute"]}
     in_force = dict(line.split("=", 1) for line in reference.in_force(settings))
     connection = {
         setting.variable: in_force[setting.variable]
@@ -213,7 +213,12 @@ def _sampler(settings: Settings, file: Path | None, names: Sequence[str]) -> Fil
 
 def _choose(settings: Settings) -> Choose:
     """How the features are told from records."""
-    return partial(infer_schema, **settings.features.model_dump())
+    return partial(infer_schema, **_inference(settings))
+
+
+def _inference(settings: Settings) -> dict[str, Any]:
+    """What the settings say of the choice of features; the rest is about their deviations."""
+    return settings.features.model_dump(include={"include", "exclude", "timestamps", "missing"})
 
 
 def _file_sampler(settings: Settings, file: Path) -> FileSampler:
