@@ -8,6 +8,7 @@ is then the nearest normal record, and the residual against it (`ResidualScore`)
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -25,6 +26,9 @@ INNER, REFITS, LATENT_RIDGE = 0.9, 3, 0.01
 SHRINKAGE, RIDGE = 0.3, 0.02
 # A feature that is reconstructed better than this (in its standard deviations) counts as reconstructed this well.
 PRECISION = 0.02
+# A feature with heavy tails is measured by them: by the size that this share of its whitened residuals exceeds, or
+# so few of them, against a gaussian's. A feature whose residuals are steadier than this share of one is not blown up.
+TAIL, TAIL_ROWS, STEADIEST = 0.001, 4, 0.3
 # Beyond so many features the correlations are left alone: their matrix costs more than the network.
 WIDE = 256
 TINY = 1e-12
@@ -100,18 +104,20 @@ class ResidualScore:
         center = together.mean(axis=0, keepdims=True)
         spread = together.std(axis=0) + PRECISION
         if together.shape[1] > WIDE:
+            spread *= _tails((together - center) / spread)
             whitenings = [1.0 / spread[None]] * len(residuals)
             offsets = [-center / spread] * len(residuals)
             return cls(_float32(whitenings), _float32(offsets))
-        whitenings, offsets = [], []
+        whitenings = []
         for member in range(len(residuals)):
             others = np.concatenate([rows for other, rows in enumerate(residuals) if other != member])
             correlation = (1 - SHRINKAGE) * _covariance((others - center) / spread)
             np.einsum("ii->i", correlation)[:] += SHRINKAGE
-            whitening = _whitening(correlation, RIDGE, relative=False) / spread[:, None]
-            whitenings.append(whitening)
-            offsets.append(-center @ whitening)
-        return cls(_float32(whitenings), _float32(offsets))
+            whitenings.append(_whitening(correlation, RIDGE, relative=False) / spread[:, None])
+        white = [(own - center) @ whitening for own, whitening in zip(residuals, whitenings, strict=True)]
+        tails = _tails(np.concatenate(white))
+        whitenings = [whitening / tails for whitening in whitenings]
+        return cls(_float32(whitenings), _float32([-center @ whitening for whitening in whitenings]))
 
     def whiten(self, residual: Tensor) -> Tensor:
         """(M, B, d) -> (M, B, d)."""
@@ -158,6 +164,13 @@ def _whitening(covariance: Rows, ridge: float, *, relative: bool) -> Rows:
     raised = np.maximum(values, 0.0) + ridge * (max(values.mean(), 1e-6) if relative else 1.0)
     whitening: Rows = (vectors / np.sqrt(raised)) @ vectors.T
     return whitening
+
+
+def _tails(white: Rows) -> npt.NDArray[np.float64]:
+    """How far the tails of whitened residuals (n, d) reach, as a multiple of a gaussian's, (d,)."""
+    share = min(max(TAIL, TAIL_ROWS / len(white)), 0.5)
+    reach: npt.NDArray[np.float64] = np.quantile(np.abs(white), 1.0 - share, axis=0)
+    return np.maximum(reach / NormalDist().inv_cdf(1.0 - share / 2.0), STEADIEST)
 
 
 def _float32(members: Sequence[Rows]) -> Tensor:
