@@ -84,6 +84,7 @@ class LatentBounds:
 class ResidualScore:
     """Root mean square of the whitened residual; the geometric mean of it over M members.
 
+    Whitened is divided by the standard deviation, and by how far the tails reach against a gaussian's.
     The whitening is the one that stays closest to the features themselves (ZCA-cor, Kessy et al. 2018), so that
     each of its d outputs still belongs to one feature. `whitening` (M, d, d), or (M, 1, d) for many features, and
     `offset` (M, 1, d): whitened = residual @ whitening + offset.

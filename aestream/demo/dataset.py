@@ -18,8 +18,6 @@ from aestream.demo.incidents import Incident, from_causes, from_labels, within
 from aestream.errors import ConfigurationError, DataError
 
 BUNDLED = Path(__file__).parent / "data" / "broker-telemetry.npz"
-# An hour of seconds cannot tell what happens once in a thousand records; twice in a thousand it can.
-BUNDLED_FALSE_ALARM_RATE = 0.002
 TRAINING_SHARE = 0.6  # of the rows of a file that does not say which are for training
 _LABELS = ("label", "anomaly", "is_anomaly")
 _NEVER_SENT = frozenset({*_LABELS, "changepoint"})  # who knows these needs no detector

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--false-alarm-rate",
         type=float,
         metavar="SHARE",
-        help="of normal records that may be flagged; default: 0.002 for the bundled recording, else as set",
+        help="of normal records that may be flagged; default: as set",
     )
     add("--summary", type=Path, metavar="FILE", help="write the summary as JSON")
     add("--plot", type=Path, metavar="FILE", default=PLOT, help=f"write the picture there (default ./{PLOT})")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from aestream import reference, settings
 from aestream.demo.brokers import free_port
-from aestream.demo.dataset import BUNDLED_FALSE_ALARM_RATE
 from aestream.settings import PREFIX, Settings
 
 _MODELS = "models"
@@ -52,14 +51,8 @@ class Stage:
 
 
 def user_settings(options: argparse.Namespace) -> Settings:
-    """The settings as the user gave them. Raises ConfigurationError before anything is started.
-
-    Who asks for no false-alarm rate anywhere gets, with the bundled recording, the one that it supports.
-    """
-    given = settings.load(options.config, reference.assignments([*options.set, *_asked(options)]))
-    if options.data is None and "false_alarm_rate" not in given.threshold.model_fields_set:
-        options.false_alarm_rate = BUNDLED_FALSE_ALARM_RATE
-    return given
+    """The settings as the user gave them. Raises ConfigurationError before anything is started."""
+    return settings.load(options.config, reference.assignments([*options.set, *_asked(options)]))
 
 
 def prepare(options: argparse.Namespace, *, bootstrap: str, folder: Path) -> Stage:

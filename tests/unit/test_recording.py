@@ -180,7 +180,7 @@ def test_the_bundle_holds_what_changes_with_labels_and_causes(tmp_path: Path) ->
         assert list(bundle["features"]) == ["messages", "lag"]
         assert bundle["train"].dtype == np.float32
         assert bundle["train"].shape == (10, 2)
-        assert bundle["test"][1].tolist() == [6.5, 3.25]  # row 11, the mean of rows 2 to 11
+        assert bundle["test"][1].tolist() == [9.0, 4.5]  # row 11, the mean of rows 7 to 11
         # The mean over WINDOW rows still holds some of the fault after its end.
         assert np.flatnonzero(bundle["label"]).tolist() == list(range(4, 15))
         assert str(bundle["causes"]) == "4-14:2"
@@ -195,7 +195,7 @@ def test_rows_can_be_left_out_and_the_incidents_in_them_go_too(tmp_path: Path) -
     assert finish([raw], out) == {"train": 8, "test": 37, "features": 2, "incidents": 1}
     with np.load(out, allow_pickle=False) as bundle:
         assert bundle["timestamps_train"].tolist() == [1000.0, 1001.0, *(1004.0 + row for row in range(6))]
-        assert str(bundle["causes"]) == "17-27:2"
+        assert str(bundle["causes"]) == "17-22:2"
         assert bundle["timestamps_test"][17] == 1040.0
 
 
@@ -211,7 +211,7 @@ def test_a_second_recording_prolongs_the_test_part(tmp_path: Path) -> None:
     second = write_raw(tmp_path / "second.csv", labels(4, 5), train_rows=0)
     assert finish([first, second], out) == {"train": 10, "test": 110, "features": 2, "incidents": 2}
     with np.load(out, allow_pickle=False) as bundle:
-        assert str(bundle["causes"]) == "4-14:2\n54-64:2"
+        assert str(bundle["causes"]) == "4-9:2\n54-59:2"
         assert bundle["test"][50].tolist() == [0.0, 0.0]  # smoothed by itself
 
 

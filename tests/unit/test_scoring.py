@@ -91,3 +91,20 @@ def test_bounds_arrays_make_them_again() -> None:
     bounds = ellipsoid()
     again = LatentBounds.from_arrays(bounds.arrays())
     assert torch.equal(again.apply(tensor(LATENT * 3)), bounds.apply(tensor(LATENT * 3)))
+
+
+def test_a_feature_that_jumps_now_and_then_is_measured_by_its_jumps() -> None:
+    random = np.random.default_rng(1)
+    steady = random.normal(size=(8000, 2))
+    steady[::500, 1] = 60.0  # quiet, but for one row in 500
+    scorer = ResidualScore.fit([steady[:4000], steady[4000:]])
+    jump, moved = scorer.error(tensor(np.array([[0.0, 60.0], [10.0, 0.0]])))
+    assert jump < moved
+    parts = scorer.contributions(tensor(np.array([[5.0, 5.0]])))[0]
+    assert parts[0] > 10 * parts[1]
+
+
+def test_gaussian_residuals_have_no_tails_to_speak_of() -> None:
+    rows = np.random.default_rng(2).normal(size=(20_000, 3))
+    errors = ResidualScore.fit([rows[:10_000], rows[10_000:]]).error(tensor(rows))
+    assert errors.square().mean().sqrt().item() == pytest.approx(1.0, abs=0.1)

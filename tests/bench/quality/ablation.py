@@ -73,11 +73,16 @@ def _arithmetic(scorer: ResidualScore, residual: Any) -> Any:
     return scorer.member_errors(residual).mean(dim=0)
 
 
+def _no_tails(white: Any) -> Any:
+    return np.ones(white.shape[1])
+
+
 OVERRIDES: dict[str, Override] = {
     "latent bounds": Override("latent vectors are decoded as they are", {"scoring:LatentBounds.apply": _unbounded}),
     "robust latent bounds": Override("the ellipsoid of all rows, not of the inner ones", {"scoring:REFITS": 0}),
     "whitening": Override("residuals by the features' spread, their correlations ignored", {"scoring:SHRINKAGE": 1.0}),
     "whitening, spread": Override("the plain mean squared error", {"scoring:SHRINKAGE": 1.0, "scoring:PRECISION": 1e3}),
+    "heavy tails": Override("every feature by its standard deviation alone", {"scoring:_tails": _no_tails}),
     "ensemble": Override("one member instead of four", {"scoring:ResidualScore.error": _first_member}),
     "geometric mean": Override("the mean of the members' errors", {"scoring:ResidualScore.error": _arithmetic}),
     "held-out quarters": Override("every member sees every row", {"learning:Folds.of": staticmethod(_seen_by_all)}),

@@ -73,14 +73,3 @@ def test_wrong_settings_are_named_before_anything_starts() -> None:
     for wrong in (["--rate", "-1"], ["--limit", "0"], ["--rate", "fast"]):
         with pytest.raises(SystemExit):
             options(*wrong)
-
-
-def test_without_a_wish_the_bundled_recording_brings_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    bundled, asked, other = options(), options("--false-alarm-rate", "0.02"), options("--data", "mine.csv")
-    for chosen in (bundled, asked, other):
-        user_settings(chosen)
-    assert (bundled.false_alarm_rate, asked.false_alarm_rate, other.false_alarm_rate) == (0.002, 0.02, None)
-    monkeypatch.setenv("AESTREAM_THRESHOLD__FALSE_ALARM_RATE", "0.01")
-    wished = options()
-    user_settings(wished)
-    assert wished.false_alarm_rate is None
