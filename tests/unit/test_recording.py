@@ -182,8 +182,8 @@ def test_the_bundle_holds_what_changes_with_labels_and_causes(tmp_path: Path) ->
         assert bundle["train"].shape == (10, 2)
         assert bundle["test"][1].tolist() == [9.0, 4.5]  # row 11, the mean of rows 7 to 11
         # The mean over WINDOW rows still holds some of the fault after its end.
-        assert np.flatnonzero(bundle["label"]).tolist() == list(range(4, 15))
-        assert str(bundle["causes"]) == "4-14:2"
+        assert np.flatnonzero(bundle["label"]).tolist() == list(range(4, 10))
+        assert str(bundle["causes"]) == "4-9:2"
         assert list(bundle["incidents"]) == ["consumer stuck (stuck consumer)"]
         assert bundle["timestamps_test"].tolist() == [1010.0 + row for row in range(50)]
 
