@@ -23,9 +23,11 @@ class Autoencoder(nn.Module, ABC):
     """
 
     kind: ClassVar[str]
-    features: int
-    latent_size: int
-    members: int
+
+    def __init__(self, *, features: int, latent_size: int, hidden: int, members: int, seed: int) -> None:
+        super().__init__()
+        self.features, self.latent_size, self.hidden = features, latent_size, hidden
+        self.members, self.seed = members, seed
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Enter the subclass under its kind, so that a model directory can name it."""
@@ -33,9 +35,15 @@ class Autoencoder(nn.Module, ABC):
         if "kind" in vars(cls):
             _KINDS[cls.kind] = cls
 
-    @abstractmethod
     def config(self) -> dict[str, Any]:
         """Return the keyword arguments that build an untrained copy, as JSON types."""
+        return {
+            "features": self.features,
+            "latent_size": self.latent_size,
+            "hidden": self.hidden,
+            "members": self.members,
+            "seed": self.seed,
+        }
 
     @abstractmethod
     def encode(self, inputs: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The dense autoencoder, d -> hidden -> latent -> hidden -> d, as a few members in one batched product."""
 
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,23 +19,11 @@ class DenseAutoencoder(Autoencoder):
     kind: ClassVar[str] = "dense"
 
     def __init__(self, *, features: int, latent_size: int, hidden: int, members: int, seed: int) -> None:
-        super().__init__()
-        self.features, self.latent_size, self.hidden = features, latent_size, hidden
-        self.members, self.seed = members, seed
+        super().__init__(features=features, latent_size=latent_size, hidden=hidden, members=members, seed=seed)
         generator = torch.Generator().manual_seed(seed)
         sizes = tuple(pairwise((features, hidden, latent_size, hidden, features)))
         self.weights = nn.ParameterList(draw((members, fan_in, out), fan_in, generator) for fan_in, out in sizes)
         self.biases = nn.ParameterList(draw((members, 1, out), fan_in, generator) for fan_in, out in sizes)
-
-    def config(self) -> dict[str, Any]:
-        """Return the keyword arguments that build an untrained copy."""
-        return {
-            "features": self.features,
-            "latent_size": self.latent_size,
-            "hidden": self.hidden,
-            "members": self.members,
-            "seed": self.seed,
-        }
 
     def encode(self, inputs: Tensor) -> Tensor:
         """(B, d) or (M, B, d) -> (M, B, latent)."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,24 +21,12 @@ class SkipAutoencoder(Autoencoder):
     kind: ClassVar[str] = "skip"
 
     def __init__(self, *, features: int, latent_size: int, hidden: int, members: int, seed: int) -> None:
-        super().__init__()
-        self.features, self.latent_size, self.hidden = features, latent_size, hidden
-        self.members, self.seed = members, seed
+        super().__init__(features=features, latent_size=latent_size, hidden=hidden, members=members, seed=seed)
         generator = torch.Generator().manual_seed(seed)
         self.into = draw((members, features, latent_size), features, generator)
         self.back = draw((members, latent_size, features), latent_size, generator)
         self.encoder = _Network(members, (features, hidden, hidden, latent_size), generator)
         self.decoder = _Network(members, (latent_size, hidden, hidden, features), generator)
-
-    def config(self) -> dict[str, Any]:
-        """Return the keyword arguments that build an untrained copy."""
-        return {
-            "features": self.features,
-            "latent_size": self.latent_size,
-            "hidden": self.hidden,
-            "members": self.members,
-            "seed": self.seed,
-        }
 
     @torch.no_grad()
     def start(self, rows: Tensor, noise: float) -> None:
