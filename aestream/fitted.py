@@ -200,7 +200,7 @@ class Fitted:
         encoder = self.encoder
         if self.representation is None or self.options.latent_size is not None:
             return encoder.inverse(expected, matrix)
-        return encoder.correct(expected - scaled.numpy(), matrix)
+        return encoder.correct(expected, scaled.numpy(), matrix)
 
 
 def rebuild(model: Autoencoder, bounds: LatentBounds, inputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -135,12 +135,12 @@ class FeatureEncoder:
                 features[:, place] = matrix[:, place] + DAY * (turn - np.round(turn))
         return features
 
-    def correct(self, off: Matrix, matrix: Matrix) -> Matrix:
-        """Correct (n, d) features by how far each of the inputs (n, w) is off; what is not a number is rebuilt."""
+    def correct(self, expected: Matrix, inputs: Matrix, matrix: Matrix) -> Matrix:
+        """Move (n, d) features by how far their inputs (n, w) are from expected; what is not a number is rebuilt."""
         numeric = _places(self.schema, Kind.NUMERIC)
-        corrected = self.inverse(self.transform(matrix) + off, matrix)
+        corrected = self.inverse(expected, matrix)
         if numeric:
-            shift = off[:, numeric if self.plain else self._first[numeric]] * self.numeric.scale
+            shift = (expected - inputs)[:, numeric if self.plain else self._first[numeric]] * self.numeric.scale
             there = np.where(np.isnan(matrix[:, numeric]), corrected[:, numeric], matrix[:, numeric] + shift)
             corrected[:, numeric] = there
         return corrected
