@@ -12,13 +12,13 @@ from tests.bench.quality.cells import AESTREAM, Cell, Figures, Scope
 from tests.bench.quality.data import Library
 
 # (training rows, features)
-SIZES = ((5_000, 5), (5_000, 20), (5_000, 100), (100_000, 20))
+SIZES = ((5_000, 5), (5_000, 20), (5_000, 100), (100_000, 20), (1_000_000, 20))
 BATCH = 5_000
 ROUNDS = 30
 
 
 def cost(_library: Library, scope: Scope) -> Iterator[Cell]:
-    """Four sizes."""
+    """A few sizes."""
     if scope.wants(AESTREAM):
         for rows, features in SIZES[: 2 if scope.quick else None]:
             yield Cell("cost", f"made/{rows} x {features}", "", scope.seeds[0], AESTREAM)
