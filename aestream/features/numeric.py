@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
-# Up to here the scaled value is taken as it is; beyond, it grows with its logarithm.
-LINEAR = 10.0
+# Up to here the scaled value is taken as it is; beyond, it grows with its logarithm, so many for each power of e.
+LINEAR, SLOWLY = 10.0, 2.0
 # A constant column has no spread. A change by this share of its value then counts as one standard deviation.
 CONSTANT_SHARE = 1e-3
 # Less spread than this share of the column's size is float noise: the column counts as constant.
@@ -45,7 +45,7 @@ class NumericScaler:
         return cls(center * unit, np.maximum(spread * unit, np.finfo(np.float64).tiny), low, high)
 
     def transform(self, matrix: Matrix) -> Matrix:
-        """Scale (n, d) user values -> (n, d), within about 700 of zero whatever the input."""
+        """Scale (n, d) user values -> (n, d), within about 1,400 of zero whatever the input."""
         with np.errstate(over="ignore"):
             scaled = (matrix - self.center) / self.scale
         return soft_clip(scaled)
@@ -53,7 +53,7 @@ class NumericScaler:
     def inverse(self, scaled: Matrix) -> Matrix:
         """Turn (n, d) scaled values into the user's units, within the range seen in training."""
         reach = np.abs(scaled)
-        far = LINEAR - 1.0 + np.exp(np.minimum(np.maximum(reach - LINEAR, 0.0), 700.0))
+        far = LINEAR + SLOWLY * np.expm1(np.clip((reach - LINEAR) / SLOWLY, 0.0, 700.0))
         stretched = np.where(reach > LINEAR, np.copysign(far, scaled), scaled)
         with np.errstate(over="ignore", invalid="ignore"):
             user = stretched * self.scale + self.center
@@ -70,13 +70,14 @@ class NumericScaler:
 
 
 def soft_clip(scaled: Matrix) -> Matrix:
-    """Leave |x| <= 10 as it is; beyond, sign(x) * (10 + log(1 + |x| - 10)). Writes into `scaled` and returns it.
+    """Leave |x| <= 10 as it is; beyond, sign(x) * (10 + 2 log(1 + (|x| - 10) / 2)). Writes into `scaled`, returns it.
 
-    The curve and its slope are continuous at 10, it never stops rising, and 1e300 becomes 700: float32 cannot overflow.
+    The curve and its slope are continuous at 10 and it never stops rising: ten times as far is about 5 more, and 1e300
+    becomes 1,400, so float32 cannot overflow.
     """
     far = np.abs(scaled) > LINEAR
     if far.any():
         values = scaled[far]
-        reach = np.minimum(np.abs(values), FAR)
-        scaled[far] = np.copysign(LINEAR + np.log1p(reach - LINEAR), values)
+        reach = np.minimum(np.abs(values), FAR) - LINEAR
+        scaled[far] = np.copysign(LINEAR + SLOWLY * np.log1p(reach / SLOWLY), values)
     return scaled

@@ -33,7 +33,7 @@ def test_the_largest_numbers_stay_finite_in_float32() -> None:
         for rows in (extremes, -extremes):
             scaled = scaler.transform(rows)
             assert np.all(np.isfinite(scaled.astype(np.float32)))
-            assert np.all(np.abs(scaled) < 800)
+            assert np.all(np.abs(scaled) < 1500)
             assert np.all(np.isfinite(scaler.inverse(scaled)))
 
 
