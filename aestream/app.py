@@ -154,6 +154,7 @@ def new_detector(settings: Settings) -> Detector:
         calibrator=settings.threshold.calibrator,
         latent_size=settings.model.latent_size,
         noise=settings.model.noise,
+        memory=settings.model.memory,
         seed=settings.model.seed,
         missing=",".join(settings.features.missing),
         timestamps=settings.features.timestamps,

@@ -44,6 +44,7 @@ class Detector:
         seed: the same seed and data give the same detector.
         steps: training batches at most, for each network.
         hidden: units in the hidden layers of the detector's own network.
+        memory: training rows that records are compared with as well: more are more accurate and slower, 0 is fastest.
         missing: `dead_letter` refuses rows with missing values, `impute` fills them in; `NAME=POLICY` after a comma for
             single features.
         timestamps: fields of DataFrames and records to use by their time of day and weekday.
@@ -66,6 +67,7 @@ class Detector:
         seed: int = 0,
         steps: int = 800,
         hidden: int = 48,
+        memory: int = 1000,
         missing: str = "dead_letter",
         timestamps: Sequence[str] = (),
         direction: Mapping[str, str] | None = None,
@@ -80,6 +82,7 @@ class Detector:
             seed,
             steps,
             hidden,
+            memory,
             missing,
             tuple(timestamps),
             dict(direction or {}),

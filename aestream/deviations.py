@@ -110,9 +110,9 @@ def only(values: Tensor, counted: Tensor | None) -> Tensor:
     return values if counted is None else values * counted
 
 
-def zero_if_none(errors: Tensor, counted: Tensor | None) -> Tensor:
-    """Errors (B,) with 0 for the rows in which nothing counts."""
-    return errors if counted is None else errors * counted.any(dim=1)
+def what_counts(inputs: Tensor, rebuilt: Tensor, counted: Tensor, members: slice = slice(None)) -> Tensor:
+    """Inputs (B, w) with what `members` of (M, B, w) expect where they do not count."""
+    return torch.where(counted, inputs, rebuilt[members].mean(dim=0))
 
 
 def check(

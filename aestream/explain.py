@@ -1,4 +1,4 @@
-"""Why a record was flagged: each feature's share of the error, and what was expected instead."""
+"""Why a record was flagged: each feature's share of what is off, and what was expected instead."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -11,16 +11,21 @@ Matrix: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """For m records of d features: (m, d) each, `observed` and `expected` in the user's units."""
+    """For m records of d features: (m, d) each, `observed` and `expected` in the user's units.
+
+    `deviation`: how far observed is from expected, as a multiple of how far it usually is. `share`: the part of each
+    feature in the sum of their squares. Over many records of one incident, add up the squares.
+    """
 
     observed: Matrix
     expected: Matrix
+    deviation: Matrix
     share: Matrix
 
 
-def shares(contributions: Matrix) -> Matrix:
-    """Turn contributions >= 0, (m, d), into shares that sum to 1 per row; equal shares where there is no error."""
-    totals = contributions.sum(axis=1, keepdims=True)
-    equal = np.full_like(contributions, 1.0 / contributions.shape[1])
-    parts: Matrix = np.divide(contributions, totals, out=equal, where=totals > 0)
+def shares(squares: Matrix) -> Matrix:
+    """Turn squared deviations (m, d) into shares that sum to 1 per row; equal shares where nothing deviates."""
+    totals = squares.sum(axis=1, keepdims=True)
+    equal = np.full_like(squares, 1.0 / squares.shape[1])
+    parts: Matrix = np.divide(squares, totals, out=equal, where=totals > 0)
     return parts

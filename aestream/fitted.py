@@ -11,11 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from aestream.deviations import Deviations, only, zero_if_none
+from aestream.deviations import Deviations, only, what_counts
 from aestream.errors import ConfigurationError, DataError, ModelError
 from aestream.explain import Attribution, shares
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
+from aestream.memory import Memory
 from aestream.models import artefact
 from aestream.models.base import Autoencoder, restore, state
 from aestream.options import Options
@@ -57,6 +58,7 @@ class Fitted:
     model: Autoencoder
     bounds: LatentBounds
     scorer: ResidualScore
+    memory: Memory | None
     deviations: Deviations | None
     threshold: Threshold
     score_quantiles: Mapping[str, float]
@@ -72,7 +74,8 @@ class Fitted:
         """Judge (n, d) rows."""
         scaled = torch.from_numpy(self.encoder.transform(matrix).astype(np.float32))  # (n, w)
         count, width = scaled.shape
-        error = np.empty(count)
+        error, any_counts = np.empty(count), np.ones(count, bool)
+        considered = scaled if self.deviations is None else torch.empty_like(scaled)
         latents = np.empty((count, self.describing.latent_size)) if latent else None
         expected = np.empty((count, width)) if reconstruction else None
         with torch.inference_mode():
@@ -80,7 +83,10 @@ class Fitted:
                 place = slice(start, start + CHUNK)
                 inputs = scaled[place]
                 code, rebuilt, counted = self._look(matrix[place], inputs)
-                error[place] = zero_if_none(self.scorer.error(only(inputs - rebuilt, counted)), counted).numpy()
+                error[place] = self.scorer.error(only(inputs - rebuilt, counted)).numpy()
+                if counted is not None:
+                    considered[place] = what_counts(inputs, rebuilt, counted)
+                    any_counts[place] = counted.any(dim=1).numpy()
                 if self.representation is not None and (latent or reconstruction):
                     code = self.representation.encode(inputs)
                     rebuilt = self.representation.decode(code)
@@ -88,6 +94,9 @@ class Fitted:
                     latents[place] = code[0].numpy()
                 if expected is not None:
                     expected[place] = rebuilt.mean(dim=0).numpy()
+            if self.memory is not None:  # after the network, not in turns with it: each fills the core's cache
+                error = self.memory.join(error, considered)
+        error *= any_counts
         score = error / self.threshold.value
         return Detection(
             error=error,
@@ -102,18 +111,25 @@ class Fitted:
         """Explain (m, d) rows."""
         observed = np.array(matrix, dtype=np.float64)
         scaled = torch.from_numpy(self.encoder.transform(matrix).astype(np.float32))  # (m, w)
-        expected, parts = np.empty(scaled.shape), np.empty(scaled.shape)
+        expected, squares = np.empty(scaled.shape), np.empty(scaled.shape)
         with torch.inference_mode():
             for start in range(0, len(scaled), CHUNK):
                 inputs = scaled[start : start + CHUNK]
                 _, rebuilt, counted = self._look(observed[start : start + CHUNK], inputs)
-                parted = only(self.scorer.contributions(only(inputs - rebuilt, counted)), counted)
                 expected[start : start + CHUNK] = rebuilt.mean(dim=0).numpy()
-                parts[start : start + CHUNK] = parted.numpy()
-        share = self.encoder.by_feature(shares(parts))
+                squares[start : start + CHUNK] = (
+                    self.scorer.deviations(only(inputs - rebuilt, counted)).square().numpy()
+                )
+        together = self.encoder.by_feature(squares)
+        share = shares(together)
         if self.deviations is not None:
-            share[~parts.any(axis=1)] = 0.0
-        return Attribution(observed=observed, expected=self.encoder.inverse(expected, observed), share=share)
+            share[~together.any(axis=1)] = 0.0
+        return Attribution(
+            observed=observed,
+            expected=self.encoder.inverse(expected, observed),
+            deviation=np.sqrt(together),
+            share=share,
+        )
 
     def decode(self, latent: Any) -> Matrix:
         """Turn latent vectors (n, k) into rows (n, d). Raises DataError when they are none."""
@@ -143,6 +159,7 @@ class Fitted:
             "model": state(self.model),
             "bounds": self.bounds.arrays(),
             "scorer": self.scorer.arrays(),
+            "memory": {} if self.memory is None else self.memory.arrays(),
             "threshold": self.threshold.arrays(),
             "representation": {} if self.representation is None else state(self.representation),
         }
@@ -174,6 +191,7 @@ class Fitted:
                 model=network("model"),
                 bounds=LatentBounds.from_arrays(part("bounds")),
                 scorer=ResidualScore.from_arrays(part("scorer")),
+                memory=Memory.from_arrays(part("memory")) if options.memory else None,
                 deviations=counting(options, encoder),
                 threshold=calibrators.restore(manifest["threshold"], part("threshold")),
                 score_quantiles=manifest["score_quantiles"],

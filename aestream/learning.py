@@ -1,7 +1,7 @@
 """Learning what is normal: networks, scores and threshold from the rows of a training sample."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import TypeAlias
 
@@ -10,10 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from aestream.deviations import Deviations, only, zero_if_none
+from aestream.deviations import Deviations, only, what_counts
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
 from aestream.fitted import CHUNK, Fitted, counting, rebuild, reconstructions
+from aestream.memory import Memory
 from aestream.models.base import Autoencoder
 from aestream.models.dense import DenseAutoencoder
 from aestream.models.fit import Progress, fit
@@ -82,7 +83,9 @@ def learn(
             seed=options.seed,
             progress=progress,
         )
-    bounds, scorer, errors = _learn_score(model, matrix, rows, folds, encoder.weights, deviations)
+    bounds, scorer, memory, errors = _learn_score(
+        model, matrix, rows, folds, encoder.weights, deviations, options.memory
+    )
     least = errors.min(where=errors > 0, initial=np.inf)  # where nothing counts the error is 0, no threshold
     threshold = calibrator.fit(np.maximum(errors, least if least < np.inf else 1.0), false_alarm_rate=rate)
     scores = np.quantile(errors / threshold.value, QUANTILES)
@@ -93,6 +96,7 @@ def learn(
         model=model,
         bounds=bounds,
         scorer=scorer,
+        memory=memory,
         deviations=deviations,
         threshold=threshold,
         score_quantiles={f"{q:g}": float(score) for q, score in zip(QUANTILES, scores, strict=True)},
@@ -109,36 +113,52 @@ def _learn_score(
     folds: Folds,
     weights: Vector | None,
     deviations: Deviations | None,
-) -> tuple[LatentBounds, ResidualScore, Vector]:
-    """Learn the usual latent vectors and residuals, and return every row's error by the member that has not seen it.
+    kept: int,
+) -> tuple[LatentBounds, ResidualScore, Memory | None, Vector]:
+    """Learn the usual latent vectors and residuals, and what error every row would have, had it not been seen: (n,).
 
-    `matrix` are the rows in the user's units. The usual residuals are all of them, the errors of those that count.
+    `matrix` are the rows in the user's units, `kept` how many of them to remember. The usual residuals are all of them,
+    the errors of those that count.
     """
     latents = model.encode(rows[evenly(folds.seen, STATISTICS_ROWS)])
     bounds = LatentBounds.fit([latent.double().numpy() for latent in latents])
     residuals = [
-        _residuals(model, bounds, rows[torch.from_numpy(fold)], member) for member, fold in enumerate(folds.unseen)
+        _residuals(model, bounds, rows[own], member).double().numpy()
+        for member, own in enumerate(evenly(folds.unseen, STATISTICS_ROWS))
     ]
-    sample = evenly([np.arange(len(residual)) for residual in residuals], STATISTICS_ROWS)
-    scorer = ResidualScore.fit(
-        [residual[own].double().numpy() for residual, own in zip(residuals, sample, strict=True)]
-    )
+    scorer = ResidualScore.fit(residuals)
     if weights is not None:  # several inputs of one feature count as one
-        factor = torch.from_numpy(weights.astype(np.float32))
-        scorer = replace(scorer, whitening=scorer.whitening * factor, offset=scorer.offset * factor)
+        scorer = scorer.weighted(weights)
     again = partial(reconstructions, model, bounds)
-    errors = []
-    for member, (fold, residual) in enumerate(zip(folds.unseen, residuals, strict=True)):
-        for numbers, part in zip(torch.split(torch.from_numpy(fold), CHUNK), torch.split(residual, CHUNK), strict=True):
-            left, counted = part.expand(model.members, -1, -1), None
-            if deviations is not None:
-                inputs = rows[numbers]
-                rebuilt, counted = deviations.settle(
-                    again, matrix[numbers.numpy()], inputs, inputs - left, slice(member, member + 1)
-                )
-                left = inputs - rebuilt
-            errors.append(zero_if_none(scorer.member_errors(only(left, counted))[member], counted).numpy())
-    return bounds, scorer, np.concatenate(errors)
+    considered = rows if deviations is None else torch.empty_like(rows)
+    logs, any_counts = np.empty((model.members, len(rows))), np.ones(len(rows), bool)
+    for start in range(0, len(rows), CHUNK):
+        place = slice(start, start + CHUNK)
+        inputs, counted = rows[place], None
+        rebuilt = again(inputs)
+        if deviations is not None:
+            rebuilt, counted = deviations.settle(again, matrix[place], inputs, rebuilt)
+            considered[place] = what_counts(inputs, rebuilt, counted)
+            any_counts[place] = counted.any(dim=1).numpy()
+        logs[:, place] = scorer.member_errors(only(inputs - rebuilt, counted)).log().numpy()
+    errors = np.exp(_held_out(logs, folds))
+    memory = None
+    if kept:
+        memory, errors = Memory.fit(considered, folds.unseen, errors, size=kept, weights=weights)
+    return bounds, scorer, memory, errors * any_counts
+
+
+def _held_out(logs: Matrix, folds: Folds) -> Vector:
+    """What the whole ensemble would make of rows that none of it had seen, from the log errors (M, n) -> (n,).
+
+    All but one member have seen a row, and err less for it. By how much less is known from the one that has not: the
+    mean difference over its stretch of rows is added to theirs. That member alone would not do: its error scatters more
+    than the mean of all of them, and a threshold from it lies too high.
+    """
+    means: Vector = logs.mean(axis=0)
+    for member, stretch in enumerate(folds.unseen):
+        means[stretch] += (logs[member, stretch] - means[stretch]).mean()
+    return means
 
 
 def _residuals(model: Autoencoder, bounds: LatentBounds, rows: Tensor, member: int) -> Tensor:

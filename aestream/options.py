@@ -19,6 +19,7 @@ class Options:
     seed: int
     steps: int
     hidden: int
+    memory: int
     missing: str
     timestamps: Sequence[str]
     direction: Mapping[str, str]
@@ -38,6 +39,7 @@ class Options:
             (self.noise is None or self.noise > 0, "noise", "give standard deviations above 0, or None"),
             (self.steps >= 1, "steps", "give a whole number from 1"),
             (self.hidden >= 1, "hidden", "give a whole number from 1"),
+            (self.memory >= 0, "memory", "give a number of rows, or 0 for none"),
         )
         for good, name, advice in checks:
             if not good:

@@ -1,4 +1,4 @@
-"""From residual and latent vector to one error per record, and each feature's part in it.
+"""From residual and latent vector to one error per record, and how far each feature is off.
 
 A plain reconstruction error misses records that are strange in a way the network can still follow: their latent
 vector lies where no normal one does, and the decoder, asked far from what it learnt, may reconstruct them well. So
@@ -87,11 +87,12 @@ class ResidualScore:
     Whitened is divided by the standard deviation, and by how far the tails reach against a gaussian's.
     The whitening is the one that stays closest to the features themselves (ZCA-cor, Kessy et al. 2018), so that
     each of its d outputs still belongs to one feature. `whitening` (M, d, d), or (M, 1, d) for many features, and
-    `offset` (M, 1, d): whitened = residual @ whitening + offset.
+    `offset` (M, 1, d): whitened = residual @ whitening + offset. `spread` (d,): of each feature's residuals.
     """
 
     whitening: Tensor
     offset: Tensor
+    spread: Tensor
 
     @classmethod
     def fit(cls, residuals: Sequence[Rows]) -> Self:
@@ -105,10 +106,10 @@ class ResidualScore:
         center = together.mean(axis=0, keepdims=True)
         spread = together.std(axis=0) + PRECISION
         if together.shape[1] > WIDE:
-            spread *= _tails((together - center) / spread)
-            whitenings = [1.0 / spread[None]] * len(residuals)
-            offsets = [-center / spread] * len(residuals)
-            return cls(_float32(whitenings), _float32(offsets))
+            scale = spread * tails((together - center) / spread)
+            whitenings = [1.0 / scale[None]] * len(residuals)
+            offsets = [-center / scale] * len(residuals)
+            return cls(_float32(whitenings), _float32(offsets), _float32([spread])[0])
         whitenings = []
         for member in range(len(residuals)):
             others = np.concatenate([rows for other, rows in enumerate(residuals) if other != member])
@@ -116,9 +117,10 @@ class ResidualScore:
             np.einsum("ii->i", correlation)[:] += SHRINKAGE
             whitenings.append(_whitening(correlation, RIDGE, relative=False) / spread[:, None])
         white = [(own - center) @ whitening for own, whitening in zip(residuals, whitenings, strict=True)]
-        tails = _tails(np.concatenate(white))
-        whitenings = [whitening / tails for whitening in whitenings]
-        return cls(_float32(whitenings), _float32([-center @ whitening for whitening in whitenings]))
+        reach = tails(np.concatenate(white))
+        whitenings = [whitening / reach for whitening in whitenings]
+        offsets = [-center @ whitening for whitening in whitenings]
+        return cls(_float32(whitenings), _float32(offsets), _float32([spread])[0])
 
     def whiten(self, residual: Tensor) -> Tensor:
         """(M, B, d) -> (M, B, d)."""
@@ -135,23 +137,28 @@ class ResidualScore:
         """The error of each record: (M, B, d) -> (B,), float64, finite and above 0."""
         return self.member_errors(residual).log().mean(dim=0).exp()
 
-    def contributions(self, residual: Tensor) -> Tensor:
-        """Each feature's part in the error, (M, B, d) -> (B, d), float64, not negative.
+    def deviations(self, residual: Tensor) -> Tensor:
+        """How far each feature is from what was expected of it, (M, B, d) -> (B, d), float64, in its usual spreads.
 
-        A member's error is a mean of squares over the features: these are the parts. The geometric mean weighs the
-        members alike whatever the size of their errors, so the parts are averaged as shares.
+        A root mean square over the members. Neither whitened nor measured by its tails: that tells records apart
+        better and features worse, since it spreads what one feature does over those that usually move with it.
         """
-        squares = self.whiten(residual).double().square()
-        return (squares / squares.sum(dim=2, keepdim=True).clamp(min=TINY)).mean(dim=0)
+        return (residual / self.spread).double().square().mean(dim=0).sqrt()
+
+    def weighted(self, weights: npt.NDArray[np.float64]) -> Self:
+        """The same, with the features (d,) counting by their weights."""
+        factor = torch.from_numpy(weights.astype(np.float32))
+        return type(self)(self.whitening * factor, self.offset * factor, self.spread / factor)
 
     def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
         """Return what `from_arrays` reads."""
-        return {"whitening": self.whitening.numpy(), "offset": self.offset.numpy()}
+        names = ("whitening", "offset", "spread")
+        return {name: getattr(self, name).numpy() for name in names}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.float32]]) -> Self:
         """Read what `arrays` returned."""
-        return cls(torch.from_numpy(arrays["whitening"]), torch.from_numpy(arrays["offset"]))
+        return cls(*(torch.from_numpy(arrays[name]) for name in ("whitening", "offset", "spread")))
 
 
 def _covariance(centred: Rows) -> Rows:
@@ -167,7 +174,7 @@ def _whitening(covariance: Rows, ridge: float, *, relative: bool) -> Rows:
     return whitening
 
 
-def _tails(white: Rows) -> npt.NDArray[np.float64]:
+def tails(white: Rows) -> npt.NDArray[np.float64]:
     """How far the tails of whitened residuals (n, d) reach, as a multiple of a gaussian's, (d,)."""
     share = min(max(TAIL, TAIL_ROWS / len(white)), 0.5)
     reach: npt.NDArray[np.float64] = np.quantile(np.abs(white), 1.0 - share, axis=0)

@@ -35,6 +35,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scik
         noise: what the network learns to remove, in standard deviations of a feature.
         steps: training batches at most.
         hidden: units in the hidden layers.
+        memory: training rows that others are compared with as well; 0 is fastest.
         direction: by feature name, `up`, `down` or `both`.
         min_abs_deviation: by feature name, in its units.
         min_rel_deviation: by feature name, as a share of what was expected.
@@ -57,6 +58,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scik
         noise: float | None = None,
         steps: int = 800,
         hidden: int = 48,
+        memory: int = 1000,
         direction: Mapping[str, str] | None = None,
         min_abs_deviation: Mapping[str, float] | None = None,
         min_rel_deviation: Mapping[str, float] | None = None,
@@ -68,6 +70,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scik
         self.noise = noise
         self.steps = steps
         self.hidden = hidden
+        self.memory = memory
         self.direction = direction
         self.min_abs_deviation = min_abs_deviation
         self.min_rel_deviation = min_rel_deviation

@@ -41,7 +41,7 @@ def fit(
     seed: int,
     batch_size: int = 256,
     learning_rate: float = 4e-3,
-    trim: float = 0.02,
+    trim: float = 0.3,
     checks: int = 20,
     patience: int = 5,
     validation_noise: float = 0.0,

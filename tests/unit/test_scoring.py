@@ -55,12 +55,12 @@ def test_normal_residuals_have_an_error_near_one() -> None:
     assert ResidualScore.fit([rows, rows]).error(tensor(rows)).median().item() == pytest.approx(0.9, abs=0.2)
 
 
-def test_the_feature_that_moved_has_the_largest_contribution() -> None:
+def test_the_feature_that_moved_has_the_largest_deviation() -> None:
     score = ResidualScore.fit([correlated(), correlated()])
-    parts = score.contributions(tensor(np.eye(4) * [8.0, 8.0, 80.0, 80.0])).numpy()
+    parts = score.deviations(tensor(np.eye(4) * [8.0, 8.0, 80.0, 80.0])).numpy()
     assert parts.argmax(axis=1).tolist() == [0, 1, 2, 3]
     assert np.all(parts >= 0)
-    assert np.allclose(parts.sum(axis=1), 1.0)
+    assert np.allclose(parts[~np.eye(4, dtype=bool)], 0.0)  # what one feature does is not blamed on another
 
 
 def test_a_level_that_moved_in_one_stretch_only_is_no_outrage() -> None:
@@ -83,7 +83,7 @@ def test_any_width_and_size_gives_a_finite_error_above_zero(width: int) -> None:
         assert torch.isfinite(errors).all()
         assert (errors > 0).all()
         assert torch.equal(again.error(tensor(probe)), errors)
-        assert torch.isfinite(score.contributions(tensor(probe))).all()
+        assert torch.isfinite(score.deviations(tensor(probe))).all()
     assert score.error(tensor(rows[:5] + 74.0)).min() > 20 * score.error(tensor(rows)).max()
 
 
@@ -100,8 +100,6 @@ def test_a_feature_that_jumps_now_and_then_is_measured_by_its_jumps() -> None:
     scorer = ResidualScore.fit([steady[:4000], steady[4000:]])
     jump, moved = scorer.error(tensor(np.array([[0.0, 60.0], [10.0, 0.0]])))
     assert jump < moved
-    parts = scorer.contributions(tensor(np.array([[5.0, 5.0]])))[0]
-    assert parts[0] > 10 * parts[1]
 
 
 def test_gaussian_residuals_have_no_tails_to_speak_of() -> None:

@@ -78,11 +78,14 @@ def _no_tails(white: Any) -> Any:
 
 
 OVERRIDES: dict[str, Override] = {
+    "memory": Override("no training row is remembered: the network alone (`memory=0`)", options={"memory": 0}),
+    "memory of 1,000": Override("4,000 rows are remembered (`memory=4000`)", options={"memory": 4000}),
+    "jumps in the memory": Override("inputs count alike in a distance", {"memory:tails": _no_tails}),
     "latent bounds": Override("latent vectors are decoded as they are", {"scoring:LatentBounds.apply": _unbounded}),
     "robust latent bounds": Override("the ellipsoid of all rows, not of the inner ones", {"scoring:REFITS": 0}),
     "whitening": Override("residuals by the features' spread, their correlations ignored", {"scoring:SHRINKAGE": 1.0}),
     "whitening, spread": Override("the plain mean squared error", {"scoring:SHRINKAGE": 1.0, "scoring:PRECISION": 1e3}),
-    "heavy tails": Override("every feature by its standard deviation alone", {"scoring:_tails": _no_tails}),
+    "heavy tails": Override("every feature by its standard deviation alone", {"scoring:tails": _no_tails}),
     "ensemble": Override("one member instead of four", {"scoring:ResidualScore.error": _first_member}),
     "geometric mean": Override("the mean of the members' errors", {"scoring:ResidualScore.error": _arithmetic}),
     "held-out quarters": Override("every member sees every row", {"learning:Folds.of": staticmethod(_seen_by_all)}),

@@ -42,9 +42,8 @@ def judge(train: Rows, test: Rows, false_alarm_rate: float, seed: int) -> tuple[
 
 
 def blame(detector: Detector, rows: Rows) -> Rows:
-    """Each feature's weight in what is wrong with (n, d) rows of one incident, (d,): its share of the summed error."""
-    shares: Rows = detector.explain(rows)
-    weights: Rows = detector.error(rows) @ shares
+    """Each feature's weight in what is wrong with (n, d) rows of one incident, (d,): its summed squared deviations."""
+    weights: Rows = np.square(detector.attribute(rows).deviation).sum(axis=0)
     return weights
 
 

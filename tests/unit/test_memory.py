@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+import torch
+
+from aestream.memory import Memory
+from aestream.models.folds import Folds
+from aestream.scoring import PRECISION
+
+RANDOM = np.random.default_rng(0)
+ROWS = RANDOM.normal(size=(2000, 4))
+
+
+def tensor(rows: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(rows, dtype=np.float32))
+
+
+def fitted(rows: np.ndarray, size: int = 500, weights: np.ndarray | None = None) -> tuple[Memory, np.ndarray]:
+    errors = np.exp(0.3 * RANDOM.normal(size=len(rows)))
+    return Memory.fit(tensor(rows), Folds.of(len(rows), 4).unseen, errors, size=size, weights=weights)
+
+
+def test_the_distance_is_the_one_to_the_nearest_kept_row() -> None:
+    memory, _ = fitted(ROWS)
+    asked = RANDOM.normal(size=(3000, 4)) * 5
+    distance, number = memory.distances(tensor(asked))
+    kept = ROWS[np.linspace(0, len(ROWS) - 1, 500).astype(int)]
+    apart = np.linalg.norm((asked[:, None] - kept[None]) * memory.weights.numpy(), axis=2)
+    assert np.allclose(distance, apart.min(axis=1), rtol=1e-5)
+    assert np.array_equal(number, apart.argmin(axis=1))
+
+
+def test_a_result_does_not_depend_on_the_rows_beside_it() -> None:
+    memory, _ = fitted(ROWS)
+    asked = tensor(RANDOM.normal(size=(700, 4)))
+    alone = np.concatenate([memory.errors(asked[place : place + 1]) for place in range(len(asked))])
+    assert np.allclose(alone, memory.errors(asked), rtol=1e-6)
+
+
+def test_a_kept_row_does_not_vouch_for_itself() -> None:
+    memory, _ = fitted(ROWS, size=2000)
+    distance, number = memory.distances(tensor(ROWS[:50]))
+    apart = np.linalg.norm((ROWS[:50, None] - ROWS[None]) * memory.weights.numpy(), axis=2)
+    apart[np.arange(50), np.arange(50)] = np.inf
+    assert np.allclose(distance, np.maximum(apart.min(axis=1), PRECISION), rtol=1e-5)
+    assert np.array_equal(number, apart.argmin(axis=1))
+
+
+def test_a_training_row_is_not_compared_with_its_own_stretch() -> None:
+    """Rows that only one stretch has are far, though they are near each other."""
+    rows = ROWS.copy()
+    rows[500:520] += 10.0
+    joined = fitted(rows, size=2000)[1]
+    assert joined[500:520].min() > np.delete(joined, np.s_[500:520]).max()
+
+
+@pytest.mark.parametrize("size", [100, 300, 2000])
+def test_a_glance_at_some_rows_changes_nothing(size: int) -> None:
+    memory, _ = fitted(ROWS, size)
+    asked = tensor(RANDOM.normal(size=(3000, 4)))
+    errors = np.exp(0.3 * RANDOM.normal(size=3000))
+    assert np.array_equal(memory.join(errors, asked), np.maximum(errors, memory.errors(asked)))
+
+
+def test_a_row_in_a_gap_is_farther_than_the_groups_around_it() -> None:
+    groups = np.concatenate([ROWS * 0.1 + 3.0, ROWS * 0.1 - 3.0])
+    memory, joined = fitted(groups[RANDOM.permutation(len(groups))])
+    assert memory.errors(tensor(np.zeros((1, 4))))[0] > joined.max()
+
+
+def test_the_memory_only_adds_to_a_suspicion() -> None:
+    errors = np.exp(RANDOM.normal(size=2000))
+    _, joined = Memory.fit(tensor(ROWS), Folds.of(2000, 4).unseen, errors, size=500, weights=None)
+    assert (joined >= errors).all()
+    assert (joined > errors).any()
+
+
+def test_a_distance_is_worth_the_reconstruction_error_that_is_as_rare() -> None:
+    errors = np.exp(0.3 * RANDOM.normal(size=2000) + 2.0)
+    memory, _ = Memory.fit(tensor(ROWS), Folds.of(2000, 4).unseen, errors, size=500, weights=None)
+    worth = memory.errors(tensor(RANDOM.normal(size=(20_000, 4))))
+    assert np.quantile(worth, 0.9) == pytest.approx(np.quantile(errors, 0.9), rel=0.1)
+    assert np.quantile(worth, 0.99) == pytest.approx(np.quantile(errors, 0.99), rel=0.3)
+
+
+def test_several_inputs_of_one_feature_count_as_one() -> None:
+    """Two inputs that weigh 1 / sqrt(2) each make the distance that one input makes."""
+    twice = np.hstack([ROWS[:, :1], ROWS[:, :1], ROWS[:, 1:]])
+    weights = np.array([0.5**0.5, 0.5**0.5, 1, 1, 1])
+    asked = RANDOM.normal(size=(50, 4)) * 4
+    plain = fitted(ROWS)[0].distances(tensor(asked))[0]
+    doubled = fitted(twice, weights=weights)[0].distances(tensor(np.hstack([asked[:, :1], asked])))[0]
+    assert np.allclose(plain, doubled, rtol=1e-4)
+
+
+def test_an_input_that_jumps_now_and_then_is_measured_by_its_jumps() -> None:
+    jumping = ROWS.copy()
+    jumping[::400, 3] = 60.0
+    memory, _ = fitted(jumping)
+    steady, jumps = memory.weights[0].item(), memory.weights[3].item()
+    assert jumps < 0.3 * steady
+
+
+@pytest.mark.parametrize("width", [1, 3, 300])
+@pytest.mark.parametrize("count", [10, 700])
+def test_constant_and_repeated_rows_have_a_finite_worth(width: int, count: int) -> None:
+    rows = np.zeros((count, width))
+    rows[:, : width // 2] = RANDOM.integers(0, 2, size=(count, width // 2))
+    memory, joined = fitted(rows)
+    assert np.isfinite(joined).all()
+    far = memory.errors(tensor(rows[:1] + 700.0))
+    assert np.isfinite(far).all()
+    assert far > joined.max()
+
+
+def test_arrays_make_it_again() -> None:
+    memory, _ = fitted(ROWS)
+    again = Memory.from_arrays(memory.arrays())
+    asked = tensor(RANDOM.normal(size=(9, 4)))
+    assert np.array_equal(again.errors(asked), memory.errors(asked))
