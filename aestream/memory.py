@@ -85,7 +85,9 @@ class Memory:
         """
         asked = inputs * self.weights
         padded = torch.nn.functional.pad(asked, (0, 1), value=1.0)
-        number = torch.cat([_argmin(block @ self.table) for block in torch.split(padded, max(1, BLOCK // len(self.rows)))])
+        number = torch.cat(
+            [_argmin(block @ self.table) for block in torch.split(padded, max(1, BLOCK // len(self.rows)))]
+        )
         # The product loses the digits of what is near: once more, for the one row that counts.
         distance = torch.linalg.vector_norm(asked - self.rows[number], dim=1)
         itself = torch.nonzero(distance == 0)[:, 0]

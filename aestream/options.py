@@ -7,6 +7,9 @@ from aestream import deviations
 from aestream.errors import ConfigurationError
 from aestream.thresholds import calibrators
 
+# With fewer rows there might be none outside a row's own quarter.
+LEAST_MEMORY = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -39,7 +42,7 @@ class Options:
             (self.noise is None or self.noise > 0, "noise", "give standard deviations above 0, or None"),
             (self.steps >= 1, "steps", "give a whole number from 1"),
             (self.hidden >= 1, "hidden", "give a whole number from 1"),
-            (self.memory >= 0, "memory", "give a number of rows, or 0 for none"),
+            (self.memory == 0 or self.memory >= LEAST_MEMORY, "memory", "give a number of rows from 10, or 0 for none"),
         )
         for good, name, advice in checks:
             if not good:
