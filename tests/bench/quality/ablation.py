@@ -18,6 +18,7 @@ import numpy as np
 from aestream.models.fit import fit
 from aestream.models.folds import Folds
 from aestream.scoring import LatentBounds, ResidualScore
+from tests.bench.quality.variational import VariationalAutoencoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,10 @@ OVERRIDES: dict[str, Override] = {
     "ensemble": Override("one member instead of four", {"scoring:ResidualScore.error": _first_member}),
     "geometric mean": Override("the mean of the members' errors", {"scoring:ResidualScore.error": _arithmetic}),
     "held-out quarters": Override("every member sees every row", {"learning:Folds.of": staticmethod(_seen_by_all)}),
+    "deterministic bottleneck": Override(
+        "a variational one: latent vectors are drawn in training, and kept near N(0, 1) by a KL term",
+        {"learning:DenseAutoencoder": VariationalAutoencoder},
+    ),
     "denoising": Override("the network learns without noise", {"learning:NOISE": 0.0}),
     "trimmed loss": Override("the worst rows of a batch are learnt too", {"learning:fit": partial(fit, trim=0.0)}),
     "soft clip": Override("far values stay as far as they are", {"features.numeric:LINEAR": float("inf")}),

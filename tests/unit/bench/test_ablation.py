@@ -6,9 +6,11 @@ import contextlib
 
 import numpy as np
 import pytest
+import torch
 
 from aestream import Detector, scoring
 from tests.bench.quality.ablation import OVERRIDES, Override
+from tests.bench.quality.variational import VARIANCE, VariationalAutoencoder
 
 STEPS = 60
 
@@ -56,3 +58,24 @@ def test_parts_are_put_back_after_a_failure() -> None:
 def test_a_part_that_is_gone_is_an_error() -> None:
     with pytest.raises(AttributeError, match="NO_SUCH"), Override("", {"scoring:NO_SUCH": 0}).applied():
         pass
+
+
+def test_the_variational_one_learns_by_the_gradient_of_its_elbo() -> None:
+    sizes = {"features": 5, "latent_size": 2, "hidden": 8, "members": 3, "seed": 1}
+    model, other = VariationalAutoencoder(**sizes), VariationalAutoencoder(**sizes)
+    rows = torch.randn((3, 40, 5), generator=torch.Generator().manual_seed(0))
+    (model(rows) - rows).square().mean(2).mean(1).sum().backward()
+
+    first, to_mean, _, _, to_variance = zip(other.weights, other.biases, strict=True)
+    hidden = torch.relu(rows @ first[0] + first[1])
+    mean, log_variance = hidden @ to_mean[0] + to_mean[1], hidden @ to_variance[0] + to_variance[1]
+    drawn = mean + torch.randn(mean.shape, generator=other._random) * log_variance.exp().sqrt()
+    normal = torch.distributions.Normal(mean, log_variance.exp().sqrt())
+    divergence = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).sum(2)
+    error = (other.decode(drawn) - rows).square().mean(2)
+    (error + 2 * VARIANCE / 5 * divergence).mean(1).sum().backward()
+
+    for own, wanted in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(own.grad, wanted.grad, rtol=1e-4, atol=1e-7)
+    with torch.inference_mode():
+        assert torch.equal(model.encode(rows), model.encode(rows))
