@@ -91,7 +91,7 @@ OVERRIDES: dict[str, Override] = {
     "geometric mean": Override("the mean of the members' errors", {"scoring:ResidualScore.error": _arithmetic}),
     "held-out quarters": Override("every member sees every row", {"learning:Folds.of": staticmethod(_seen_by_all)}),
     "deterministic bottleneck": Override(
-        "a variational one: latent vectors are drawn in training, and kept near N(0, 1) by a KL term",
+        "a variational one, its KL term as weak as suits it best",
         {"learning:DenseAutoencoder": VariationalAutoencoder},
     ),
     "denoising": Override("the network learns without noise", {"learning:NOISE": 0.0}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ Document = dict[str, Any]
 RATES = {"0.01": "1 %", "0.001": "0.1 %"}
 # What still counts as the rate that was asked for, as factors of it.
 NEAR = (0.5, 1.5)
+# What stands on the right of its column, as numbers do.
+_NUMBER = re.compile(r"(\*\*)?[+-]?\d|$")
 
 
 def render(made: Document) -> str:
@@ -127,6 +130,7 @@ def _methods(rows: Sequence[Document]) -> str:
 
 def _ablation(rows: Sequence[Document]) -> str:
     groups = list(dict.fromkeys((row["folder"], row["protocol"]) for row in rows))
+    sets = {(row["folder"], row["protocol"]): row["sets"] for row in rows if not row["part"]}
     at = {(row["folder"], row["protocol"], row["part"]): row for row in rows}
     lines = []
     for part in dict.fromkeys(row["part"] for row in rows):
@@ -140,7 +144,7 @@ def _ablation(rows: Sequence[Document]) -> str:
             else:
                 line.append(f"{100 * row['auroc']:.1f} / {100 * row['auprc']:.1f}")
         lines.append(line)
-    head = ["without", "instead", *(f"{folder}, {protocol}" for folder, protocol in groups)]
+    head = ["without", "instead", *(f"{', '.join(group)}, {sets.get(group, 0)} sets" for group in groups)]
     return words.ABLATION + "\n\n" + _table(head, lines)
 
 
@@ -161,7 +165,8 @@ _SECTIONS = {
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [head, ["---"] * len(head), *lines]
+    sides = ["---:" if all(_NUMBER.match(line[place]) for line in lines) else "---" for place in range(len(head))]
+    rows = [head, sides, *lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -42,9 +42,9 @@ def run(cells: Sequence[Cell], library: Library, results: Results, *, jobs: int,
     missing = [cell for cell in cells if cell not in results]
     failed: dict[Cell, str] = {}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, *times, console=console, speed_estimate_period=ESTIMATE_SECONDS) as progress:
+    columns = (BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    name = TextColumn("{task.description}")  # at the end: its length changes, and nothing else is to move
+    with Progress(*columns, name, console=console, speed_estimate_period=ESTIMATE_SECONDS) as progress:
         task = progress.add_task("measuring", total=len(missing))
         for alone in (False, True):
             chosen = [cell for cell in missing if PARTS[cell.part].alone is alone]

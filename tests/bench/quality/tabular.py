@@ -16,7 +16,7 @@ QUICK_DETECTORS = (AESTREAM, "KNN (k = 5)", "Isolation Forest")
 # A false-alarm rate is told by so many held-out normal rows or more.
 MANY_ROWS = 500
 # One set of so many: a fit for each part and set is most of a run's time. The quick look takes fewer.
-ABLATION_STEP, QUICK_ABLATION_STEP, QUICK_CALIBRATION_STEP = 2, 16, 3
+ABLATION_STEP, QUICK_ABLATION_STEP, QUICK_CALIBRATION_STEP = 2, 30, 3
 
 
 def tabular(library: Library, scope: Scope) -> Iterator[Cell]:

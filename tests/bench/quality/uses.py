@@ -17,7 +17,7 @@ NOISE = 0.5
 PCA, WIENER = "PCA", "Wiener filter"
 REDUCTION = (AESTREAM, PCA)
 DENOISING = (AESTREAM, PCA, WIENER)
-QUICK_STEP = 3
+QUICK_STEP = 6
 
 
 def reduction(library: Library, scope: Scope) -> Iterator[Cell]:
