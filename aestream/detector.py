@@ -113,8 +113,8 @@ class Detector:
     ) -> Self:
         """Learn what is normal from (n, d) rows in time order, columns in the schema's order.
 
-        The rows fall into contiguous quarters, and each member of the ensemble, with its statistics, never sees one of
-        them. The threshold comes from the error of every row by the member that did not see it (cross-fitting).
+        The rows fall into contiguous quarters, and each member of the ensemble never sees one of them: that tells how
+        much less the others err for having seen it, and the threshold is for rows that none has seen (cross-fitting).
 
         Raises:
             ConfigurationError: when an option names a feature that is none.
@@ -155,7 +155,7 @@ class Detector:
     def detect(self, matrix: Matrix, *, latent: bool = False, reconstruction: bool = False) -> Detection:
         """Judge (n, d) finite rows, columns in the schema's order, in one forward pass.
 
-        A row's result does not depend on the rows beside it, up to the rounding of float32 (1e-7 of the error).
+        A row's result does not depend on the rows beside it, up to the rounding of float32 (1e-4 of the threshold).
         """
         return self._fitted.detect(matrix, latent=latent, reconstruction=reconstruction)
 
@@ -166,8 +166,8 @@ class Detector:
     def attribute(self, matrix: Matrix) -> Attribution:
         """Explain (m, d) rows, which should be flagged ones: it costs more than `detect`.
 
-        `expected` is the nearest normal record, and `share` is each feature's part of the error against it: 0 for a
-        feature whose deviation does not count, and for all where the error is 0.
+        `expected` is the nearest normal record, and `share` is each feature's part of the squared deviations from it:
+        0 for a feature whose deviation does not count, and for all where none does.
         """
         return self._fitted.attribute(matrix)
 
@@ -210,7 +210,7 @@ class Detector:
         return self.reconstruct(X)
 
     def explain(self, X: Any) -> Matrix:  # noqa: N803
-        """Return each feature's share of a row's error, (n, features of the schema); rows sum to 1, or to 0."""
+        """Return each feature's share of what is off in a row, (n, features of the schema); rows sum to 1, or to 0."""
         return self.attribute(self._matrix(X)).share
 
     def save(self, directory: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:

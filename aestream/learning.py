@@ -42,8 +42,8 @@ def learn(
 ) -> Fitted:
     """Learn what is normal from (n, d) rows in time order, columns in the schema's order.
 
-    The rows fall into contiguous quarters, and each member of the ensemble, with its statistics, never sees one of
-    them. The threshold comes from the error of every row by the member that did not see it (cross-fitting).
+    The rows fall into contiguous quarters, and each member of the ensemble never sees one of them: that tells how much
+    less the others err for having seen it, and the threshold is for rows that none has seen (cross-fitting).
 
     Raises:
         ConfigurationError: when an option names a feature that is none.

@@ -51,7 +51,7 @@ def fit(
 
     AdamW (Loshchilov and Hutter 2019) with a one-cycle learning rate (Smith and Topin 2018). The network sees the
     rows with gaussian noise of standard deviation `noise` and has to return them without (Vincent et al. 2008).
-    The worst `trim` of every batch is not learnt: training data are never quite clean. Validation is looked at
+    The worst `trim` of every batch is not learnt: an anomaly among them is to stay one. Validation is looked at
     `checks` times, and after `patience` looks without a gain the fit ends. The same seed gives the same weights.
 
     Args:
