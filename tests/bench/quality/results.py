@@ -12,8 +12,8 @@ import aestream
 from tests.bench.quality.cells import Cell, Figures
 
 # What decides aestream's figures; theirs are measured again when it changes, the peers' are not.
-_PARTS = ("detector.py", "learning.py", "fitted.py", "options.py", "deviations.py", "explain.py", "scoring.py")
-_DECIDES = (*_PARTS, "features", "models", "thresholds")
+_FILES = ("detector", "learning", "fitted", "options", "deviations", "explain", "scoring", "memory")
+_DECIDES = (*(f"{name}.py" for name in _FILES), "features", "models", "thresholds")
 
 
 def product_hash() -> str:
