@@ -18,13 +18,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="the npz file; raw rows go to a CSV beside it")
     parser.add_argument("--warm-up", type=int, default=WARM_UP_SECONDS, help="seconds of load before row 0")
     parser.add_argument("--cpus", type=int, default=0, help="number of the processor that all of it runs on")
-    parser.add_argument("--finish", type=Path, nargs="+", metavar="RAW", help="only make the npz of raw CSV files")
+    parser.add_argument("--finish", type=Path, metavar="RAW", help="only make the npz of a raw CSV file")
     options = parser.parse_args()
-    raws = options.finish or [options.out.with_suffix(".csv")]
+    raw = options.finish or options.out.with_suffix(".csv")
     try:
         if not options.finish:
-            record(int(60 * options.minutes), raws[0], cpu=options.cpus, warm_up=options.warm_up)
-        counts = finish(raws, options.out)
+            record(int(60 * options.minutes), raw, cpu=options.cpus, warm_up=options.warm_up)
+        counts = finish(raw, options.out)
     except AestreamError as error:
         print(error, file=sys.stderr)
         return error.exit_code

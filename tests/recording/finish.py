@@ -1,4 +1,4 @@
-"""From raw recordings to the bundled file: which columns and rows stay, the smoothing, the labels, the causes."""
+"""From a raw recording to the bundled file: which columns stay, the smoothing, the labels, the causes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 from aestream.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -40,57 +39,47 @@ LEFT_OUT = {
 
 
 @dataclass(frozen=True)
-class Part:
-    """One raw recording: smoothed values (rows, columns), seconds, which rows stay, incidents by their rows."""
+class Raw:
+    """A raw recording: smoothed values (rows, columns), seconds, incidents by their rows."""
 
     names: list[str]
     values: NDArray[np.float64]
     timestamps: NDArray[np.float64]
-    kept: NDArray[np.bool_]
     train_rows: int
     incidents: list[dict[str, Any]]
 
 
-def finish(raws: Sequence[Path], out: Path) -> dict[str, int]:
-    """Write `out` (npz) from raw recordings in order of time; return counts of rows, features and incidents.
-
-    The training part is the first recording's; the test part is what follows in all of them. The JSON beside a raw
-    recording may name rows to leave out: `"without": [[first, last], ...]`, both included.
+def finish(raw: Path, out: Path) -> dict[str, int]:
+    """Write `out` (npz) from a raw recording; return counts of rows, features and incidents.
 
     Keys: train, test (float32, rows x features), label (uint8, of test), features, causes (lines
     `start-end:dims`, rows of test with both ends included, dims 1-based), incidents (a name for each line of
-    causes), timestamps_train, timestamps_test (epoch seconds). Raises DataError when a recording is damaged
+    causes), timestamps_train, timestamps_test (epoch seconds). Raises DataError when the recording is damaged
     or the file too large.
     """
-    parts = [read(raw) for raw in raws]
-    first = parts[0]
-    if any(sorted(part.names) != sorted(first.names) for part in parts):
-        raise DataError("the recordings hold different metrics: finish those of one version together")
-    trained = first.kept & (np.arange(len(first.kept)) < first.train_rows)
-    tested = [part.kept & (np.arange(len(part.kept)) >= part.train_rows) for part in parts]
-    # A recording names its metrics in the order in which it first read them.
-    values = [part.values[:, [part.names.index(name) for name in first.names]] for part in parts]
-    columns = kept_columns(first.names, np.concatenate(values))
-    features = [first.names[column] for column in columns]
-    causes, names = _causes(parts, tested, features)
-    test = np.concatenate([value[rows] for value, rows in zip(values, tested, strict=True)])
+    recorded = read(raw)
+    columns = kept_columns(recorded.names, recorded.values)
+    features = [recorded.names[column] for column in columns]
+    values = recorded.values[:, columns].astype(np.float32)
+    train, test = np.split(values, [recorded.train_rows])
+    causes = [_cause(incident, recorded.train_rows, features) for incident in recorded.incidents]
     np.savez_compressed(
         out,
-        train=first.values[trained][:, columns].astype(np.float32),
-        test=test[:, columns].astype(np.float32),
+        train=train,
+        test=test,
         label=labels_of(causes, len(test)),
         features=np.array(features),
         causes=np.array("\n".join(causes)),
-        incidents=np.array(names),
-        timestamps_train=first.timestamps[trained],
-        timestamps_test=np.concatenate([part.timestamps[rows] for part, rows in zip(parts, tested, strict=True)]),
+        incidents=np.array([f"{incident['name']} ({incident['kind']})" for incident in recorded.incidents]),
+        timestamps_train=recorded.timestamps[: recorded.train_rows],
+        timestamps_test=recorded.timestamps[recorded.train_rows :],
     )
     if out.stat().st_size > LARGEST_FILE:
         raise DataError(f"{out}: {out.stat().st_size} bytes, more than {LARGEST_FILE}: record fewer metrics")
-    return {"train": int(trained.sum()), "test": len(test), "features": len(features), "incidents": len(names)}
+    return {"train": len(train), "test": len(test), "features": len(features), "incidents": len(causes)}
 
 
-def read(raw: Path) -> Part:
+def read(raw: Path) -> Raw:
     """Read the CSV `raw` and the JSON beside it. Raises DataError when they cannot be used."""
     with raw.open(newline="") as file:
         header = next(csv.reader(file))
@@ -102,9 +91,6 @@ def read(raw: Path) -> Part:
     if train_rows >= len(table):
         raise DataError(f"{raw}: {len(table)} rows end before the test part, which starts at {train_rows}")
     last = len(table) - 1
-    kept = np.ones(len(table), bool)
-    for begin, end in log.get("without", []):
-        kept[begin : end + 1] = False
     recorded = np.zeros(len(table), np.uint8)
     incidents = []
     for incident in log["incidents"]:
@@ -113,7 +99,7 @@ def read(raw: Path) -> Part:
         incidents.append(incident | {"start": start, "end": min(end + WINDOW - 1, last)})
     if not np.array_equal(table[:, 1], recorded):
         raise DataError(f"{raw}: labels and incidents do not agree: record again")
-    return Part(header[2:], trailing_mean(table[:, 2:], WINDOW), table[:, 0], kept, train_rows, incidents)
+    return Raw(header[2:], trailing_mean(table[:, 2:], WINDOW), table[:, 0], train_rows, incidents)
 
 
 def trailing_mean(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
@@ -139,18 +125,7 @@ def labels_of(causes: list[str], rows: int) -> NDArray[np.uint8]:
     return label
 
 
-def _causes(parts: list[Part], tested: list[NDArray[np.bool_]], features: list[str]) -> tuple[list[str], list[str]]:
-    """Return the lines of causes and the names of the incidents that stay, by rows of the joined test part."""
-    causes, names, offset = [], [], 0
-    for part, rows in zip(parts, tested, strict=True):
-        number = offset + np.cumsum(rows) - 1
-        for incident in part.incidents:
-            start, end = incident["start"], incident["end"]
-            if rows[start : end + 1].all():
-                dims = ",".join(str(at) for at, name in enumerate(features, 1) if name in incident["shows"])
-                causes.append(f"{number[start]}-{number[end]}:{dims}")
-                names.append(f"{incident['name']} ({incident['kind']})")
-            elif rows[start : end + 1].any():
-                raise DataError(f"{incident['name']}: only some of its rows are left out: leave out all or none")
-        offset += int(rows.sum())
-    return causes, names
+def _cause(incident: dict[str, Any], first: int, features: list[str]) -> str:
+    """Return an incident's line of `causes`; `first` is the test part's first row."""
+    dims = ",".join(str(at) for at, name in enumerate(features, 1) if name in incident["shows"])
+    return f"{incident['start'] - first}-{incident['end'] - first}:{dims}"

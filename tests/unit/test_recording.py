@@ -175,7 +175,7 @@ def labels(*rows: int) -> list[int]:
 def test_the_bundle_holds_what_changes_with_labels_and_causes(tmp_path: Path) -> None:
     out = tmp_path / "bundle.npz"
     raw = write_raw(tmp_path / "raw.csv", labels(14, 15))
-    assert finish([raw], out) == {"train": 10, "test": 50, "features": 2, "incidents": 1}
+    assert finish(raw, out) == {"train": 10, "test": 50, "features": 2, "incidents": 1}
     with np.load(out, allow_pickle=False) as bundle:
         assert list(bundle["features"]) == ["messages", "lag"]
         assert bundle["train"].dtype == np.float32
@@ -188,50 +188,23 @@ def test_the_bundle_holds_what_changes_with_labels_and_causes(tmp_path: Path) ->
         assert bundle["timestamps_test"].tolist() == [1010.0 + row for row in range(50)]
 
 
-def test_rows_can_be_left_out_and_the_incidents_in_them_go_too(tmp_path: Path) -> None:
-    out = tmp_path / "bundle.npz"
-    incidents = [INCIDENT, INCIDENT | {"start": 30, "end": 31, "name": "another"}]
-    raw = write_raw(tmp_path / "raw.csv", labels(14, 15, 40, 41), incidents=incidents, without=[[2, 3], [12, 24]])
-    assert finish([raw], out) == {"train": 8, "test": 37, "features": 2, "incidents": 1}
-    with np.load(out, allow_pickle=False) as bundle:
-        assert bundle["timestamps_train"].tolist() == [1000.0, 1001.0, *(1004.0 + row for row in range(6))]
-        assert str(bundle["causes"]) == "17-22:2"
-        assert bundle["timestamps_test"][17] == 1040.0
-
-
-def test_an_incident_cannot_be_left_out_in_part(tmp_path: Path) -> None:
-    raw = write_raw(tmp_path / "raw.csv", labels(14, 15), without=[[12, 14]])
-    with pytest.raises(DataError, match="consumer stuck: only some of its rows"):
-        finish([raw], tmp_path / "bundle.npz")
-
-
-def test_a_second_recording_prolongs_the_test_part(tmp_path: Path) -> None:
-    out = tmp_path / "bundle.npz"
-    first = write_raw(tmp_path / "first.csv", labels(14, 15))
-    second = write_raw(tmp_path / "second.csv", labels(4, 5), train_rows=0)
-    assert finish([first, second], out) == {"train": 10, "test": 110, "features": 2, "incidents": 2}
-    with np.load(out, allow_pickle=False) as bundle:
-        assert str(bundle["causes"]) == "4-9:2\n54-59:2"
-        assert bundle["test"][50].tolist() == [0.0, 0.0]  # smoothed by itself
-
-
 def test_labels_that_contradict_the_incidents_are_refused(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw.csv", labels(14, 15, 16))
     with pytest.raises(DataError, match="do not agree"):
-        finish([raw], tmp_path / "bundle.npz")
+        finish(raw, tmp_path / "bundle.npz")
 
 
 def test_a_value_that_is_not_finite_is_refused(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw.csv", labels(14, 15))
     raw.write_text(raw.read_text().replace(",12.0,", ",nan,"))
     with pytest.raises(DataError, match="not finite"):
-        finish([raw], tmp_path / "bundle.npz")
+        finish(raw, tmp_path / "bundle.npz")
 
 
 def test_a_recording_that_ended_early_is_refused(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw.csv", labels()[:9], incidents=[])
     with pytest.raises(DataError, match="before the test part"):
-        finish([raw], tmp_path / "bundle.npz")
+        finish(raw, tmp_path / "bundle.npz")
 
 
 def test_a_mean_over_the_last_rows_starts_with_what_is_there() -> None:

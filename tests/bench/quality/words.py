@@ -42,7 +42,8 @@ SERIES = """\
 Learnt from the training part, judged row by row: the score of a row sees no later one. *Found*: incidents with a
 flagged row, at a requested false-alarm rate of 1 %; *false alarms*: the share of normal rows flagged then.
 *HitRate*: for each incident whose n causes are known, the part of them among the n (1.5 n) features with the largest
-sums of squared deviations over its rows. Nothing is point-adjusted, and no threshold is chosen with labels. In per cent."""
+sums of squared deviations over its rows. Nothing is point-adjusted, and no threshold is chosen with labels. In per
+cent."""
 
 REDUCTION = """\
 ## Fewer dimensions
