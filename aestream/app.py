@@ -20,10 +20,9 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from pydantic import SecretStr
 
 import aestream
-from aestream import reference, schedule, systemd
+from aestream import clients, reference, schedule, systemd
 from aestream.codecs.json import JsonDecoder
 from aestream.detector import Detector
 from aestream.errors import AestreamError, ConfigurationError, ModelError
@@ -42,9 +41,6 @@ from aestream.sampling import Choose, FileSampler, TopicSampler
 from aestream.settings import PREFIX, Settings
 from aestream.trainer import Reporter, Trainer, TrainerService
 from aestream.transport.dlq import InvalidLimits
-from aestream.transport.kafka_history import KafkaHistory
-from aestream.transport.kafka_python import KafkaSink, KafkaSource
-from aestream.transport.kafka_topics import KafkaTopics
 from aestream.types import Batch
 from aestream.worker import LoadedModel, Stop, Worker
 
@@ -52,18 +48,6 @@ _log = logging.getLogger(__name__)
 
 _WORKER_STALE_SECONDS = 60.0
 _TRAINER_STALE_SECONDS = 600.0
-
-_CONNECTION = (
-    "bootstrap_servers", "client_id", "security_protocol", "sasl_mechanism", "sasl_plain_username",
-    "sasl_plain_password", "sasl_kerberos_name", "sasl_kerberos_service_name", "sasl_kerberos_domain_name",
-    "ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_crlfile", "ssl_ciphers", "ssl_check_hostname",
-    "request_timeout_ms", "bootstrap_timeout_ms",
-)  # fmt: skip
-_CONSUMER = (
-    "group_instance_id", "auto_offset_reset", "isolation_level", "session_timeout_ms", "heartbeat_interval_ms",
-    "max_poll_interval_ms", "fetch_min_bytes", "fetch_max_wait_ms", "max_partition_fetch_bytes",
-)  # fmt: skip
-_PRODUCER = ("batch_size", "linger_ms", "compression_type")
 
 
 def check_configuration(settings: Settings) -> None:
@@ -73,21 +57,11 @@ def check_configuration(settings: Settings) -> None:
     registry(settings)
 
 
-def connection(settings: Settings) -> dict[str, Any]:
-    """What every Kafka client needs to connect, under kafka-python's names."""
-    return _chosen(settings, _CONNECTION)
-
-
 def registry(settings: Settings) -> LocalRegistry:
     """The model store."""
     if "://" in settings.model.store:
         raise ConfigurationError(f"AESTREAM_MODEL__STORE: {settings.model.store!r} is no folder: give a path")
     return LocalRegistry(Path(settings.model.store), settings.model.name, keep=settings.model.keep)
-
-
-def topics(settings: Settings) -> KafkaTopics:
-    """What the broker says of topics."""
-    return KafkaTopics(connection(settings))
 
 
 def load_detector(settings: Settings) -> Detector:
@@ -132,7 +106,7 @@ def create_topics(settings: Settings, *, partitions: int | None, replication: in
     numbers; the input topic itself is made only when `with_input` is set.
     """
     _need_input(settings)
-    broker = topics(settings)
+    broker = clients.topics(settings)
     found = broker.describe(settings.topics.input)
     count = partitions or max((topic.partitions for topic in found.values()), default=1)
     names = [settings.topics.scores, settings.topics.anomalies, settings.topics.dead_letters]
@@ -143,7 +117,7 @@ def create_topics(settings: Settings, *, partitions: int | None, replication: in
 
 def follow_anomalies(settings: Settings, last: int) -> Iterator[Batch]:
     """The anomalies topic from `last` records before its end, for ever."""
-    return _history(settings, [settings.topics.anomalies]).follow(last=last)
+    return clients.history(settings, [settings.topics.anomalies]).follow(last=last)
 
 
 def new_detector(settings: Settings) -> Detector:
@@ -204,7 +178,7 @@ def _sampler(settings: Settings, file: Path | None, names: Sequence[str]) -> Fil
     if not names:
         _need_input(settings)
     return TopicSampler(
-        _history(settings, names),
+        clients.history(settings, names),
         lambda schema: decoder(settings, schema),
         records=settings.trainer.sample_records,
         period=settings.trainer.sample_period,
@@ -256,7 +230,7 @@ def run_worker(settings: Settings) -> None:
         )
         stop.listen(reload=watcher.look_now)
         Worker(
-            connect=lambda: (_source(settings, metrics), _sink(settings)),
+            connect=lambda: (clients.source(settings, metrics), clients.sink(settings)),
             watcher=watcher,
             limits=InvalidLimits(
                 max_ratio=settings.dead_letters.max_invalid_ratio,
@@ -330,46 +304,6 @@ def _service(settings: Settings, *, stale_after: float) -> Iterator[tuple[Metric
         yield metrics, health
     finally:
         server.close()
-
-
-def _source(settings: Settings, metrics: Metrics) -> KafkaSource:
-    return KafkaSource(
-        settings.topics.input,
-        connection=connection(settings),
-        group_id=settings.kafka.group_id,
-        max_records=settings.worker.max_batch_records,
-        max_wait=settings.worker.max_batch_wait,
-        on_rebalance=lambda event: metrics.rebalances.labels(event).inc(),
-        fetch_max_bytes=settings.worker.max_batch_bytes,
-        **_chosen(settings, _CONSUMER),
-    )
-
-
-def _history(settings: Settings, names: Sequence[str]) -> KafkaHistory:
-    return KafkaHistory(
-        names,
-        connection=connection(settings),
-        max_records=settings.worker.max_batch_records,
-        isolation_level=settings.kafka.isolation_level,
-    )
-
-
-def _sink(settings: Settings) -> KafkaSink:
-    return KafkaSink(
-        connection=connection(settings),
-        max_request_size=settings.kafka.max_request_size,
-        **_chosen(settings, _PRODUCER),
-    )
-
-
-def _chosen(settings: Settings, names: Sequence[str]) -> dict[str, Any]:
-    """Settings of the Kafka client by name, without those that are not set; secrets in the clear."""
-    values = {name: getattr(settings.kafka, name) for name in names}
-    return {
-        name: value.get_secret_value() if isinstance(value, SecretStr) else value
-        for name, value in values.items()
-        if value is not None
-    }
 
 
 def _need_input(settings: Settings) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from aestream import app
+from aestream import app, clients
 from aestream.errors import AestreamError
 from aestream.settings import Settings
 from aestream.types import TopicState
@@ -40,7 +40,7 @@ def run(settings: Settings) -> Iterator[Check]:
     if settings.topics.scores:
         names.insert(0, settings.topics.scores)
     try:
-        topics = app.topics(settings)
+        topics = clients.topics(settings)
         found = topics.describe(settings.topics.input)
         results = topics.describe(names)
     except AestreamError as error:

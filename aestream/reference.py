@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel, BeforeValidator, ByteSize, SecretStr, TypeAdapter
 
 from aestream.errors import ConfigurationError
-from aestream.settings import PREFIX, UNITS, Settings, seconds
+from aestream.notation import UNITS, seconds
+from aestream.settings import PREFIX, Settings
 
 
 def assignments(pairs: Sequence[str]) -> dict[str, Any]:

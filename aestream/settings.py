@@ -5,14 +5,13 @@ Order: command line > environment > .env > secrets directories > file (YAML or T
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ByteSize, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -24,60 +23,21 @@ from pydantic_settings import (
 )
 
 from aestream.errors import ConfigurationError
+from aestream.notation import (
+    Duration,
+    Least,
+    Names,
+    OptionalDuration,
+    OptionalInt,
+    OptionalNoise,
+    OptionalSecret,
+    OptionalText,
+    none_if_off,
+    pairs,
+)
 
 PREFIX = "AESTREAM_"
 _SECRETS = ("/run/secrets", os.environ.get("CREDENTIALS_DIRECTORY", ""))
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def seconds(text: object) -> object:
-    """Parse a duration such as `20ms`, `30s`, `5m`, `24h`, `7d`; a bare number is seconds.
-
-    Raises ValueError for anything else.
-    """
-    if not isinstance(text, str):
-        return text
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", text)
-    if match is None:
-        raise ValueError(f"{text!r} is no duration; write 20ms, 30s, 5m, 24h or 7d")
-    return float(match[1]) * UNITS[match[2] or "s"]
-
-
-def _items(value: object) -> object:
-    """Split `a, b` into its items; a list stays as it is."""
-    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-
-
-def _pairs(value: object) -> object:
-    """Read `name=value, name=value`, or a JSON object where a name has a comma; a mapping stays as it is.
-
-    Raises ValueError for anything else.
-    """
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("{"):
-        try:
-            return json.loads(value)
-        except ValueError as error:
-            raise ValueError(f"{value!r} is no JSON object: {error}") from error
-    pairs = [item.rpartition("=") for item in value.split(",") if item.strip()]
-    if not all(name.strip() and separator for name, separator, _ in pairs):
-        raise ValueError(f"{value!r} is no mapping; write name=value, name=value")
-    return {name.strip(): size.strip() for name, _, size in pairs}
-
-
-def _none_if_off(value: object) -> object:
-    return None if isinstance(value, str) and value.strip().lower() in {"", "off", "none"} else value
-
-
-Duration = Annotated[float, BeforeValidator(seconds), Field(ge=0)]
-OptionalDuration = Annotated[Duration | None, BeforeValidator(_none_if_off)]
-Names = Annotated[list[str], NoDecode, BeforeValidator(_items)]
-Least = Annotated[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], NoDecode, BeforeValidator(_pairs)]
-OptionalText = Annotated[str | None, BeforeValidator(_none_if_off)]
-OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_none_if_off)]
-OptionalInt = Annotated[int | None, BeforeValidator(_none_if_off)]
-OptionalNoise = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_none_if_off)]
 
 
 class Kafka(BaseModel):
@@ -101,7 +61,7 @@ class Kafka(BaseModel):
         "PLAINTEXT", description="How to talk to the brokers."
     )
     sasl_mechanism: Annotated[
-        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI"] | None, BeforeValidator(_none_if_off)
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI"] | None, BeforeValidator(none_if_off)
     ] = Field(None, description="How to log in, with SASL_PLAINTEXT or SASL_SSL.")
     sasl_plain_username: OptionalText = Field(None, description="User name, for PLAIN and SCRAM.")
     sasl_plain_password: OptionalSecret = Field(None, description="Password, for PLAIN and SCRAM. A secret.")
@@ -126,7 +86,7 @@ class Kafka(BaseModel):
     max_request_size: int = Field(1_048_576, gt=0, description="The largest message that is sent.")
     batch_size: int = Field(131_072, gt=0, description="Bytes that the producer sends together to a partition.")
     linger_ms: int = Field(5, ge=0, description="How long the producer waits to fill a batch.")
-    compression_type: Annotated[Literal["gzip", "snappy", "lz4", "zstd"] | None, BeforeValidator(_none_if_off)] = Field(
+    compression_type: Annotated[Literal["gzip", "snappy", "lz4", "zstd"] | None, BeforeValidator(none_if_off)] = Field(
         None, description="Compression of what is sent."
     )
 
@@ -187,7 +147,7 @@ class Features(BaseModel):
         description="What a missing value does: `dead_letter` or `impute`; for some features `NAME=impute`, by comma.",
     )
 
-    direction: Annotated[dict[str, Literal["up", "down", "both"]], NoDecode, BeforeValidator(_pairs)] = Field(
+    direction: Annotated[dict[str, Literal["up", "down", "both"]], NoDecode, BeforeValidator(pairs)] = Field(
         {}, description="Which deviations of a feature count, `disk.await_ms=up,memory.free=down`; others: both."
     )
     min_abs_deviation: Least = Field(

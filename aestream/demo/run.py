@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
 
-from aestream import app, log, show
+from aestream import app, clients, log, show
 from aestream.demo import dataset, stage, stream
 from aestream.demo import summary as report
 from aestream.demo.brokers import EmbeddedKafka
@@ -121,7 +121,7 @@ class _Demo:
     def _open_sink(self, here: Stage) -> KafkaSink:
         with self._interrupts.held():
             sink = KafkaSink(
-                connection=app.connection(here.settings), max_request_size=here.settings.kafka.max_request_size
+                connection=clients.connection(here.settings), max_request_size=here.settings.kafka.max_request_size
             )
             self._stack.callback(sink.close)
         return sink
@@ -141,7 +141,7 @@ class _Demo:
         )
         history = KafkaHistory(
             [name for role, name in here.topics.items() if role != "input"],
-            connection=app.connection(here.settings),
+            connection=clients.connection(here.settings),
             max_records=here.settings.worker.max_batch_records,
         )
         with self._interrupts.held():
@@ -226,7 +226,7 @@ class _Demo:
     def _remove_topics(self, here: Stage) -> None:
         """Leave somebody else's Kafka as it was found."""
         try:
-            app.topics(here.settings).delete(list(here.topics.values()), group_id=here.settings.kafka.group_id)
+            clients.topics(here.settings).delete(list(here.topics.values()), group_id=here.settings.kafka.group_id)
         except AestreamError as error:
             self._say(f"the topics {', '.join(here.topics.values())} stay: {error}")
 

@@ -27,7 +27,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
-from aestream import app, settings
+from aestream import app, clients, settings
 from aestream.demo.brokers import ApacheKafka
 from aestream.detector import Detector
 from aestream.models.threads import use_threads
@@ -163,7 +163,7 @@ def main() -> None:
         os.environ.update(environment)
         loaded = settings.load()
         app.create_topics(loaded, partitions=PARTITIONS, replication=1, with_input=True)
-        app.topics(loaded).create({f"bench-{run}-copies": PARTITIONS}, replication=1)
+        clients.topics(loaded).create({f"bench-{run}-copies": PARTITIONS}, replication=1)
         fitted = Detector.load(_stored(loaded, matrix, names))
         fill(bootstrap, f"bench-{run}-input", values)
         copy = [

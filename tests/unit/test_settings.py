@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aestream import app, reference, settings
+from aestream import app, clients, notation, reference, settings
 from aestream.errors import ConfigurationError
 
 
@@ -149,7 +149,7 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     ("text", "seconds"), [("20ms", 0.02), ("1.5s", 1.5), ("5m", 300), (" 24h ", 86400), ("7d", 604800), ("3", 3)]
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert settings.seconds(text) == pytest.approx(seconds)
+    assert notation.seconds(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["20ms", "70ms", "0.5ms", "123ms", "1500ms", "1.5s", "90s", "36h", "0s"])
@@ -211,5 +211,5 @@ def test_the_command_line_names_sections_and_refuses_the_unknown() -> None:
 
 
 def test_every_setting_of_the_connection_reaches_a_client() -> None:
-    reached = {*app._CONNECTION, *app._CONSUMER, *app._PRODUCER, "group_id", "max_request_size"}
+    reached = {*clients._CONNECTION, *clients._CONSUMER, *clients._PRODUCER, "group_id", "max_request_size"}
     assert set(settings.Kafka.model_fields) == reached

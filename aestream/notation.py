@@ -1,0 +1,63 @@
+"""How people write the values of settings: durations, lists, mappings, `none`; as types that pydantic reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(text: object) -> object:
+    """Parse a duration such as `20ms`, `30s`, `5m`, `24h`, `7d`; a bare number is seconds.
+
+    Raises ValueError for anything else.
+    """
+    if not isinstance(text, str):
+        return text
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", text)
+    if match is None:
+        raise ValueError(f"{text!r} is no duration; write 20ms, 30s, 5m, 24h or 7d")
+    return float(match[1]) * UNITS[match[2] or "s"]
+
+
+def items(value: object) -> object:
+    """Split `a, b` into its items; a list stays as it is."""
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def pairs(value: object) -> object:
+    """Read `name=value, name=value`, or a JSON object where a name has a comma; a mapping stays as it is.
+
+    Raises ValueError for anything else.
+    """
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"{value!r} is no JSON object: {error}") from error
+    found = [item.rpartition("=") for item in value.split(",") if item.strip()]
+    if not all(name.strip() and separator for name, separator, _ in found):
+        raise ValueError(f"{value!r} is no mapping; write name=value, name=value")
+    return {name.strip(): size.strip() for name, _, size in found}
+
+
+def none_if_off(value: object) -> object:
+    """Read `off`, `none` and nothing as None; all else stays as it is."""
+    return None if isinstance(value, str) and value.strip().lower() in {"", "off", "none"} else value
+
+
+Duration = Annotated[float, BeforeValidator(seconds), Field(ge=0)]
+OptionalDuration = Annotated[Duration | None, BeforeValidator(none_if_off)]
+Names = Annotated[list[str], NoDecode, BeforeValidator(items)]
+Least = Annotated[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], NoDecode, BeforeValidator(pairs)]
+OptionalText = Annotated[str | None, BeforeValidator(none_if_off)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(none_if_off)]
+OptionalInt = Annotated[int | None, BeforeValidator(none_if_off)]
+OptionalNoise = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(none_if_off)]
