@@ -108,7 +108,9 @@ class Memory:
         The nearest of some rows is no nearer than the nearest of all: where it is worth no more than the error, the
         other rows need not be asked, and the result is the same.
         """
-        asked = np.arange(len(errors)) if self.glance is None else np.flatnonzero(self.glance.errors(inputs) > errors)
+        if self.glance is None:
+            return np.maximum(errors, self.errors(inputs))
+        asked = np.flatnonzero(self.glance.errors(inputs) > errors)
         joined = errors.copy()
         joined[asked] = np.maximum(errors[asked], self.errors(inputs[torch.from_numpy(asked)]))
         return joined
