@@ -21,7 +21,7 @@ Vector: TypeAlias = npt.NDArray[np.float64]
 
 # Distances computed at a time, which stay in a core's second cache.
 BLOCK = 256_000
-# Of more rows than this, so many are asked first: for most records they show that the nearest one is near enough.
+# Of twice as many rows or more, about so many are asked first: for most records one of them is near enough.
 GLANCE = 1000
 # How far an input jumps is learnt from about so many rows.
 SAMPLE = 100_000
