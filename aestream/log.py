@@ -43,16 +43,27 @@ def setup(*, style: Literal["auto", "json", "plain"], level: str, client_level: 
     """Send all logging to standard error. `auto` is JSON unless standard error is a terminal.
 
     `client_level` is for the Kafka client: a service shows its warnings, a command says what is wrong in one line.
+    Its tracebacks are for `level` debug only.
     """
     plain = style == "plain" or (style == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PlainFormatter() if plain else JsonFormatter())
     root = logging.getLogger()
+    if level != "debug":
+        handler.addFilter(_in_one_line)
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("aestream").setLevel(level.upper())
     logging.getLogger("kafka").setLevel(client_level.upper())
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # its hints on scheduling are for its authors
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Say what the Kafka client stumbled over, such as a socket that just closed, without its traceback."""
+    if record.exc_info and record.name.startswith("kafka."):
+        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]!r}", ()
+        record.exc_info = None
+    return True
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -44,6 +45,23 @@ def test_plain_is_a_line_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("aestream").warning("mind the gap", extra={"n": 2})
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("warning mind the gap n=2")
+
+
+@pytest.mark.parametrize(("level", "traceback"), [("info", False), ("debug", True)])
+def test_what_the_kafka_client_stumbles_over_is_one_line_unless_debugging(
+    capsys: pytest.CaptureFixture[str], level: str, traceback: bool
+) -> None:
+    log.setup(style="plain", level=level)
+    with socket.socket() as closed:
+        pass
+    try:
+        closed.recv(1)
+    except OSError:
+        logging.getLogger("kafka.net.transport").exception("%s: closing %d%%", "socket", 5)
+    said = capsys.readouterr().err.splitlines()
+    assert "error   socket: closing 5%" in said[0]
+    assert said[-1].endswith(("OSError(9, 'Bad file descriptor')", "OSError: [Errno 9] Bad file descriptor"))
+    assert (len(said) > 1) is traceback
 
 
 def test_auto_is_json_without_a_terminal_and_setup_twice_says_it_once(capsys: pytest.CaptureFixture[str]) -> None:
