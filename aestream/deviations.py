@@ -72,16 +72,11 @@ class Deviations:
         return mask
 
     def settle(
-        self,
-        rebuild: Callable[[Tensor], Tensor],
-        matrix: Matrix,
-        inputs: Tensor,
-        rebuilt: Tensor,
-        members: slice = slice(None),
+        self, rebuild: Callable[[Tensor], Tensor], matrix: Matrix, inputs: Tensor, rebuilt: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Reconstruct rows without what does not count -> reconstructions (M, B, d), and what counts (B, w).
 
-        A feature that does not count is taken for what `members` expect of it on the whole, and the network is asked
+        A feature that does not count is taken for what the members expect of it on the whole, and the network is asked
         again (`rebuild`): else it would go on drawing along what is expected of the others. Some rounds settle it, and
         what has once dropped out stays out.
 
@@ -90,15 +85,14 @@ class Deviations:
             matrix: (B, d) rows in the user's units.
             inputs: the same, scaled.
             rebuilt: the reconstructions of `inputs`, (M, B, d).
-            members: whose expectation it is.
 
         """
         counted = torch.ones_like(inputs, dtype=torch.bool)
         for _ in range(ROUNDS):
-            expected = rebuilt[members].mean(dim=0)
+            expected = rebuilt.mean(dim=0)
             counted &= self._counted(matrix, expected)
             rebuilt = rebuild(torch.where(counted, inputs, expected))
-        return rebuilt, counted & self._counted(matrix, rebuilt[members].mean(dim=0))
+        return rebuilt, counted & self._counted(matrix, rebuilt.mean(dim=0))
 
     def _counted(self, matrix: Matrix, expected: Tensor) -> Tensor:
         counted = self.counted(matrix, self.encoder.inverse(expected.double().numpy(), matrix))
@@ -106,13 +100,13 @@ class Deviations:
 
 
 def only(values: Tensor, counted: Tensor | None) -> Tensor:
-    """Residuals or contributions (..., B, d) with 0 where they do not count; None: all do."""
+    """Residuals (..., B, d) with 0 where they do not count; None: all do."""
     return values if counted is None else values * counted
 
 
-def what_counts(inputs: Tensor, rebuilt: Tensor, counted: Tensor, members: slice = slice(None)) -> Tensor:
-    """Inputs (B, w) with what `members` of (M, B, w) expect where they do not count."""
-    return torch.where(counted, inputs, rebuilt[members].mean(dim=0))
+def what_counts(inputs: Tensor, rebuilt: Tensor, counted: Tensor) -> Tensor:
+    """Inputs (B, w) with what the members expect, (M, B, w), where they do not count."""
+    return torch.where(counted, inputs, rebuilt.mean(dim=0))
 
 
 def check(

@@ -117,9 +117,7 @@ class Fitted:
                 inputs = scaled[start : start + CHUNK]
                 _, rebuilt, counted = self._look(observed[start : start + CHUNK], inputs)
                 expected[start : start + CHUNK] = rebuilt.mean(dim=0).numpy()
-                squares[start : start + CHUNK] = (
-                    self.scorer.deviations(only(inputs - rebuilt, counted)).square().numpy()
-                )
+                squares[start : start + CHUNK] = self.scorer.squares(only(inputs - rebuilt, counted)).numpy()
         together = self.encoder.by_feature(squares)
         share = shares(together)
         if self.deviations is not None:

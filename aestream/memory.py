@@ -1,8 +1,8 @@
 """What normal records looked like: training rows that are kept, and how far a record is from the nearest of them.
 
 A network follows the shape of the normal rows and passes over their gaps: a record between two dense groups may be
-reconstructed well. The kept rows know the gaps. They can only add to a suspicion: an anomaly among the training rows
-has itself as its nearest row, and excuses nothing that the network finds strange.
+reconstructed well. The kept rows know the gaps. They can only add to a suspicion: what is like an anomaly among
+the training rows is near to it, and not excused by that where the network finds it strange.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from aestream.models.folds import RowNumbers
+from aestream.models.folds import RowNumbers, evenly
 from aestream.scoring import PRECISION, tails
 
 Vector: TypeAlias = npt.NDArray[np.float64]
@@ -65,11 +65,11 @@ class Memory:
         sample = inputs[:: max(1, len(inputs) // SAMPLE)].double().numpy()
         jumps = tails((sample - sample.mean(axis=0)) / (sample.std(axis=0) + PRECISION))
         weighing = torch.from_numpy((relative / jumps / np.linalg.norm(relative)).astype(np.float32))
-        numbers = np.unique(np.linspace(0, len(inputs) - 1, size).astype(np.int64))
-        rows = inputs[torch.from_numpy(numbers)] * weighing
+        numbers = evenly([np.arange(len(inputs))], size)[0]
+        rows = inputs[numbers] * weighing
         far = np.empty(len(inputs))
         for stretch in unseen:
-            elsewhere = torch.from_numpy((numbers < stretch[0]) | (numbers > stretch[-1]))
+            elsewhere = (numbers < stretch[0]) | (numbers > stretch[-1])
             others = cls(rows[elsewhere], weighing, np.zeros(2))
             far[stretch] = others.distances(inputs[stretch[0] : stretch[-1] + 1])[0]
         edge, spread = _largest(np.log(errors))

@@ -137,13 +137,14 @@ class ResidualScore:
         """The error of each record: (M, B, d) -> (B,), float64, finite and above 0."""
         return self.member_errors(residual).log().mean(dim=0).exp()
 
-    def deviations(self, residual: Tensor) -> Tensor:
-        """How far each feature is from what was expected of it, (M, B, d) -> (B, d), float64, in its usual spreads.
+    def squares(self, residual: Tensor) -> Tensor:
+        """How far each feature is from what was expected of it, squared: (M, B, d) -> (B, d), float64.
 
-        A root mean square over the members. Neither whitened nor measured by its tails: that tells records apart
-        better and features worse, since it spreads what one feature does over those that usually move with it.
+        In its usual spreads, and a mean over the members. Neither whitened nor measured by its tails: that tells
+        records apart better and features worse, since it spreads what one feature does over those that usually move
+        with it.
         """
-        return (residual / self.spread).double().square().mean(dim=0).sqrt()
+        return (residual / self.spread).double().square().mean(dim=0)
 
     def weighted(self, weights: npt.NDArray[np.float64]) -> Self:
         """The same, with the features (d,) counting by their weights."""
@@ -175,7 +176,7 @@ def _whitening(covariance: Rows, ridge: float, *, relative: bool) -> Rows:
 
 
 def tails(white: Rows) -> npt.NDArray[np.float64]:
-    """How far the tails of whitened residuals (n, d) reach, as a multiple of a gaussian's, (d,)."""
+    """How far the tails of values in standard deviations (n, d) reach, as a multiple of a gaussian's, (d,)."""
     share = min(max(TAIL, TAIL_ROWS / len(white)), 0.5)
     reach: npt.NDArray[np.float64] = np.quantile(np.abs(white), 1.0 - share, axis=0)
     return np.maximum(reach / NormalDist().inv_cdf(1.0 - share / 2.0), STEADIEST)

@@ -24,7 +24,6 @@ from aestream.demo.stage import Stage
 from aestream.demo.verdict import Finding, Summary, judge
 from aestream.errors import AestreamError, ConfigurationError
 from aestream.models.threads import use_threads
-from aestream.transport.kafka_history import KafkaHistory
 from aestream.transport.kafka_python import KafkaSink
 
 _DEFAULT_SECONDS = 20.0  # that the stream takes, unless a rate is given
@@ -139,11 +138,7 @@ class _Demo:
         worker = WorkerProcess(
             here.environment, address=f"{http.host}:{http.port}", log_file=self._folder / "worker.log"
         )
-        history = KafkaHistory(
-            [name for role, name in here.topics.items() if role != "input"],
-            connection=clients.connection(here.settings),
-            max_records=here.settings.worker.max_batch_records,
-        )
+        history = clients.history(here.settings, [name for role, name in here.topics.items() if role != "input"])
         with self._interrupts.held():
             worker.start()
             self._stack.callback(worker.stop)

@@ -145,12 +145,12 @@ class FeatureEncoder:
             corrected[:, numeric] = there
         return corrected
 
-    def by_feature(self, shares: Matrix) -> Matrix:
-        """Add up the inputs' shares (n, w) to those of the features (n, d)."""
+    def by_feature(self, parts: Matrix) -> Matrix:
+        """Add up the inputs' parts (n, w) to those of the features (n, d)."""
         if self.plain:
-            return shares
+            return parts
         owners = _owners(self.schema, self.cycles)
-        together: Matrix = shares @ (owners[:, None] == np.arange(len(self.schema))).astype(np.float64)
+        together: Matrix = parts @ (owners[:, None] == np.arange(len(self.schema))).astype(np.float64)
         return together
 
     def by_input(self, features: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
