@@ -66,7 +66,7 @@ class Detector:
         noise: float | None = None,
         seed: int = 0,
         steps: int = 800,
-        hidden: int = 48,
+        hidden: int = 32,
         memory: int = 1000,
         missing: str = "dead_letter",
         timestamps: Sequence[str] = (),
@@ -113,7 +113,7 @@ class Detector:
     ) -> Self:
         """Learn what is normal from (n, d) rows in time order, columns in the schema's order.
 
-        The rows fall into contiguous quarters, and each member of the ensemble never sees one of them: that tells how
+        The rows fall into contiguous stretches, and each member of the ensemble never sees one of them: that tells how
         much less the others err for having seen it, and the threshold is for rows that none has seen (cross-fitting).
 
         Raises:

@@ -27,10 +27,10 @@ from aestream.thresholds import calibrators
 Matrix: TypeAlias = npt.NDArray[np.float64]
 Vector: TypeAlias = npt.NDArray[np.float64]
 
-# Each member of the ensemble leaves out one contiguous quarter of the training rows.
-MEMBERS = 4
-# What the members learn to remove, in standard deviations of a feature.
-NOISE = 0.1
+# Each member of the ensemble leaves out one contiguous stretch of the training rows.
+MEMBERS = 6
+# What the members learn to remove: noise in standard deviations of a feature, and values of other rows, this share.
+NOISE, SWAP = 0.2, 0.2
 # Statistics of latent vectors and residuals, and the validation loss, use at most so many rows a member.
 STATISTICS_ROWS = 30_000
 VALIDATION_ROWS = 2_000
@@ -42,7 +42,7 @@ def learn(
 ) -> Fitted:
     """Learn what is normal from (n, d) rows in time order, columns in the schema's order.
 
-    The rows fall into contiguous quarters, and each member of the ensemble never sees one of them: that tells how much
+    The rows fall into contiguous stretches, and each member of the ensemble never sees one of them: that tells how much
     less the others err for having seen it, and the threshold is for rows that none has seen (cross-fitting).
 
     Raises:
@@ -70,6 +70,7 @@ def learn(
         evenly(folds.unseen, VALIDATION_ROWS),
         steps=options.steps,
         noise=NOISE,
+        swap=SWAP,
         seed=options.seed,
         progress=progress,
     )

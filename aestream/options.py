@@ -7,7 +7,7 @@ from aestream import deviations
 from aestream.errors import ConfigurationError
 from aestream.thresholds import calibrators
 
-# With fewer rows there might be none outside a row's own quarter.
+# With fewer rows there might be none outside a row's own stretch.
 LEAST_MEMORY = 10
 
 

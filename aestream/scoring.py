@@ -20,10 +20,12 @@ Rows: TypeAlias = npt.NDArray[np.float64]
 
 # The border of the normal latent vectors: this share of the training rows lies within it.
 INSIDE = 0.99
-# The covariance of the latent vectors is refitted on this inner share of them, so that outliers do not widen it.
-INNER, REFITS, LATENT_RIDGE = 0.9, 3, 0.01
-# Correlations of residuals are shrunk by this factor towards none; their eigenvalues get this much more.
-SHRINKAGE, RIDGE = 0.3, 0.02
+# Spread and correlations are learnt from this inner share of the training rows, chosen anew so many times, and the
+# tails from this one.
+INNER, REFITS, MOST = 0.9, 3, 0.95
+# The eigenvalues of the residuals' correlations get this much more, and those of the latent vectors' covariance this
+# much of their mean.
+RIDGE, LATENT_RIDGE = 0.1, 0.01
 # A feature that is reconstructed better than this (in its standard deviations) counts as reconstructed this well.
 PRECISION = 0.02
 # A feature with heavy tails is measured by them: by the size that this share of its whitened residuals exceeds, or
@@ -54,14 +56,15 @@ class LatentBounds:
             inner = latent
             for _ in range(REFITS + 1):
                 center = inner.mean(axis=0)
-                whitening = _whitening(_covariance(inner - center), LATENT_RIDGE, relative=True)
+                covariance = (inner - center).T @ (inner - center) / len(inner)
+                whitening = _inverse_root(covariance, LATENT_RIDGE * max(np.trace(covariance) / len(covariance), 1e-6))
                 distance = np.linalg.norm((latent - center) @ whitening, axis=1)
                 inner = latent[distance <= np.quantile(distance, INNER)]
             whitening /= max(float(np.quantile(distance, INSIDE)), TINY)
             centers.append(center[None])
             whitenings.append(whitening)
             offsets.append(-center[None] @ whitening)
-        return cls(_float32(centers), _float32(whitenings), _float32(offsets))
+        return cls(*(_float32(np.stack(parts)) for parts in (centers, whitenings, offsets)))
 
     def apply(self, latent: Tensor) -> Tensor:
         """Draw latent vectors outside back to the border, towards the centre: (M, B, k) -> (M, B, k)."""
@@ -86,8 +89,8 @@ class ResidualScore:
 
     Whitened is divided by the standard deviation, and by how far the tails reach against a gaussian's.
     The whitening is the one that stays closest to the features themselves (ZCA-cor, Kessy et al. 2018), so that
-    each of its d outputs still belongs to one feature. `whitening` (M, d, d), or (M, 1, d) for many features, and
-    `offset` (M, 1, d): whitened = residual @ whitening + offset. `spread` (d,): of each feature's residuals.
+    each of its d outputs still belongs to one feature. `whitening` (d, d), or (1, d) for many features, and
+    `offset` (1, d): whitened = residual @ whitening + offset. `spread` (d,): of each feature's residuals.
     """
 
     whitening: Tensor
@@ -98,35 +101,29 @@ class ResidualScore:
     def fit(cls, residuals: Sequence[Rows]) -> Self:
         """Learn from the residuals of the rows that each member has not seen, (n, d) each.
 
-        A feature's spread is that of all of them: a level that moved once, in the stretch that one member did not
-        see, would seem fixed to that member, and any move of it an outrage. The correlations of a member
-        are learnt from the other members' rows, so that its own are held out from them.
+        All of them together: a level that moved once, in the stretch that one member did not see, would seem fixed to
+        that member, and any move of it an outrage.
+
+        The outer rows do not count, as in a trimmed covariance (Rousseeuw and Van Driessen 1999), but outer is a row
+        with many features off, by the mean of log(1 + whitened^2). By the mean square it would also be every row in
+        which one feature jumps, and jumping now and then is what some features do.
         """
         together = np.concatenate(residuals)
-        center = together.mean(axis=0, keepdims=True)
-        spread = together.std(axis=0) + PRECISION
-        if together.shape[1] > WIDE:
-            scale = spread * tails((together - center) / spread)
-            whitenings = [1.0 / scale[None]] * len(residuals)
-            offsets = [-center / scale] * len(residuals)
-            return cls(_float32(whitenings), _float32(offsets), _float32([spread])[0])
-        whitenings = []
-        for member in range(len(residuals)):
-            others = np.concatenate([rows for other, rows in enumerate(residuals) if other != member])
-            correlation = (1 - SHRINKAGE) * _covariance((others - center) / spread)
-            np.einsum("ii->i", correlation)[:] += SHRINKAGE
-            whitenings.append(_whitening(correlation, RIDGE, relative=False) / spread[:, None])
-        white = [(own - center) @ whitening for own, whitening in zip(residuals, whitenings, strict=True)]
-        reach = tails(np.concatenate(white))
-        whitenings = [whitening / reach for whitening in whitenings]
-        offsets = [-center @ whitening for whitening in whitenings]
-        return cls(_float32(whitenings), _float32(offsets), _float32([spread])[0])
+        inner = together
+        for _ in range(REFITS + 1):
+            center = inner.mean(axis=0, keepdims=True)
+            whitening = _whitening(inner - center)
+            white = _apply(whitening, together - center)
+            off = np.log1p(white**2).mean(axis=1)
+            inner = together[off <= np.quantile(off, INNER)]
+        whitening = whitening / tails(white[off <= np.quantile(off, MOST)])
+        return cls(*map(_float32, (whitening, -_apply(whitening, center), together.std(axis=0) + PRECISION)))
 
     def whiten(self, residual: Tensor) -> Tensor:
         """(M, B, d) -> (M, B, d)."""
-        if self.whitening.shape[1] == 1 < residual.shape[2]:
+        if self.whitening.shape[0] == 1:
             return torch.addcmul(self.offset, residual, self.whitening)
-        return torch.baddbmm(self.offset, residual, self.whitening)
+        return torch.addmm(self.offset, residual.flatten(0, 1), self.whitening).view_as(residual)
 
     def member_errors(self, residual: Tensor) -> Tensor:
         """The error of each record by each member: (M, B, d) -> (M, B), float64."""
@@ -162,17 +159,25 @@ class ResidualScore:
         return cls(*(torch.from_numpy(arrays[name]) for name in ("whitening", "offset", "spread")))
 
 
-def _covariance(centred: Rows) -> Rows:
-    covariance: Rows = centred.T @ centred / len(centred)
-    return covariance
+def _whitening(centred: Rows) -> Rows:
+    """Return the matrix (d, d) that makes rows (n, d) uncorrelated and of spread 1, or their factors (1, d) if wide."""
+    spread: Rows = centred.std(axis=0) + PRECISION
+    if centred.shape[1] > WIDE:
+        return 1.0 / spread[None]
+    scaled = centred / spread
+    return _inverse_root(scaled.T @ scaled / len(scaled), RIDGE) / spread[:, None]
 
 
-def _whitening(covariance: Rows, ridge: float, *, relative: bool) -> Rows:
-    """The symmetric inverse square root of a covariance whose eigenvalues are raised by `ridge` (of their mean)."""
+def _inverse_root(covariance: Rows, ridge: float) -> Rows:
+    """The symmetric inverse square root of a covariance whose eigenvalues are raised by `ridge`."""
     values, vectors = np.linalg.eigh(covariance)
-    raised = np.maximum(values, 0.0) + ridge * (max(values.mean(), 1e-6) if relative else 1.0)
-    whitening: Rows = (vectors / np.sqrt(raised)) @ vectors.T
-    return whitening
+    root: Rows = (vectors / np.sqrt(np.maximum(values, 0.0) + ridge)) @ vectors.T
+    return root
+
+
+def _apply(whitening: Rows, rows: Rows) -> Rows:
+    white: Rows = rows * whitening if len(whitening) == 1 else rows @ whitening
+    return white
 
 
 def tails(white: Rows) -> npt.NDArray[np.float64]:
@@ -182,5 +187,5 @@ def tails(white: Rows) -> npt.NDArray[np.float64]:
     return np.maximum(reach / NormalDist().inv_cdf(1.0 - share / 2.0), STEADIEST)
 
 
-def _float32(members: Sequence[Rows]) -> Tensor:
-    return torch.from_numpy(np.stack(members).astype(np.float32))
+def _float32(array: Rows) -> Tensor:
+    return torch.from_numpy(array.astype(np.float32))

@@ -57,7 +57,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scik
         latent_size: int | None = None,
         noise: float | None = None,
         steps: int = 800,
-        hidden: int = 48,
+        hidden: int = 32,
         memory: int = 1000,
         direction: Mapping[str, str] | None = None,
         min_abs_deviation: Mapping[str, float] | None = None,

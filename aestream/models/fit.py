@@ -1,4 +1,4 @@
-"""The one training loop: seeded mini-batches, denoising, trimmed loss, validation, early stopping."""
+"""The one training loop: seeded mini-batches, corrupted inputs, trimmed loss, validation, early stopping."""
 
 import time
 from collections.abc import Callable
@@ -38,6 +38,7 @@ def fit(
     *,
     steps: int,
     noise: float,
+    swap: float = 0.0,
     seed: int,
     batch_size: int = 256,
     learning_rate: float = 4e-3,
@@ -50,9 +51,10 @@ def fit(
     """Train in place; keep the weights that best reconstruct, for each member, the rows it does not learn from.
 
     AdamW (Loshchilov and Hutter 2019) with a one-cycle learning rate (Smith and Topin 2018). The network sees the
-    rows with gaussian noise of standard deviation `noise` and has to return them without (Vincent et al. 2008).
-    The worst `trim` of every batch is not learnt: an anomaly among them is to stay one. Validation is looked at
-    `checks` times, and after `patience` looks without a gain the fit ends. The same seed gives the same weights.
+    rows with gaussian noise of standard deviation `noise`, and with a share `swap` of the values taken from other rows
+    of the batch, and has to return them without (Vincent et al. 2008). The worst `trim` of every batch is not learnt:
+    an anomaly among them is to stay one, and counts no more in the validation. Validation is looked at `checks` times,
+    and after `patience` looks without a gain the fit ends. The same seed gives the same weights.
 
     Args:
         model: the autoencoder, M members.
@@ -61,6 +63,7 @@ def fit(
         unseen: (M, u) row numbers that each member is validated on.
         steps: batches at most.
         noise: standard deviations of a feature.
+        swap: share of the values that come from another row.
         seed: of batches and noise.
         batch_size: rows in a batch, for each member.
         learning_rate: the highest of the cycle.
@@ -76,7 +79,6 @@ def fit(
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
     shape = (model.members, min(batch_size, seen.shape[1]))
-    kept = max(1, round(shape[1] * (1 - trim)))
     held_out = rows[unseen]  # (M, u, d)
     asked = held_out
     if validation_noise:
@@ -86,19 +88,21 @@ def fit(
     for step in range(1, steps + 1):
         batch = rows[seen.gather(1, torch.randint(seen.shape[1], shape, generator=generator))]  # (M, B, d)
         noisy = torch.randn(batch.shape, generator=generator).mul_(noise).add_(batch)
-        errors = (model(noisy) - batch).square().mean(2)  # (M, B)
-        inner = errors.topk(kept, dim=1, largest=False, sorted=False).values
+        if swap:
+            others = batch[:, torch.randperm(shape[1], generator=generator)]
+            noisy = torch.where(torch.rand(batch.shape, generator=generator) < swap, others, noisy)
+        losses = _trimmed_error(model(noisy), batch, trim)
         optimizer.zero_grad(set_to_none=True)
-        inner.mean(1).sum().backward()  # each member has its own weights, so the sum trains all of them at once
+        losses.sum().backward()  # type: ignore[no-untyped-call]  # each member has its own weights, so the sum trains all of them at once
         optimizer.step()
         schedule.step()
 
-        loss = inner.detach().mean().item()
+        loss = losses.detach().mean().item()
         average = loss if step == 1 else 0.95 * average + 0.05 * loss
         if step % max(1, steps // checks) and step != steps:
             continue
         with torch.inference_mode():
-            validation = (model(asked) - held_out).square().mean().item()
+            validation = _trimmed_error(model(asked), held_out, trim).mean().item()
         if progress:
             progress(Progress(step, steps, average, validation))
         if validation < best:
@@ -109,6 +113,14 @@ def fit(
     model.load_state_dict(best_weights)
     model.eval()
     return Training(step, average, best, time.perf_counter() - started)
+
+
+def _trimmed_error(rebuilt: Tensor, rows: Tensor, trim: float) -> Tensor:
+    """Each member's mean squared error over all but the worst `trim` of its rows, (M, B, d) -> (M,)."""
+    errors = (rebuilt - rows).square().mean(2)
+    kept = max(1, round(errors.shape[1] * (1 - trim)))
+    inner: Tensor = errors.topk(kept, dim=1, largest=False, sorted=False).values
+    return inner.mean(1)
 
 
 def _copy(model: Autoencoder) -> dict[str, Tensor]:

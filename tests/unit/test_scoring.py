@@ -95,11 +95,19 @@ def test_bounds_arrays_make_them_again() -> None:
 
 def test_a_feature_that_jumps_now_and_then_is_measured_by_its_jumps() -> None:
     random = np.random.default_rng(1)
-    steady = random.normal(size=(8000, 2))
-    steady[::500, 1] = 60.0  # quiet, but for one row in 500
-    scorer = ResidualScore.fit([steady[:4000], steady[4000:]])
-    jump, moved = scorer.error(tensor(np.array([[0.0, 60.0], [10.0, 0.0]])))
-    assert jump < moved
+    rows = random.normal(size=(8000, 20))
+    rows[::200, 1] = 12.0  # quiet, but for one row in 200
+    scorer = ResidualScore.fit([rows[:4000], rows[4000:]])
+    moved, jump = scorer.error(tensor(np.eye(20)[:2] * 12.0)).tolist()
+    assert jump < 0.6 * moved
+
+
+def test_rows_with_many_features_off_do_not_widen_what_is_usual() -> None:
+    clean = correlated()
+    dirty = np.concatenate([clean, clean[:120] + 40.0])
+    probe = tensor(np.array([[2.0, -2.0, 0.0, 0.0], [0.0, 0.0, 40.0, 0.0]]))
+    usual = ResidualScore.fit([clean]).error(probe)
+    assert (ResidualScore.fit([dirty]).error(probe) / usual).min() > 0.8
 
 
 def test_gaussian_residuals_have_no_tails_to_speak_of() -> None:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from aestream.models.fit import fit
 from aestream.models.folds import Folds
@@ -66,6 +67,10 @@ def _unbounded(_bounds: LatentBounds, latent: Any) -> Any:
     return latent
 
 
+def _all_shown(members: int, features: int, _generator: Any) -> Any:
+    return torch.ones(members, features, 1)
+
+
 def _first_member(scorer: ResidualScore, residual: Any) -> Any:
     return scorer.member_errors(residual)[0]
 
@@ -83,18 +88,20 @@ OVERRIDES: dict[str, Override] = {
     "memory of 1,000": Override("4,000 rows are remembered (`memory=4000`)", options={"memory": 4000}),
     "jumps in the memory": Override("inputs count alike in a distance", {"memory:tails": _no_tails}),
     "latent bounds": Override("latent vectors are decoded as they are", {"scoring:LatentBounds.apply": _unbounded}),
-    "robust latent bounds": Override("the ellipsoid of all rows, not of the inner ones", {"scoring:REFITS": 0}),
-    "whitening": Override("residuals by the features' spread, their correlations ignored", {"scoring:SHRINKAGE": 1.0}),
-    "whitening, spread": Override("the plain mean squared error", {"scoring:SHRINKAGE": 1.0, "scoring:PRECISION": 1e3}),
+    "hidden features": Override("each member is shown all features", {"models.dense:_shown": _all_shown}),
+    "whitening": Override("residuals by the features' spread, their correlations ignored", {"scoring:RIDGE": 1e6}),
+    "whitening, spread": Override("the plain mean squared error", {"scoring:RIDGE": 1e6, "scoring:PRECISION": 1e3}),
+    "inner rows": Override("spread and correlations of all rows", {"scoring:INNER": 1.0, "scoring:MOST": 1.0}),
     "heavy tails": Override("every feature by its standard deviation alone", {"scoring:tails": _no_tails}),
-    "ensemble": Override("one member instead of four", {"scoring:ResidualScore.error": _first_member}),
+    "ensemble": Override("one member instead of six", {"scoring:ResidualScore.error": _first_member}),
     "geometric mean": Override("the mean of the members' errors", {"scoring:ResidualScore.error": _arithmetic}),
-    "held-out quarters": Override("every member sees every row", {"learning:Folds.of": staticmethod(_seen_by_all)}),
+    "held-out stretches": Override("every member sees every row", {"learning:Folds.of": staticmethod(_seen_by_all)}),
     "deterministic bottleneck": Override(
         "a variational one, its KL term as weak as suits it best",
         {"learning:DenseAutoencoder": VariationalAutoencoder},
     ),
     "denoising": Override("the network learns without noise", {"learning:NOISE": 0.0}),
+    "swapped values": Override("no value comes from another row", {"learning:SWAP": 0.0}),
     "trimmed loss": Override("the worst rows of a batch are learnt too", {"learning:fit": partial(fit, trim=0.0)}),
     "soft clip": Override("far values stay as far as they are", {"features.numeric:LINEAR": float("inf")}),
 }

@@ -67,7 +67,7 @@ def test_the_variational_one_learns_by_the_gradient_of_its_elbo() -> None:
     (model(rows) - rows).square().mean(2).mean(1).sum().backward()
 
     first, to_mean, _, _, to_variance = zip(other.weights, other.biases, strict=True)
-    hidden = torch.relu(rows @ first[0] + first[1])
+    hidden = torch.relu(rows @ (first[0] * other.shown) + first[1])
     mean, log_variance = hidden @ to_mean[0] + to_mean[1], hidden @ to_variance[0] + to_variance[1]
     drawn = mean + torch.randn(mean.shape, generator=other._random) * log_variance.exp().sqrt()
     normal = torch.distributions.Normal(mean, log_variance.exp().sqrt())
