@@ -33,10 +33,11 @@ class DenseAutoencoder(Autoencoder):
 
     def encode(self, inputs: Tensor) -> Tensor:
         """(B, d) or (M, B, d) -> (M, B, latent)."""
-        inputs = inputs.expand(self.members, -1, -1)
-        first = self.weights[0] * self.shown
-        hidden = torch.baddbmm(self.biases[0], inputs, first).relu_()  # (M, B, hidden)
-        return torch.baddbmm(self.biases[1], hidden, self.weights[1])  # (M, B, latent)
+        return torch.baddbmm(self.biases[1], self.first_layer(inputs), self.weights[1])  # (M, B, latent)
+
+    def first_layer(self, inputs: Tensor) -> Tensor:
+        """(B, d) or (M, B, d) -> (M, B, hidden), of what each member is shown."""
+        return torch.baddbmm(self.biases[0], inputs.expand(self.members, -1, -1), self.weights[0] * self.shown).relu_()
 
     def decode(self, latent: Tensor) -> Tensor:
         """(M, B, latent) -> (M, B, d)."""

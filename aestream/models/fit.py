@@ -93,7 +93,8 @@ def fit(
             noisy = torch.where(torch.rand(batch.shape, generator=generator) < swap, others, noisy)
         losses = _trimmed_error(model(noisy), batch, trim)
         optimizer.zero_grad(set_to_none=True)
-        losses.sum().backward()  # type: ignore[no-untyped-call]  # each member has its own weights, so the sum trains all of them at once
+        # each member has its own weights, so the sum trains all of them at once
+        losses.sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
 

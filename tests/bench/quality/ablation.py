@@ -89,9 +89,11 @@ OVERRIDES: dict[str, Override] = {
     "jumps in the memory": Override("inputs count alike in a distance", {"memory:tails": _no_tails}),
     "latent bounds": Override("latent vectors are decoded as they are", {"scoring:LatentBounds.apply": _unbounded}),
     "hidden features": Override("each member is shown all features", {"models.dense:_shown": _all_shown}),
-    "whitening": Override("residuals by the features' spread, their correlations ignored", {"scoring:RIDGE": 1e6}),
-    "whitening, spread": Override("the plain mean squared error", {"scoring:RIDGE": 1e6, "scoring:PRECISION": 1e3}),
-    "inner rows": Override("spread and correlations of all rows", {"scoring:INNER": 1.0, "scoring:MOST": 1.0}),
+    "whitening": Override("residuals by the features' spread, their correlations ignored", {"scoring:WIDE": 0}),
+    "whitening, spread": Override("the plain mean squared error", {"scoring:WIDE": 0, "scoring:PRECISION": 1e3}),
+    "inner rows": Override(
+        "spread, correlations, tails and bounds of all rows", {"scoring:INNER": 1.0, "scoring:MOST": 1.0}
+    ),
     "heavy tails": Override("every feature by its standard deviation alone", {"scoring:tails": _no_tails}),
     "ensemble": Override("one member instead of six", {"scoring:ResidualScore.error": _first_member}),
     "geometric mean": Override("the mean of the members' errors", {"scoring:ResidualScore.error": _arithmetic}),

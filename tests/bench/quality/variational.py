@@ -30,8 +30,7 @@ class VariationalAutoencoder(DenseAutoencoder):
 
     def encode(self, inputs: Tensor) -> Tensor:
         """(B, d) or (M, B, d) -> (M, B, latent): a draw while the network learns, the mean afterwards."""
-        inputs = inputs.expand(self.members, -1, -1)
-        hidden = torch.baddbmm(self.biases[0], inputs, self.weights[0] * self.shown).relu()  # (M, B, hidden)
+        hidden = self.first_layer(inputs)
         mean = torch.baddbmm(self.biases[1], hidden, self.weights[1])  # (M, B, latent)
         if not torch.is_grad_enabled():
             return mean
