@@ -40,5 +40,9 @@ class TransportError(AestreamError):
     """A broker or a topic that cannot be reached or used."""
 
 
+class NoAnswerError(TransportError):
+    """A broker that did not answer in time. Asking again may help."""
+
+
 class DeliveryError(TransportError):
     """Results that the broker did not acknowledge. Their offsets are not committed."""

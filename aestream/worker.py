@@ -180,10 +180,10 @@ class Worker:
 
     def _commit(self, batch: Batch) -> None:
         with self._timed("commit", when=len(batch) > 0):
-            done = self._delivery.commit(batch)
+            done = self._delivery.commit(batch, patience=self._patience)
         if not done:
             self._metrics.errors.labels("commit", "refused").inc()
-            _log.debug("commit refused or not answered; trying again after the next poll")
+            _log.debug("commit refused; trying again after the next poll")
         elif len(batch):
             self._metrics.last_commit.set_to_current_time()
 
@@ -202,7 +202,11 @@ class Worker:
         """
         systemd.notify("STOPPING=1")
         self._health.wait_for("shutting down")
-        for step in (lambda: self._delivery.commit(Batch()), self._sink.close, self._source.close):
+        for step in (
+            lambda: self._delivery.commit(Batch(), patience=self._patience),
+            self._sink.close,
+            self._source.close,
+        ):
             try:
                 step()
             except AestreamError as error:

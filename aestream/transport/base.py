@@ -22,7 +22,7 @@ class Source(Protocol):
     def commit(self, positions: Mapping[Partition, int]) -> bool:
         """Commit offsets for partitions that are still assigned here. False: refused because of a rebalance.
 
-        Raises TransportError when the broker does not answer.
+        Raises NoAnswerError when it is not known whether the broker took them: ask again.
         """
         ...
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from aestream.errors import DeliveryError
+from aestream.errors import DeliveryError, NoAnswerError
 from aestream.transport.base import Sink, Source
 from aestream.types import Batch, Outgoing, Partition
 
@@ -37,9 +37,10 @@ class AtLeastOnce:
             if not patience():
                 raise DeliveryError("the broker did not acknowledge the results before the shutdown's time was up")
 
-    def commit(self, batch: Batch) -> bool:
-        """Step 3: commit behind the batch. False when a rebalance or an outage is in the way.
+    def commit(self, batch: Batch, *, patience: Callable[[], bool]) -> bool:
+        """Step 3: commit behind the batch. False when a rebalance is in the way, or when `patience` ends the wait.
 
+        A broker that does not answer is waited for: while it is away nothing is published that would come twice.
         What could not be committed is tried again with the next call, as long as the partition is still ours.
         """
         self._uncommitted.update(batch.positions)
@@ -47,10 +48,16 @@ class AtLeastOnce:
             return True
         mine = self._source.assigned()
         self._uncommitted = {p: offset for p, offset in self._uncommitted.items() if p in mine}
-        done = self._source.commit(self._uncommitted)
-        if done:
-            self._uncommitted = {}
-        return done
+        while True:
+            try:
+                done = self._source.commit(self._uncommitted)
+            except NoAnswerError:
+                if patience():
+                    continue
+                return False
+            if done:
+                self._uncommitted = {}
+            return done
 
     @property
     def uncommitted(self) -> Mapping[Partition, int]:

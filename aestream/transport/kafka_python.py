@@ -14,7 +14,7 @@ from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import MemberState, OffsetAndMetadata
 
-from aestream.errors import DeliveryError, TransportError
+from aestream.errors import DeliveryError, NoAnswerError, TransportError
 from aestream.types import Batch, Outgoing, Partition, Position, Span
 
 # A rebalance took the partitions away, or is under way: the records come again, to whoever owns them then.
@@ -23,7 +23,6 @@ _COMMIT_REFUSED = (
     kafka_errors.RebalanceInProgressError,
     kafka_errors.IllegalGenerationError,
     kafka_errors.UnknownMemberIdError,
-    kafka_errors.RetriableError,
 )
 _LAG_TIMEOUT_MS = 1_000
 _ANSWER_TIMEOUT_MS = 10_000  # a commit or a position that takes longer is asked for again after the next poll
@@ -119,7 +118,10 @@ class KafkaSource:
         return batch
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
-        """Commit the offsets of partitions that are still ours; False when a rebalance is in the way."""
+        """Commit the offsets of partitions that are still ours; False when a rebalance is in the way.
+
+        Raises NoAnswerError after ten seconds without an answer.
+        """
         mine = self._consumer.assignment()
         offsets = {
             TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
@@ -133,6 +135,8 @@ class KafkaSource:
                 self._consumer.commit(offsets, timeout_ms=_ANSWER_TIMEOUT_MS)
             except _COMMIT_REFUSED:
                 return False
+            except kafka_errors.RetriableError as error:
+                raise NoAnswerError(f"the broker did not answer a commit: {error}") from error
         return True
 
     def joined(self) -> bool:
@@ -216,11 +220,11 @@ class KafkaSource:
             try:
                 here = self._consumer.position(partition, timeout_ms=_ANSWER_TIMEOUT_MS)
                 pinned = self._consumer.committed(partition, timeout_ms=_ANSWER_TIMEOUT_MS) is not None
-            except (kafka_errors.RetriableError, kafka_errors.IllegalStateError):
+                start = first.get(Partition(*partition), here)
+                if start is None or not (pinned or self.commit({Partition(*partition): start})):
+                    return
+            except (NoAnswerError, kafka_errors.RetriableError, kafka_errors.IllegalStateError):
                 return  # the broker is away or the partition is already gone: the next poll comes back here
-            start = first.get(Partition(*partition), here)
-            if start is None or not (pinned or self.commit({Partition(*partition): start})):
-                return
             self._started.add(partition)
 
 

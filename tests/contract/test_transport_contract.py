@@ -213,7 +213,7 @@ def test_delivery_commits_behind_what_was_published(transport: Transport) -> Non
     delivery = AtLeastOnce(source, sink)
     (batch,) = collect(source, 2)
     delivery.publish([outgoing(results, [b"A", b"B"])], patience=lambda: True)
-    assert delivery.commit(batch)
+    assert delivery.commit(batch, patience=lambda: True)
     assert not delivery.uncommitted
     source.close()
     deliver(sink, outgoing(topic, [b"c"]))

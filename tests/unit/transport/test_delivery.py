@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from aestream.errors import DeliveryError
+from aestream.errors import DeliveryError, NoAnswerError
 from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.memory import MemoryBroker, MemorySink, MemorySource, Message
 from aestream.types import Outgoing, Partition
@@ -18,9 +18,13 @@ class RebalancingSource(MemorySource):
     """A source whose group may be in the middle of a rebalance."""
 
     rebalancing = False
+    silent = 0  # how many commits get no answer
     mine: frozenset[Partition] | None = None
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
+        self.silent -= 1
+        if self.silent >= 0:
+            raise NoAnswerError("no answer")
         return not self.rebalancing and super().commit(positions)
 
     def assigned(self) -> frozenset[Partition]:
@@ -35,6 +39,10 @@ class SlowSink(MemorySink):
     def flush(self, timeout: float) -> bool:
         self.silent -= 1
         return self.silent < 0 and super().flush(timeout)
+
+
+def _for_ever() -> bool:
+    return True
 
 
 @pytest.fixture
@@ -71,10 +79,10 @@ def test_a_refused_commit_is_made_up_for(broker: MemoryBroker) -> None:
     source = RebalancingSource(broker, ["in"], max_records=3)
     delivery = AtLeastOnce(source, MemorySink(broker))
     source.rebalancing = True
-    assert not delivery.commit(source.poll(0))
+    assert not delivery.commit(source.poll(0), patience=_for_ever)
     assert delivery.uncommitted == {FIRST: 3}
     source.rebalancing = False
-    assert delivery.commit(source.poll(0))
+    assert delivery.commit(source.poll(0), patience=_for_ever)
     assert broker.committed == {FIRST: 3, SECOND: 3}
     assert not delivery.uncommitted
 
@@ -83,7 +91,26 @@ def test_a_partition_that_went_away_is_not_committed(broker: MemoryBroker) -> No
     source = RebalancingSource(broker, ["in"])
     delivery = AtLeastOnce(source, MemorySink(broker))
     source.rebalancing = True
-    assert not delivery.commit(source.poll(0))
+    assert not delivery.commit(source.poll(0), patience=_for_ever)
     source.rebalancing, source.mine = False, frozenset({SECOND})
-    assert delivery.commit(source.poll(0))
+    assert delivery.commit(source.poll(0), patience=_for_ever)
     assert broker.committed == {SECOND: 3}
+
+
+def test_a_commit_without_an_answer_is_asked_for_again(broker: MemoryBroker) -> None:
+    source = RebalancingSource(broker, ["in"])
+    source.silent = 3
+    asked = []
+    delivery = AtLeastOnce(source, MemorySink(broker))
+    assert delivery.commit(source.poll(0), patience=lambda: not asked.append(1))
+    assert len(asked) == 3
+    assert broker.committed == {FIRST: 3, SECOND: 3}
+
+
+def test_a_commit_without_an_answer_is_kept_when_patience_ends(broker: MemoryBroker) -> None:
+    source = RebalancingSource(broker, ["in"])
+    source.silent = 3
+    delivery = AtLeastOnce(source, MemorySink(broker))
+    assert not delivery.commit(source.poll(0), patience=lambda: False)
+    assert delivery.uncommitted == {FIRST: 3, SECOND: 3}
+    assert broker.committed == {}
