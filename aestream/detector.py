@@ -67,7 +67,7 @@ class Detector:
         seed: int = 0,
         steps: int = 800,
         hidden: int = 32,
-        memory: int = 1000,
+        memory: int = 2000,
         missing: str = "dead_letter",
         timestamps: Sequence[str] = (),
         direction: Mapping[str, str] | None = None,

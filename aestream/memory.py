@@ -6,7 +6,7 @@ the training rows is near to it, and not excused by that where the network finds
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -21,8 +21,8 @@ Vector: TypeAlias = npt.NDArray[np.float64]
 
 # Distances computed at a time, which stay in a core's second cache.
 BLOCK = 256_000
-# Of twice as many rows or more, about so many are asked first: for most records one of them is near enough.
-GLANCE = 1000
+# Before all rows one in so many is asked, and before these one in so many of them, down to about this many.
+STEP, FEWEST = 8, 100
 # How far an input jumps is learnt from about so many rows.
 SAMPLE = 100_000
 # Reconstruction error and distance are put on one scale by the largest of the training: this share of them, whose
@@ -31,25 +31,55 @@ LARGEST, LEAST_SPREAD, STEEPEST = 0.1, 0.01, 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """K training rows of w inputs, times `weights` (w,), and what the distance to the nearest of them is worth.
-
-    `worth` (2,): a distance r is as rare among normal records as a reconstruction error of exp(worth[0]) * r**worth[1].
-    """
+class Neighbours:
+    """K weighed rows of w inputs (K, w) to be near to."""
 
     rows: Tensor
-    weights: Tensor
-    worth: Vector
     table: Tensor = field(init=False, repr=False)
-    glance: "Memory | None" = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Lay the rows out: (inputs, 1) @ table (w + 1, K) are the squared distances, less the inputs' own norm."""
         table = torch.cat([-2.0 * self.rows, self.rows.square().sum(dim=1, keepdim=True)], dim=1).T.contiguous()
         object.__setattr__(self, "table", table)
-        apart = len(self.rows) // GLANCE
-        some = Memory(self.rows[::apart].contiguous(), self.weights, self.worth) if apart > 1 else None
-        object.__setattr__(self, "glance", some)
+
+    def nearest(self, asked: Tensor) -> tuple[Vector, Tensor]:
+        """Find the nearest row of weighed inputs (B, w) -> the distance (B,), at least PRECISION, and its number (B,).
+
+        A row does not vouch for itself: one that is asked about again is compared with the others.
+        """
+        padded = torch.nn.functional.pad(asked, (0, 1), value=1.0)
+        number = torch.cat(
+            [_argmin(block @ self.table) for block in torch.split(padded, max(1, BLOCK // len(self.rows)))]
+        )
+        # The product loses the digits of what is near: once more, for the one row that counts.
+        distance = torch.linalg.vector_norm(asked - self.rows[number], dim=1)
+        itself = torch.nonzero(distance == 0)[:, 0]
+        if len(itself):
+            squared = padded[itself] @ self.table
+            squared[torch.arange(len(itself)), number[itself]] = torch.inf
+            number[itself] = _argmin(squared)
+            distance[itself] = torch.linalg.vector_norm(asked[itself] - self.rows[number[itself]], dim=1)
+        return distance.double().clamp_(min=PRECISION).numpy(), number
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """K training rows of w inputs, times `weights` (w,), and what the distance to the nearest of them is worth.
+
+    They are asked in levels: at first a few of them, at last all. `worth` (levels, 2): on a level a distance r is as
+    rare among normal records as a reconstruction error of exp(worth[0]) * r**worth[1]. `clear` (): an error that nine
+    in ten normal records stay below.
+    """
+
+    rows: Tensor
+    weights: Tensor
+    worth: Vector
+    clear: Vector
+    levels: tuple[Neighbours, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Lay out the rows of each level."""
+        object.__setattr__(self, "levels", _levels(self.rows, len(self.worth)))
 
     @classmethod
     def fit(
@@ -67,66 +97,66 @@ class Memory:
         weighing = torch.from_numpy((relative / jumps / np.linalg.norm(relative)).astype(np.float32))
         numbers = evenly([np.arange(len(inputs))], size)[0]
         rows = inputs[numbers] * weighing
-        far = np.empty(len(inputs))
-        for stretch in unseen:
-            elsewhere = (numbers < stretch[0]) | (numbers > stretch[-1])
-            others = cls(rows[elsewhere], weighing, np.zeros(2))
-            far[stretch] = others.distances(inputs[stretch[0] : stretch[-1] + 1])[0]
-        edge, spread = _largest(np.log(errors))
-        far_edge, far_spread = _largest(np.log(far))
-        power = min(spread / far_spread, STEEPEST)
-        memory = cls(rows, weighing, np.array([edge - power * far_edge, power]))
-        return memory, np.maximum(errors, memory._worth_of(far))
-
-    def distances(self, inputs: Tensor) -> tuple[Vector, Tensor]:
-        """Find the nearest row of (B, w) inputs -> the distance (B,), at least PRECISION, and its number (B,).
-
-        A row does not vouch for itself: one that is asked about again is compared with the others.
-        """
-        asked = inputs * self.weights
-        padded = torch.nn.functional.pad(asked, (0, 1), value=1.0)
-        number = torch.cat(
-            [_argmin(block @ self.table) for block in torch.split(padded, max(1, BLOCK // len(self.rows)))]
-        )
-        # The product loses the digits of what is near: once more, for the one row that counts.
-        distance = torch.linalg.vector_norm(asked - self.rows[number], dim=1)
-        itself = torch.nonzero(distance == 0)[:, 0]
-        if len(itself):
-            squared = padded[itself] @ self.table
-            squared[torch.arange(len(itself)), number[itself]] = torch.inf
-            number[itself] = _argmin(squared)
-            distance[itself] = torch.linalg.vector_norm(asked[itself] - self.rows[number[itself]], dim=1)
-        return distance.double().clamp_(min=PRECISION).numpy(), number
-
-    def errors(self, inputs: Tensor) -> Vector:
-        """What the distances of (B, w) inputs are worth as reconstruction errors, (B,)."""
-        return self._worth_of(self.distances(inputs)[0])
+        stretches = [slice(stretch[0], stretch[-1] + 1) for stretch in unseen]
+        others = [rows[(numbers < stretch.start) | (numbers >= stretch.stop)] for stretch in stretches]
+        depth = 1 + max(0, int(np.log(len(rows) / FEWEST) / np.log(STEP)))
+        far = np.empty((depth, len(inputs)))
+        for stretch, elsewhere in zip(stretches, others, strict=True):
+            for distances, level in zip(far, _levels(elsewhere, depth), strict=True):
+                distances[stretch] = level.nearest(inputs[stretch] * weighing)[0]
+        worth = np.array([_exchange(distances, errors) for distances in far])
+        clear = np.exp(_largest(np.log(np.maximum(errors, _errors(far[-1], worth[-1]))))[0])
+        memory = cls(rows, weighing, worth, np.array(clear))
+        joined = np.empty(len(inputs))
+        for stretch, elsewhere in zip(stretches, others, strict=True):
+            joined[stretch] = replace(memory, rows=elsewhere).join(errors[stretch], inputs[stretch])
+        return memory, joined
 
     def join(self, errors: Vector, inputs: Tensor) -> Vector:
         """The larger of reconstruction errors (B,) and of what the distances of (B, w) inputs are worth, (B,).
 
-        The nearest of some rows is no nearer than the nearest of all: where it is worth no more than the error, the
-        other rows need not be asked, and the result is the same.
+        The nearest of some rows is no nearer than the nearest of all. Where even its distance would be worth no more
+        than `clear`, or than the error, the other rows are not asked: what these few say will do, and no flag depends
+        on it unless more than one normal record in ten is to be flagged.
         """
-        if self.glance is None:
-            return np.maximum(errors, self.errors(inputs))
-        asked = np.flatnonzero(self.glance.errors(inputs) > errors)
+        asked = inputs * self.weights
         joined = errors.copy()
-        joined[asked] = np.maximum(errors[asked], self.errors(inputs[torch.from_numpy(asked)]))
+        left = np.arange(len(errors))
+        for level, worth in zip(self.levels, self.worth, strict=True):
+            distances = level.nearest(asked[torch.from_numpy(left)])[0]
+            most = _errors(distances, self.worth[-1])
+            joined[left] = np.maximum(errors[left], np.minimum(_errors(distances, worth), most))
+            left = left[most > np.maximum(errors[left], self.clear)]
         return joined
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what `from_arrays` reads."""
-        return {"rows": self.rows.numpy(), "weights": self.weights.numpy(), "worth": self.worth}
+        return {"rows": self.rows.numpy(), "weights": self.weights.numpy(), "worth": self.worth, "clear": self.clear}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
         """Read what `arrays` returned."""
-        return cls(torch.from_numpy(arrays["rows"]), torch.from_numpy(arrays["weights"]), arrays["worth"])
+        rows, weights = (torch.from_numpy(arrays[name]) for name in ("rows", "weights"))
+        return cls(rows, weights, arrays["worth"], arrays["clear"])
 
-    def _worth_of(self, distances: Vector) -> Vector:
-        errors: Vector = np.exp(self.worth[0]) * distances ** self.worth[1]
-        return errors
+
+def _levels(rows: Tensor, depth: int) -> tuple[Neighbours, ...]:
+    """From one in STEP ** (depth - 1) rows to all of them."""
+    return tuple(Neighbours(rows[:: STEP**finer].contiguous()) for finer in reversed(range(depth)))
+
+
+def _exchange(distances: Vector, errors: Vector) -> Vector:
+    """What makes distances (n,) as large as errors (n,), by the largest of both, (2,): see `_errors`."""
+    edge, spread = _largest(np.log(errors))
+    far_edge, far_spread = _largest(np.log(distances))
+    power = min(spread / far_spread, STEEPEST)
+    return np.array([edge - power * far_edge, power])
+
+
+def _errors(distances: Vector, worth: Vector) -> Vector:
+    """What distances (n,) are worth as reconstruction errors, (n,)."""
+    errors: Vector = np.exp(worth[0]) * distances ** worth[1]
+    return errors
 
 
 def _largest(logs: Vector) -> tuple[float, float]:

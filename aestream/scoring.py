@@ -31,6 +31,8 @@ PRECISION = 0.02
 # A feature with heavy tails is measured by them: by the size that this share of its whitened residuals exceeds, or
 # so few of them, against a gaussian's. A feature whose residuals are steadier than this share of one is not blown up.
 TAIL, TAIL_ROWS, STEADIEST = 0.001, 4, 0.3
+# What the inner rows say of a feature is believed until all rows, but for those few, spread more than this.
+WILDEST = 10.0
 # Beyond so many features the correlations are left alone: their matrix costs more than the network.
 WIDE = 256
 TINY = 1e-12
@@ -106,7 +108,8 @@ class ResidualScore:
 
         The outer rows do not count, as in a trimmed covariance (Rousseeuw and Van Driessen 1999), but outer is a row
         with many features off, by the mean of log(1 + whitened^2). By the mean square it would also be every row in
-        which one feature jumps, and jumping now and then is what some features do.
+        which one feature jumps, and jumping now and then is what some features do. A feature that moves in outer rows
+        alone would seem fixed: there the spread of all rows has a word.
         """
         together = np.concatenate(residuals)
         inner = together
@@ -116,7 +119,8 @@ class ResidualScore:
             white = _apply(whitening, together - center)
             off = np.log1p(white**2).mean(axis=1)
             inner = together[off <= np.quantile(off, INNER)]
-        whitening = whitening / tails(white[off <= np.quantile(off, MOST)])
+        reach = tails(white[off <= np.quantile(off, MOST)])
+        whitening = whitening / np.maximum(reach, _usual(white) / WILDEST)
         return cls(*map(_float32, (whitening, -_apply(whitening, center), together.std(axis=0) + PRECISION)))
 
     def whiten(self, residual: Tensor) -> Tensor:
@@ -178,6 +182,14 @@ def _inverse_root(covariance: Rows, ridge: float) -> Rows:
 def _apply(whitening: Rows, rows: Rows) -> Rows:
     white: Rows = rows * whitening if len(whitening) == 1 else rows @ whitening
     return white
+
+
+def _usual(white: Rows) -> npt.NDArray[np.float64]:
+    """The root mean square of each feature, (n, d) -> (d,), but for its largest few values."""
+    few = min(TAIL_ROWS, len(white) - 1)
+    squares: Rows = np.partition(white**2, len(white) - few - 1, axis=0)[: len(white) - few]
+    usual: npt.NDArray[np.float64] = np.sqrt(squares.mean(axis=0))
+    return usual
 
 
 def tails(white: Rows) -> npt.NDArray[np.float64]:

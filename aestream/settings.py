@@ -131,7 +131,7 @@ class Model(BaseModel):
         None, description="Train a network of its own for `denoise`, to remove so many standard deviations."
     )
     memory: int = Field(
-        1000, ge=0, description="Training rows that records are compared with: more find more, 0 is fastest."
+        2000, ge=0, description="Training rows that records are compared with: more find more, 0 is fastest."
     )
     seed: int = Field(0, ge=0, description="The random seed: the same sample and seed give the same model.")
 

@@ -58,7 +58,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scik
         noise: float | None = None,
         steps: int = 800,
         hidden: int = 32,
-        memory: int = 1000,
+        memory: int = 2000,
         direction: Mapping[str, str] | None = None,
         min_abs_deviation: Mapping[str, float] | None = None,
         min_rel_deviation: Mapping[str, float] | None = None,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from aestream.memory import Memory
+from aestream.memory import Memory, _errors
 from aestream.models.folds import Folds
 from aestream.scoring import PRECISION
 
@@ -19,10 +19,19 @@ def fitted(rows: np.ndarray, size: int = 500, weights: np.ndarray | None = None)
     return Memory.fit(tensor(rows), Folds.of(len(rows), 4).unseen, errors, size=size, weights=weights)
 
 
+def nearest(memory: Memory, rows: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
+    return memory.levels[-1].nearest(tensor(rows) * memory.weights)
+
+
+def join(memory: Memory, rows: np.ndarray) -> np.ndarray:
+    """What the distances alone are worth."""
+    return memory.join(np.full(len(rows), 1e-12), tensor(rows))
+
+
 def test_the_distance_is_the_one_to_the_nearest_kept_row() -> None:
     memory, _ = fitted(ROWS)
     asked = RANDOM.normal(size=(3000, 4)) * 5
-    distance, number = memory.distances(tensor(asked))
+    distance, number = nearest(memory, asked)
     kept = ROWS[np.linspace(0, len(ROWS) - 1, 500).astype(int)]
     apart = np.linalg.norm((asked[:, None] - kept[None]) * memory.weights.numpy(), axis=2)
     assert np.allclose(distance, apart.min(axis=1), rtol=1e-5)
@@ -31,14 +40,14 @@ def test_the_distance_is_the_one_to_the_nearest_kept_row() -> None:
 
 def test_a_result_does_not_depend_on_the_rows_beside_it() -> None:
     memory, _ = fitted(ROWS)
-    asked = tensor(RANDOM.normal(size=(700, 4)))
-    alone = np.concatenate([memory.errors(asked[place : place + 1]) for place in range(len(asked))])
-    assert np.allclose(alone, memory.errors(asked), rtol=1e-6)
+    asked = RANDOM.normal(size=(700, 4))
+    alone = np.concatenate([join(memory, asked[place : place + 1]) for place in range(len(asked))])
+    assert np.allclose(alone, join(memory, asked), rtol=1e-6)
 
 
 def test_a_kept_row_does_not_vouch_for_itself() -> None:
     memory, _ = fitted(ROWS, size=2000)
-    distance, number = memory.distances(tensor(ROWS[:50]))
+    distance, number = nearest(memory, ROWS[:50])
     apart = np.linalg.norm((ROWS[:50, None] - ROWS[None]) * memory.weights.numpy(), axis=2)
     apart[np.arange(50), np.arange(50)] = np.inf
     assert np.allclose(distance, np.maximum(apart.min(axis=1), PRECISION), rtol=1e-5)
@@ -53,18 +62,37 @@ def test_a_training_row_is_not_compared_with_its_own_stretch() -> None:
     assert joined[500:520].min() > np.delete(joined, np.s_[500:520]).max()
 
 
-@pytest.mark.parametrize("size", [100, 300, 2000])
-def test_a_glance_at_some_rows_changes_nothing(size: int) -> None:
-    memory, _ = fitted(ROWS, size)
-    asked = tensor(RANDOM.normal(size=(3000, 4)))
+@pytest.mark.parametrize(("size", "levels"), [(100, 1), (799, 1), (800, 2), (2000, 2), (6400, 3)])
+def test_asking_a_few_rows_first_changes_no_large_error(size: int, levels: int) -> None:
+    memory, joined = fitted(RANDOM.normal(size=(7000, 4)), size)
+    assert len(memory.levels) == levels
+    assert len(memory.levels[-1].rows) == size
+    asked = RANDOM.normal(size=(3000, 4)) * 1.3
     errors = np.exp(0.3 * RANDOM.normal(size=3000))
-    assert np.array_equal(memory.join(errors, asked), np.maximum(errors, memory.errors(asked)))
+    found = memory.join(errors, tensor(asked))
+    exact = np.maximum(errors, _errors(nearest(memory, asked)[0], memory.worth[-1]))
+    large = exact > memory.clear
+    assert 100 < large.sum() < 2500
+    assert np.array_equal(found[large], exact[large])
+    assert (found[~large] <= memory.clear).all()
+    assert (joined > memory.clear).mean() == pytest.approx(0.1, abs=0.002)
+
+
+def test_what_few_rows_say_is_on_the_scale_of_all() -> None:
+    """Fewer rows are farther away: without a scale of their own they would make every small error larger."""
+    memory, _ = fitted(RANDOM.normal(size=(20_000, 4)), 2000)
+    asked = RANDOM.normal(size=(3000, 4))
+    exact = _errors(nearest(memory, asked)[0], memory.worth[-1])
+    assert np.median(join(memory, asked)) == pytest.approx(np.median(exact), rel=0.1)
+    assert np.median(join(memory, asked)) < 0.8 * np.median(
+        _errors(memory.levels[0].nearest(tensor(asked))[0], memory.worth[-1])
+    )
 
 
 def test_a_row_in_a_gap_is_farther_than_the_groups_around_it() -> None:
     groups = np.concatenate([ROWS * 0.1 + 3.0, ROWS * 0.1 - 3.0])
     memory, joined = fitted(groups[RANDOM.permutation(len(groups))])
-    assert memory.errors(tensor(np.zeros((1, 4))))[0] > joined.max()
+    assert join(memory, np.zeros((1, 4)))[0] > joined.max()
 
 
 def test_the_memory_only_adds_to_a_suspicion() -> None:
@@ -77,7 +105,7 @@ def test_the_memory_only_adds_to_a_suspicion() -> None:
 def test_a_distance_is_worth_the_reconstruction_error_that_is_as_rare() -> None:
     errors = np.exp(0.3 * RANDOM.normal(size=2000) + 2.0)
     memory, _ = Memory.fit(tensor(ROWS), Folds.of(2000, 4).unseen, errors, size=500, weights=None)
-    worth = memory.errors(tensor(RANDOM.normal(size=(20_000, 4))))
+    worth = join(memory, RANDOM.normal(size=(20_000, 4)))
     assert np.quantile(worth, 0.9) == pytest.approx(np.quantile(errors, 0.9), rel=0.1)
     assert np.quantile(worth, 0.99) == pytest.approx(np.quantile(errors, 0.99), rel=0.3)
 
@@ -87,8 +115,8 @@ def test_several_inputs_of_one_feature_count_as_one() -> None:
     twice = np.hstack([ROWS[:, :1], ROWS[:, :1], ROWS[:, 1:]])
     weights = np.array([0.5**0.5, 0.5**0.5, 1, 1, 1])
     asked = RANDOM.normal(size=(50, 4)) * 4
-    plain = fitted(ROWS)[0].distances(tensor(asked))[0]
-    doubled = fitted(twice, weights=weights)[0].distances(tensor(np.hstack([asked[:, :1], asked])))[0]
+    plain = nearest(fitted(ROWS)[0], asked)[0]
+    doubled = nearest(fitted(twice, weights=weights)[0], np.hstack([asked[:, :1], asked]))[0]
     assert np.allclose(plain, doubled, rtol=1e-4)
 
 
@@ -107,7 +135,7 @@ def test_constant_and_repeated_rows_have_a_finite_worth(width: int, count: int) 
     rows[:, : width // 2] = RANDOM.integers(0, 2, size=(count, width // 2))
     memory, joined = fitted(rows)
     assert np.isfinite(joined).all()
-    far = memory.errors(tensor(rows[:1] + 700.0))
+    far = join(memory, rows[:1] + 700.0)
     assert np.isfinite(far).all()
     assert far > joined.max()
 
@@ -115,5 +143,5 @@ def test_constant_and_repeated_rows_have_a_finite_worth(width: int, count: int) 
 def test_arrays_make_it_again() -> None:
     memory, _ = fitted(ROWS)
     again = Memory.from_arrays(memory.arrays())
-    asked = tensor(RANDOM.normal(size=(9, 4)))
-    assert np.array_equal(again.errors(asked), memory.errors(asked))
+    asked = RANDOM.normal(size=(900, 4))
+    assert np.array_equal(join(again, asked), join(memory, asked))

@@ -110,6 +110,26 @@ def test_rows_with_many_features_off_do_not_widen_what_is_usual() -> None:
     assert (ResidualScore.fit([dirty]).error(probe) / usual).min() > 0.8
 
 
+def test_a_feature_that_moves_in_outer_rows_alone_is_not_taken_for_a_fixed_one() -> None:
+    random = np.random.default_rng(3)
+    rows = random.normal(size=(6000, 2))
+    rows[:, 1] = 0.0
+    rows[::50, 1] = 1.0  # with so few features such a row is an outer one
+    scorer = ResidualScore.fit([rows[:3000], rows[3000:]])
+    fixed = ResidualScore.fit([rows[1:100], rows[1:100]])
+    probe = tensor(np.array([[0.0, 1.0]]))
+    assert scorer.error(probe).item() < 0.6 * fixed.error(probe).item()
+    assert scorer.error(probe).item() > 5
+
+
+def test_a_single_wild_row_widens_nothing() -> None:
+    random = np.random.default_rng(4)
+    rows = random.normal(size=(6000, 2))
+    usual = ResidualScore.fit([rows[:3000], rows[3000:]]).error(tensor(np.ones((1, 2)))).item()
+    rows[17] = 10_000.0
+    assert ResidualScore.fit([rows[:3000], rows[3000:]]).error(tensor(np.ones((1, 2)))).item() > 0.95 * usual
+
+
 def test_gaussian_residuals_have_no_tails_to_speak_of() -> None:
     rows = np.random.default_rng(2).normal(size=(20_000, 3))
     errors = ResidualScore.fit([rows[:10_000], rows[10_000:]]).error(tensor(rows))

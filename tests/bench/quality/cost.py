@@ -11,7 +11,7 @@ from aestream import Detector
 from tests.bench.quality.cells import AESTREAM, Cell, Figures, Scope
 from tests.bench.quality.data import Library
 
-# Training rows x features, and the memory where it is not the default's 1,000 rows.
+# Training rows x features, and the memory where it is not the default's 2,000 rows.
 SIZES = (
     "5000 x 20",
     "5000 x 20, memory 0",

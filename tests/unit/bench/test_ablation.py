@@ -19,7 +19,7 @@ STEPS = 60
 def rows() -> np.ndarray:
     """Correlated, with a few rows far out: enough for every part to have something to do."""
     random = np.random.default_rng(0)
-    made = random.normal(size=(1200, 2)) @ random.normal(size=(2, 6)) + 0.5 * random.normal(size=(1200, 6))
+    made = random.normal(size=(2400, 2)) @ random.normal(size=(2, 6)) + 0.5 * random.normal(size=(2400, 6))
     made[::60] *= 10
     made[0] *= 100
     return made
