@@ -6,7 +6,7 @@ import json
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -53,11 +53,19 @@ def none_if_off(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() in {"", "off", "none"} else value
 
 
+def none_or_ten(rows: int) -> int:
+    """Refuse 1 to 9 rows to compare with: there might be none but a row's own neighbours in time."""
+    if 0 < rows < 10:  # noqa: PLR2004
+        raise ValueError(f"{rows} rows are too few: give 10 or more, or 0 for none")
+    return rows
+
+
 Duration = Annotated[float, BeforeValidator(seconds), Field(ge=0)]
 OptionalDuration = Annotated[Duration | None, BeforeValidator(none_if_off)]
 Names = Annotated[list[str], NoDecode, BeforeValidator(items)]
 Least = Annotated[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], NoDecode, BeforeValidator(pairs)]
 OptionalText = Annotated[str | None, BeforeValidator(none_if_off)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(none_if_off)]
-OptionalInt = Annotated[int | None, BeforeValidator(none_if_off)]
+OptionalSize = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(none_if_off)]
+MemoryRows = Annotated[int, Field(ge=0), AfterValidator(none_or_ten)]
 OptionalNoise = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(none_if_off)]

@@ -26,11 +26,12 @@ from aestream.errors import ConfigurationError
 from aestream.notation import (
     Duration,
     Least,
+    MemoryRows,
     Names,
     OptionalDuration,
-    OptionalInt,
     OptionalNoise,
     OptionalSecret,
+    OptionalSize,
     OptionalText,
     none_if_off,
     pairs,
@@ -124,14 +125,14 @@ class Model(BaseModel):
     )
     poll_interval: Duration = Field(30.0, description="How often a worker looks for a new version.")
     keep: int = Field(10, ge=2, description="How many versions the store keeps.")
-    latent_size: OptionalInt = Field(
+    latent_size: OptionalSize = Field(
         None, description="Train a network of its own for `encode`, to vectors so long; `none`: the detector's."
     )
     noise: OptionalNoise = Field(
         None, description="Train a network of its own for `denoise`, to remove so many standard deviations."
     )
-    memory: int = Field(
-        2000, ge=0, description="Training rows that records are compared with: more find more, 0 is fastest."
+    memory: MemoryRows = Field(
+        2000, description="Training rows that records are compared with: more find more, 0 is fastest."
     )
     seed: int = Field(0, ge=0, description="The random seed: the same sample and seed give the same model.")
 
