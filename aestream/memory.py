@@ -5,8 +5,8 @@ reconstructed well. The kept rows know the gaps. They can only add to a suspicio
 the training rows is near to it, and not excused by that where the network finds it strange.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -97,20 +97,17 @@ class Memory:
         weighing = torch.from_numpy((relative / jumps / np.linalg.norm(relative)).astype(np.float32))
         numbers = evenly([np.arange(len(inputs))], size)[0]
         rows = inputs[numbers] * weighing
-        stretches = [slice(stretch[0], stretch[-1] + 1) for stretch in unseen]
-        others = [rows[(numbers < stretch.start) | (numbers >= stretch.stop)] for stretch in stretches]
         depth = 1 + max(0, int(np.log(len(rows) / FEWEST) / np.log(STEP)))
         far = np.empty((depth, len(inputs)))
-        for stretch, elsewhere in zip(stretches, others, strict=True):
+        for stretch in unseen:
+            own = slice(stretch[0], stretch[-1] + 1)
+            elsewhere = rows[(numbers < own.start) | (numbers >= own.stop)]
             for distances, level in zip(far, _levels(elsewhere, depth), strict=True):
-                distances[stretch] = level.nearest(inputs[stretch] * weighing)[0]
+                distances[own] = level.nearest(inputs[own] * weighing)[0]
         worth = np.array([_exchange(distances, errors) for distances in far])
         clear = np.exp(_largest(np.log(np.maximum(errors, _errors(far[-1], worth[-1]))))[0])
         memory = cls(rows, weighing, worth, np.array(clear))
-        joined = np.empty(len(inputs))
-        for stretch, elsewhere in zip(stretches, others, strict=True):
-            joined[stretch] = replace(memory, rows=elsewhere).join(errors[stretch], inputs[stretch])
-        return memory, joined
+        return memory, memory._cascade(errors, lambda level, left: far[level, left])
 
     def join(self, errors: Vector, inputs: Tensor) -> Vector:
         """The larger of reconstruction errors (B,) and of what the distances of (B, w) inputs are worth, (B,).
@@ -120,10 +117,14 @@ class Memory:
         on it unless more than one normal record in ten is to be flagged.
         """
         asked = inputs * self.weights
+        return self._cascade(errors, lambda level, left: self.levels[level].nearest(asked[torch.from_numpy(left)])[0])
+
+    def _cascade(self, errors: Vector, far: Callable[[int, RowNumbers], Vector]) -> Vector:
+        """Join errors (B,) with distances: `far` gives those on a level, of the rows that are left to ask about."""
         joined = errors.copy()
         left = np.arange(len(errors))
-        for level, worth in zip(self.levels, self.worth, strict=True):
-            distances = level.nearest(asked[torch.from_numpy(left)])[0]
+        for level, worth in enumerate(self.worth):
+            distances = far(level, left)
             most = _errors(distances, self.worth[-1])
             joined[left] = np.maximum(errors[left], np.minimum(_errors(distances, worth), most))
             left = left[most > np.maximum(errors[left], self.clear)]
