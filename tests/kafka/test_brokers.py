@@ -19,6 +19,7 @@ from kafka.admin import NewTopic
 from aestream.demo import brokers
 from aestream.demo.brokers import ApacheKafka, EmbeddedKafka
 from aestream.errors import TransportError
+from tests.kafka.cluster import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +86,8 @@ def test_a_paused_broker_goes_on_where_it_was() -> None:
     with EmbeddedKafka() as broker:
         create_topic(broker, "paused")
         broker.pause()
-        assert psutil.Process(broker.pid).status() == psutil.STATUS_STOPPED
+        frozen = psutil.Process(broker.pid)
+        wait_for("the process is stopped", lambda: frozen.status() == psutil.STATUS_STOPPED)
         broker.resume()
         assert round_trip(broker, "paused", b"after") == b"after"
 
