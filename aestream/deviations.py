@@ -71,6 +71,11 @@ class Deviations:
         mask: Mask = ~(few | (np.sign(deviation) * self.direction < 0))  # a missing value counts
         return mask
 
+    def counted_inputs(self, matrix: Matrix, expected: Tensor) -> Tensor:
+        """Say which inputs deviate in a way that counts: (B, d) rows, expected inputs (B, w) -> (B, w)."""
+        counted = self.counted(matrix, self.encoder.inverse(expected.double().numpy(), matrix))
+        return torch.from_numpy(self.encoder.by_input(counted))
+
     def settle(
         self, rebuild: Callable[[Tensor], Tensor], matrix: Matrix, inputs: Tensor, rebuilt: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -90,13 +95,9 @@ class Deviations:
         counted = torch.ones_like(inputs, dtype=torch.bool)
         for _ in range(ROUNDS):
             expected = rebuilt.mean(dim=0)
-            counted &= self._counted(matrix, expected)
+            counted &= self.counted_inputs(matrix, expected)
             rebuilt = rebuild(torch.where(counted, inputs, expected))
-        return rebuilt, counted & self._counted(matrix, rebuilt.mean(dim=0))
-
-    def _counted(self, matrix: Matrix, expected: Tensor) -> Tensor:
-        counted = self.counted(matrix, self.encoder.inverse(expected.double().numpy(), matrix))
-        return torch.from_numpy(self.encoder.by_input(counted))
+        return rebuilt, counted & self.counted_inputs(matrix, rebuilt.mean(dim=0))
 
 
 def only(values: Tensor, counted: Tensor | None) -> Tensor:

@@ -30,6 +30,8 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 
 # Rows computed at a time: what fits into a core's cache.
 CHUNK = 1024
+# A feature that is so many of its usual spreads from what was expected is not asked what to expect of the others.
+CLEARLY_OFF = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +110,20 @@ class Fitted:
         )
 
     def attribute(self, matrix: Matrix) -> Attribution:
-        """Explain (m, d) rows."""
+        """Explain (m, d) rows.
+
+        A feature is as far off as it is to the member that can make the most of it.
+        """
         observed = np.array(matrix, dtype=np.float64)
         scaled = torch.from_numpy(self.encoder.transform(matrix).astype(np.float32))  # (m, w)
         expected, squares = np.empty(scaled.shape), np.empty(scaled.shape)
         with torch.inference_mode():
             for start in range(0, len(scaled), CHUNK):
                 inputs = scaled[start : start + CHUNK]
-                _, rebuilt, counted = self._look(observed[start : start + CHUNK], inputs)
-                expected[start : start + CHUNK] = rebuilt.mean(dim=0).numpy()
-                squares[start : start + CHUNK] = self.scorer.squares(only(inputs - rebuilt, counted)).numpy()
+                place = slice(start, start + CHUNK)
+                rebuilt, counted = self._look_again(observed[place], inputs)
+                expected[place] = rebuilt.mean(dim=0).numpy()
+                squares[place] = self.scorer.squares(only(inputs - rebuilt, counted)).amin(dim=0).numpy()
         together = self.encoder.by_feature(squares)
         share = shares(together)
         if self.deviations is not None:
@@ -207,6 +213,20 @@ class Fitted:
             return code, rebuilt, None
         again = partial(reconstructions, self.model, self.bounds)
         return code, *self.deviations.settle(again, matrix, inputs, rebuilt)
+
+    def _look_again(self, matrix: Matrix, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Reconstruct rows without what is clearly off -> reconstructions (M, B, w), what counts (B, w).
+
+        A feature that is clearly off draws along what is expected of the others, which would share its blame. It is
+        taken for what the members expect of it on the whole, and the network is asked once more.
+        """
+        _, rebuilt, counted = self._look(matrix, inputs)
+        off = self.scorer.squares(only(inputs - rebuilt, counted)).mean(dim=0) > CLEARLY_OFF**2
+        doubted = off if counted is None else off | ~counted
+        rebuilt = reconstructions(self.model, self.bounds, torch.where(doubted, rebuilt.mean(dim=0), inputs))
+        if self.deviations is not None and counted is not None:
+            counted &= self.deviations.counted_inputs(matrix, rebuilt.mean(dim=0))
+        return rebuilt, counted
 
     def _user_units(self, expected: Matrix, scaled: Tensor, matrix: Matrix) -> Matrix:
         """Turn reconstructed inputs (n, w) into features (n, d) in the user's units, within the range seen in training.

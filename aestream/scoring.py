@@ -139,13 +139,12 @@ class ResidualScore:
         return self.member_errors(residual).log().mean(dim=0).exp()
 
     def squares(self, residual: Tensor) -> Tensor:
-        """How far each feature is from what was expected of it, squared: (M, B, d) -> (B, d), float64.
+        """How far each feature is from what each member expects of it, squared: (M, B, d) -> (M, B, d).
 
-        In its usual spreads, and a mean over the members. Neither whitened nor measured by its tails: that tells
-        records apart better and features worse, since it spreads what one feature does over those that usually move
-        with it.
+        In its usual spreads. Neither whitened nor measured by its tails: that tells records apart better and features
+        worse, since it spreads what one feature does over those that usually move with it.
         """
-        return (residual / self.spread).double().square().mean(dim=0)
+        return (residual / self.spread).square_()
 
     def weighted(self, weights: npt.NDArray[np.float64]) -> Self:
         """The same, with the features (d,) counting by their weights."""

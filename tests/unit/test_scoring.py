@@ -57,7 +57,7 @@ def test_normal_residuals_have_an_error_near_one() -> None:
 
 def test_the_feature_that_moved_has_the_largest_deviation() -> None:
     score = ResidualScore.fit([correlated(), correlated()])
-    parts = score.squares(tensor(np.eye(4) * [8.0, 8.0, 80.0, 80.0])).numpy()
+    parts = score.squares(tensor(np.eye(4) * [8.0, 8.0, 80.0, 80.0]))[0].numpy()
     assert parts.argmax(axis=1).tolist() == [0, 1, 2, 3]
     assert np.all(parts >= 0)
     assert np.allclose(parts[~np.eye(4, dtype=bool)], 0.0)  # what one feature does is not blamed on another
