@@ -30,8 +30,9 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 
 # Rows computed at a time: what fits into a core's cache.
 CHUNK = 1024
-# A feature that is so many of its usual spreads from what was expected is not asked what to expect of the others.
-CLEARLY_OFF = 4.0
+# A feature that is so many of its usual spreads from what was expected is not asked what to expect of the others,
+# unless its square is less than this share of the largest: then it may only be drawn along.
+CLEARLY_OFF, DRAWN_ALONG = 3.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,8 @@ class Fitted:
         taken for what the members expect of it on the whole, and the network is asked once more.
         """
         _, rebuilt, counted = self._look(matrix, inputs)
-        off = self.scorer.squares(only(inputs - rebuilt, counted)).mean(dim=0) > CLEARLY_OFF**2
+        squares = self.scorer.squares(only(inputs - rebuilt, counted)).mean(dim=0)
+        off = (squares > CLEARLY_OFF**2) & (squares > DRAWN_ALONG * squares.amax(dim=1, keepdim=True))
         doubted = off if counted is None else off | ~counted
         rebuilt = reconstructions(self.model, self.bounds, torch.where(doubted, rebuilt.mean(dim=0), inputs))
         if self.deviations is not None and counted is not None:
