@@ -42,8 +42,8 @@ class Neighbours:
         table = torch.cat([-2.0 * self.rows, self.rows.square().sum(dim=1, keepdim=True)], dim=1).T.contiguous()
         object.__setattr__(self, "table", table)
 
-    def nearest(self, asked: Tensor) -> tuple[Vector, Tensor]:
-        """Find the nearest row of weighed inputs (B, w) -> the distance (B,), at least PRECISION, and its number (B,).
+    def nearest(self, asked: Tensor) -> Vector:
+        """Return how far the nearest row is from weighed inputs, (B, w) -> (B,), at least PRECISION.
 
         A row does not vouch for itself: one that is asked about again is compared with the others.
         """
@@ -59,7 +59,8 @@ class Neighbours:
             squared[torch.arange(len(itself)), number[itself]] = torch.inf
             number[itself] = _argmin(squared)
             distance[itself] = torch.linalg.vector_norm(asked[itself] - self.rows[number[itself]], dim=1)
-        return distance.double().clamp_(min=PRECISION).numpy(), number
+        distances: Vector = distance.double().clamp_(min=PRECISION).numpy()
+        return distances
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Memory:
             own = slice(stretch[0], stretch[-1] + 1)
             elsewhere = rows[(numbers < own.start) | (numbers >= own.stop)]
             for distances, level in zip(far, _levels(elsewhere, depth), strict=True):
-                distances[own] = level.nearest(inputs[own] * weighing)[0]
+                distances[own] = level.nearest(inputs[own] * weighing)
         worth = np.array([_exchange(distances, errors) for distances in far])
         clear = np.exp(_largest(np.log(np.maximum(errors, _errors(far[-1], worth[-1]))))[0])
         memory = cls(rows, weighing, worth, np.array(clear))
@@ -117,7 +118,7 @@ class Memory:
         on it unless more than one normal record in ten is to be flagged.
         """
         asked = inputs * self.weights
-        return self._cascade(errors, lambda level, left: self.levels[level].nearest(asked[torch.from_numpy(left)])[0])
+        return self._cascade(errors, lambda level, left: self.levels[level].nearest(asked[torch.from_numpy(left)]))
 
     def _cascade(self, errors: Vector, far: Callable[[int, RowNumbers], Vector]) -> Vector:
         """Join errors (B,) with distances: `far` gives those on a level, of the rows that are left to ask about."""
