@@ -120,8 +120,8 @@ class Fitted:
         expected, squares = np.empty(scaled.shape), np.empty(scaled.shape)
         with torch.inference_mode():
             for start in range(0, len(scaled), CHUNK):
-                inputs = scaled[start : start + CHUNK]
                 place = slice(start, start + CHUNK)
+                inputs = scaled[place]
                 rebuilt, counted = self._look_again(observed[place], inputs)
                 expected[place] = rebuilt.mean(dim=0).numpy()
                 squares[place] = self.scorer.squares(only(inputs - rebuilt, counted)).amin(dim=0).numpy()
@@ -224,8 +224,8 @@ class Fitted:
         _, rebuilt, counted = self._look(matrix, inputs)
         squares = self.scorer.squares(only(inputs - rebuilt, counted)).mean(dim=0)
         off = (squares > CLEARLY_OFF**2) & (squares > DRAWN_ALONG * squares.amax(dim=1, keepdim=True))
-        doubted = off if counted is None else off | ~counted
-        rebuilt = reconstructions(self.model, self.bounds, torch.where(doubted, rebuilt.mean(dim=0), inputs))
+        trusted = ~off if counted is None else counted & ~off
+        rebuilt = reconstructions(self.model, self.bounds, what_counts(inputs, rebuilt, trusted))
         if self.deviations is not None and counted is not None:
             counted &= self.deviations.counted_inputs(matrix, rebuilt.mean(dim=0))
         return rebuilt, counted
