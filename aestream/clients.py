@@ -9,9 +9,10 @@ from pydantic import SecretStr
 
 from aestream.metrics import Metrics
 from aestream.settings import Settings
-from aestream.transport.kafka_history import KafkaHistory
-from aestream.transport.kafka_python import KafkaSink, KafkaSource
-from aestream.transport.kafka_topics import KafkaTopics
+from aestream.transport.kafka_python.history import KafkaHistory
+from aestream.transport.kafka_python.sink import KafkaSink
+from aestream.transport.kafka_python.source import KafkaSource
+from aestream.transport.kafka_python.topics import KafkaTopics
 
 _CONNECTION = (
     "bootstrap_servers", "client_id", "security_protocol", "sasl_mechanism", "sasl_plain_username",

@@ -24,7 +24,7 @@ from aestream.demo.stage import Stage
 from aestream.demo.verdict import Finding, Summary, judge
 from aestream.errors import AestreamError, ConfigurationError
 from aestream.models.threads import use_threads
-from aestream.transport.kafka_python import KafkaSink
+from aestream.transport.kafka_python.sink import KafkaSink
 
 _DEFAULT_SECONDS = 20.0  # that the stream takes, unless a rate is given
 _SLOWEST_DEFAULT = 100.0  # records/s

@@ -14,9 +14,10 @@ from kafka import KafkaProducer
 from aestream.errors import DeliveryError, TransportError
 from aestream.transport.base import History, Sink, Source
 from aestream.transport.delivery import AtLeastOnce
-from aestream.transport.kafka_history import KafkaHistory
-from aestream.transport.kafka_python import KafkaSink, KafkaSource
-from aestream.transport.kafka_topics import KafkaTopics
+from aestream.transport.kafka_python.history import KafkaHistory
+from aestream.transport.kafka_python.sink import KafkaSink
+from aestream.transport.kafka_python.source import KafkaSource
+from aestream.transport.kafka_python.topics import KafkaTopics
 from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, Message
 from aestream.types import Batch, Headers, Outgoing, Partition
 

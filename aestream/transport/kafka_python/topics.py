@@ -10,7 +10,8 @@ from typing import Any
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
-from aestream.transport.kafka_python import Connection, broker_errors, matching
+from aestream.transport.kafka_python.errors import Connection, broker_errors
+from aestream.transport.kafka_python.records import matching
 from aestream.types import TopicState
 
 _COORDINATOR_SECONDS = 15.0

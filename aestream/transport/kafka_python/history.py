@@ -10,7 +10,8 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 
 from aestream.errors import TransportError
-from aestream.transport.kafka_python import Connection, broker_errors, columns, matching
+from aestream.transport.kafka_python.errors import Connection, broker_errors
+from aestream.transport.kafka_python.records import columns, matching
 from aestream.types import Batch
 
 _STALLED_SECONDS = 30.0

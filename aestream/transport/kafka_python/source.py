@@ -1,21 +1,20 @@
-"""Source and Sink over kafka-python 3, the default client."""
+"""Source over kafka-python 3: the input topics, read as a member of a consumer group."""
 
 from __future__ import annotations
 
-import itertools
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import MemberState, OffsetAndMetadata
 
-from aestream.errors import DeliveryError, NoAnswerError, TransportError
-from aestream.types import Batch, Outgoing, Partition, Position, Span
+from aestream.errors import NoAnswerError, TransportError
+from aestream.transport.kafka_python.errors import Connection, broker_errors
+from aestream.transport.kafka_python.records import columns
+from aestream.types import Batch, Partition, Position
 
 # A rebalance took the partitions away, or is under way: the records come again, to whoever owns them then.
 _COMMIT_REFUSED = (
@@ -27,37 +26,6 @@ _COMMIT_REFUSED = (
 _LAG_TIMEOUT_MS = 1_000
 _ANSWER_TIMEOUT_MS = 10_000  # a commit or a position that takes longer is asked for again after the next poll
 _CLOSE_TIMEOUT_SECONDS = 10.0
-# The producer goes on trying for as long as the worker lives: an outage of the broker is waited out, not failed.
-_NEVER_MS = 2**31 - 1
-
-Connection = Mapping[str, Any]
-
-
-@contextmanager
-def broker_errors(connection: Connection) -> Iterator[None]:
-    """Turn what kafka-python raises into a TransportError of one line that says where and what to look at."""
-    where = ", ".join(connection["bootstrap_servers"])
-    try:
-        yield
-    except kafka_errors.FencedInstanceIdError as error:
-        raise TransportError(
-            "another member of the group runs with the same AESTREAM_KAFKA__GROUP_INSTANCE_ID: give each its own"
-        ) from error
-    except kafka_errors.AuthorizationError as error:
-        raise TransportError(f"the broker at {where} denies access ({error}): grant the ACL to this user") from error
-    except kafka_errors.SaslAuthenticationFailedError as error:
-        raise TransportError(
-            f"the broker at {where} refuses the credentials: check AESTREAM_KAFKA__SASL_* ({error})"
-        ) from error
-    except kafka_errors.KafkaTimeoutError as error:
-        raise TransportError(
-            f"no answer from Kafka at {where}: check AESTREAM_KAFKA__BOOTSTRAP_SERVERS, the network and "
-            f"AESTREAM_KAFKA__SECURITY_PROTOCOL ({error})"
-        ) from error
-    except (kafka_errors.KafkaError, OSError) as error:
-        raise TransportError(f"Kafka at {where}: {type(error).__name__}: {error}") from error
-    except (AssertionError, ImportError) as error:  # how the client says that settings do not go together
-        raise TransportError(f"the Kafka client refuses the settings AESTREAM_KAFKA__*: {error}") from error
 
 
 class KafkaSource:
@@ -228,75 +196,6 @@ class KafkaSource:
             self._started.add(partition)
 
 
-class KafkaSink:
-    """The output topics through an idempotent producer with acks=all.
-
-    `connection` and `producer` hold settings of KafkaProducer under its own names.
-    """
-
-    def __init__(self, *, connection: Connection, max_request_size: int, **producer: Any) -> None:
-        self._connection = connection
-        self._futures: list[Any] = []
-        self.max_bytes = max_request_size
-        with broker_errors(connection):
-            self._producer = KafkaProducer(
-                **connection,
-                acks="all",
-                enable_idempotence=True,
-                max_request_size=max_request_size,
-                delivery_timeout_ms=_NEVER_MS,
-                max_block_ms=_ANSWER_TIMEOUT_MS,  # how long a topic that is not known is asked for
-                allow_auto_create_topics=False,
-                **producer,
-            )
-
-    def send(self, messages: Outgoing) -> None:
-        """Hand the messages to the producer. Raises DeliveryError for a topic or a message that it refuses."""
-        send = self._producer.send
-        headers: Iterable[Any] = messages.headers or itertools.repeat(None)
-        columns = zip(messages.values, messages.keys, headers, messages.partitions, strict=False)
-        try:
-            self._futures += [
-                send(messages.topic, value, key, list(header) if header else None, partition)
-                for value, key, header, partition in columns
-            ]
-        except kafka_errors.MessageSizeTooLargeError as error:
-            raise DeliveryError(f"a message for {messages.topic} is too large: {error}") from error
-        except kafka_errors.KafkaTimeoutError as error:
-            raise DeliveryError(_no_topic(messages.topic, error)) from error
-        except (kafka_errors.KafkaError, AssertionError, ValueError) as error:
-            raise DeliveryError(f"topic {messages.topic} refuses a message: {error}") from error
-
-    def flush(self, timeout: float) -> bool:
-        """Wait for the acknowledgements of everything sent. False: not all are there yet, ask again."""
-        try:
-            self._producer.flush(timeout=timeout)
-        except (kafka_errors.KafkaTimeoutError, kafka_errors.UnknownError):
-            return False  # UnknownError: the client split a batch that was too large and goes on with the halves
-        if not all(future.is_done for future in self._futures):
-            return False
-        futures, self._futures = self._futures, []
-        failed = next((future.exception for future in futures if future.exception is not None), None)
-        if failed is not None:
-            raise DeliveryError(f"a result was not accepted: {type(failed).__name__}: {failed}") from failed
-        return True
-
-    def partition_count(self, topic: str) -> int:
-        """The number of partitions of a topic. Asks the broker the first time only.
-
-        Raises TransportError for a topic that is not there.
-        """
-        with broker_errors(self._connection):
-            try:
-                return len(self._producer.partitions_for(topic))
-            except kafka_errors.KafkaTimeoutError as error:
-                raise TransportError(_no_topic(topic, error)) from error
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._producer.close(timeout=_CLOSE_TIMEOUT_SECONDS)
-
-
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
     """Only counts: a blocking client call on the client's own thread would raise."""
 
@@ -316,34 +215,5 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
             self._tell("lost")
 
 
-def _no_topic(topic: str, error: Exception) -> str:
-    return f"topic {topic} cannot be written: does it exist? `aestream topics create` makes it ({error})"
-
-
 def _count(polled: Mapping[TopicPartition, Sequence[Any]]) -> int:
     return sum(map(len, polled.values()))
-
-
-def columns(parts: Sequence[Mapping[TopicPartition, Sequence[Any]]]) -> Batch:
-    """Transpose consumer records into the columns of a batch, partition after partition."""
-    records: dict[TopicPartition, list[Any]] = {}
-    for part in parts:
-        for key, found in part.items():
-            records.setdefault(key, []).extend(found)
-    if not records:
-        return Batch()
-    stops = list(itertools.accumulate(map(len, records.values())))
-    spans = [
-        Span(Partition(*key), stop - len(found), stop)
-        for (key, found), stop in zip(records.items(), stops, strict=True)
-    ]
-    columns = tuple(zip(*itertools.chain.from_iterable(records.values()), strict=True))
-    # ConsumerRecord: topic, partition, leader_epoch, offset, timestamp, timestamp_type, key, value, headers, ...
-    return Batch(spans, columns[3], columns[4], columns[6], columns[7], columns[8])
-
-
-def matching(topics: Sequence[str], names: Iterable[str]) -> list[str]:
-    """The topics themselves, or, for a pattern, the names that it matches."""
-    if not topics[0].startswith("^"):
-        return list(topics)
-    return sorted(name for name in names if re.match(topics[0], name) and not name.startswith("__"))

@@ -1,0 +1,1 @@
+"""The transport over kafka-python 3, the default client."""
