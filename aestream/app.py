@@ -29,6 +29,7 @@ from aestream.errors import AestreamError, ConfigurationError, ModelError
 from aestream.features.inference import infer_schema, inspect
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.health import Health, HttpServer
+from aestream.membership import GroupWatch
 from aestream.metrics import Metrics
 from aestream.models.fit import Progress
 from aestream.models.threads import use_threads
@@ -53,6 +54,7 @@ _TRAINER_STALE_SECONDS = 600.0
 def check_configuration(settings: Settings) -> None:
     """What a single setting cannot tell. Raises ConfigurationError."""
     _need_input(settings)
+    clients.group_id(settings)
     schedule.parse(settings.trainer.schedule)
     registry(settings)
 
@@ -218,6 +220,7 @@ def run_trainer(settings: Settings) -> None:
 def run_worker(settings: Settings) -> None:
     """The worker as a service: HTTP, model watcher, loop, signals."""
     _need_input(settings)
+    clients.group_id(settings)
     use_threads(settings.worker.threads)
     stop = Stop()
     with _service(settings, stale_after=_WORKER_STALE_SECONDS) as (metrics, health):
@@ -230,7 +233,12 @@ def run_worker(settings: Settings) -> None:
         )
         stop.listen(reload=watcher.look_now)
         Worker(
-            connect=lambda: (clients.source(settings, metrics), clients.sink(settings)),
+            open_source=lambda: clients.source(settings, metrics),
+            open_sink=lambda: clients.sink(settings),
+            group=GroupWatch(
+                session_timeout=settings.kafka.session_timeout_ms / 1000,
+                max_poll_interval=settings.kafka.max_poll_interval_ms / 1000,
+            ),
             watcher=watcher,
             limits=InvalidLimits(
                 max_ratio=settings.dead_letters.max_invalid_ratio,

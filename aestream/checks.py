@@ -51,8 +51,8 @@ def run(settings: Settings) -> Iterator[Check]:
     yield from _inputs(settings, found)
     yield from (_result(name, results) for name in names)
     try:
-        topics.group_allowed(settings.kafka.group_id)
-        yield Check("group", Outcome.OK, f"{settings.kafka.group_id} may be joined")
+        topics.group_allowed(clients.group_id(settings))
+        yield Check("group", Outcome.OK, f"{clients.group_id(settings)} may be joined")
     except AestreamError as error:
         yield Check("group", Outcome.FAILED, str(error))
     yield _model(settings)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from aestream.errors import ConfigurationError
 from aestream.metrics import Metrics
 from aestream.settings import Settings
 from aestream.transport.kafka_python.history import KafkaHistory
@@ -37,15 +38,29 @@ def topics(settings: Settings) -> KafkaTopics:
     return KafkaTopics(connection(settings))
 
 
+def group_id(settings: Settings) -> str:
+    """The workers' consumer group. Raises ConfigurationError where none is set and no single topic gives its name."""
+    names = settings.topics.input
+    if settings.kafka.group_id is not None:
+        return settings.kafka.group_id
+    if len(names) != 1 or names[0].startswith("^"):
+        raise ConfigurationError(
+            "AESTREAM_KAFKA__GROUP_ID is not set, and AESTREAM_TOPICS__INPUT does not name a single topic to call the "
+            "group after: choose a name, the same for all workers of this input"
+        )
+    return f"aestream-{names[0]}"
+
+
 def source(settings: Settings, metrics: Metrics) -> KafkaSource:
     """The input topics, read as a member of the group."""
     return KafkaSource(
         settings.topics.input,
         connection=connection(settings),
-        group_id=settings.kafka.group_id,
+        group_id=group_id(settings),
         max_records=settings.worker.max_batch_records,
         max_wait=settings.worker.max_batch_wait,
         on_rebalance=lambda event: metrics.rebalances.labels(event).inc(),
+        on_missed=lambda topic, records: metrics.records_missed.labels(topic).inc(records),
         fetch_max_bytes=settings.worker.max_batch_bytes,
         **_chosen(settings, _CONSUMER),
     )

@@ -64,6 +64,9 @@ class Metrics:
 
         # The stream
         self.records_consumed = counter("records_consumed", "Records read from the input topics.", "topic")
+        self.records_missed = counter(
+            "records_missed", "Records that were deleted from the topic before they were read.", "topic"
+        )
         self.records_scored = counter("records_scored", "Records that got a score.")
         self.anomalies = counter("anomalies", "Records flagged as anomalies (score above 1).")
         self.dead_letters = counter("dead_letters", "Records that could not be scored, by reason.", "reason")
@@ -90,13 +93,13 @@ class Metrics:
         # Kafka
         self.consumer_lag_records = gauge(
             "consumer_lag_records",
-            "Records between the worker and the end of a partition.",
+            "Records between the committed offset and the end of a partition.",
             "topic",
             "partition",
         )
         self.consumer_lag_seconds = gauge(
             "consumer_lag_seconds",
-            "Age of the newest processed record while there is lag.",
+            "Age of the newest record read while there is lag; before the first, time since the partition came.",
             "topic",
             "partition",
         )

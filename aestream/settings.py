@@ -46,14 +46,19 @@ class Kafka(BaseModel):
 
     bootstrap_servers: Names = Field(["localhost:9092"], description="Brokers to begin with, host:port, by comma.")
     client_id: str = Field("aestream", description="How the brokers see this client, in logs and quotas.")
-    group_id: str = Field("aestream", description="The workers' consumer group.")
+    group_id: OptionalText = Field(
+        None,
+        description="The workers' consumer group: `aestream-<topic>` unless set. With several input topics, or a "
+        "pattern, it must be set.",
+    )
     group_instance_id: OptionalText = Field(
         None,
         description="Static membership: this worker's lasting name, so that a restart causes no rebalance.",
     )
     auto_offset_reset: Literal["earliest", "latest"] = Field(
         "earliest",
-        description="Where a new group begins: with the topic's past, or with what arrives from now on.",
+        description="Where a new group begins: with the topic's past, or with what arrives from now on. Partitions "
+        "that are added to a topic later are read from their start in any case.",
     )
     isolation_level: Literal["read_uncommitted", "read_committed"] = Field(
         "read_committed", description="Whether records of open or aborted transactions are read."

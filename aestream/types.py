@@ -84,9 +84,17 @@ class Invalid:
     message: str
 
 
+class Membership(StrEnum):
+    """Where a worker stands in its consumer group. Outside, it is no member and is not about to be one."""
+
+    MEMBER = "member"
+    JOINING = "joining"
+    OUTSIDE = "outside"
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the worker stands in one partition."""
+    """How far behind its end a partition is committed; `lag_seconds` is the age of what was read last, or 0."""
 
     lag_records: int
     lag_seconds: float

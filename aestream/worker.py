@@ -14,8 +14,9 @@ from types import FrameType
 import numpy as np
 
 from aestream import systemd
-from aestream.errors import AestreamError
+from aestream.errors import AestreamError, TransportError
 from aestream.health import Health
+from aestream.membership import GroupWatch
 from aestream.metrics import Metrics
 from aestream.output import Scored
 from aestream.pipeline import Pipeline
@@ -79,14 +80,17 @@ class Stop:
 class Worker:
     """Scores a stream until it is stopped.
 
-    `connect` opens source and sink; it is called once there is a model, so that a worker that has nothing to score
-    with takes no partitions. `drain_timeout` is in seconds.
+    `open_source` and `open_sink` connect to Kafka; they are called once there is a model, so that a worker that has
+    nothing to score with takes no partitions. The source is opened once more when the worker has fallen out of its
+    group. `drain_timeout` is in seconds.
     """
 
     def __init__(
         self,
         *,
-        connect: Callable[[], tuple[Source, Sink]],
+        open_source: Callable[[], Source],
+        open_sink: Callable[[], Sink],
+        group: GroupWatch,
         watcher: Watcher[LoadedModel],
         limits: InvalidLimits,
         dead_letters_topic: str,
@@ -95,7 +99,9 @@ class Worker:
         stop: Stop,
         drain_timeout: float,
     ) -> None:
-        self._connect = connect
+        self._open_source = open_source
+        self._open_sink = open_sink
+        self._group = group
         self._watcher = watcher
         self._limits = limits
         self._dead_letters_topic = dead_letters_topic
@@ -103,22 +109,25 @@ class Worker:
         self._health = health
         self._stop = stop
         self._drain_timeout = drain_timeout
+        self._reopened = False
+        self._refused = 0  # commits refused since the last one that was taken
         self._tidied = 0.0
         self._info: tuple[str, ...] | None = None
 
     def run(self) -> None:
         """Start, score until stopped, shut down in order.
 
-        Raises InvalidRecordsError when the limits are broken, TransportError when Kafka cannot be used,
-        DeliveryError when results are refused. Nothing unpublished is committed in any case.
+        Raises InvalidRecordsError when the limits are broken, TransportError when Kafka cannot be used or the group
+        is lost a second time, DeliveryError when results are refused. Nothing unpublished is committed in any case.
         """
         self._watcher.start()
         try:
             if not self._wait_for_model():
                 return
             self._health.wait_for("connection to Kafka")
-            self._source, self._sink = self._connect()
+            self._source, self._sink = self._open_source(), self._open_sink()
             self._delivery = AtLeastOnce(self._source, self._sink)
+            self._group.begin()
             try:
                 self._main_loop()
             finally:
@@ -149,7 +158,8 @@ class Worker:
             if len(batch):
                 self._process(batch)
             self._commit(batch)
-            self._tidy(batch)
+            self._watch_group()
+            self._tidy()
             self._beat()
 
     def _process(self, batch: Batch) -> None:
@@ -183,9 +193,37 @@ class Worker:
             done = self._delivery.commit(batch, patience=self._patience)
         if not done:
             self._metrics.errors.labels("commit", "refused").inc()
-            _log.debug("commit refused; trying again after the next poll")
-        elif len(batch):
+            if not self._refused:
+                _log.warning("a commit was refused, as happens in a rebalance: it is tried again after the next poll")
+            self._refused += 1
+            return
+        if self._refused:
+            _log.info("commits are taken again; %d were refused", self._refused)
+        self._refused = 0
+        if len(batch):
             self._metrics.last_commit.set_to_current_time()
+
+    def _watch_group(self) -> None:
+        """Open the source anew when this worker has fallen out of its group for good; give up the second time."""
+        lost = self._group.look(self._source.membership(), refused=self._refused > 0)
+        if lost is None:
+            return
+        if not self._source.answers():
+            self._group.begin()  # an outage: whoever cannot be asked cannot let us in
+            return
+        if self._reopened:
+            raise TransportError(
+                f"this worker has fallen out of its consumer group again: {lost}. Look at the group's other members "
+                "and at the broker's log; a restart joins the group anew"
+            )
+        _log.error("this worker has fallen out of its consumer group: %s; joining anew", lost)
+        self._health.wait_for("the consumer group")
+        self._reopened, self._refused = True, 0
+        self._source.close()
+        self._beat()  # either step may take a while
+        self._source = self._open_source()
+        self._delivery = AtLeastOnce(self._source, self._sink)
+        self._group.begin()
 
     def _patience(self) -> bool:
         """Wait on for the broker: always while running, and for `drain_timeout` after a stop was asked for."""
@@ -237,7 +275,7 @@ class Worker:
         self._health.beat()
         systemd.notify("WATCHDOG=1")
 
-    def _tidy(self, batch: Batch) -> None:
+    def _tidy(self) -> None:
         """Set the gauges and readiness, once a second at most."""
         now = time.monotonic()
         if now - self._tidied < _TIDY_SECONDS and self._health.ready()[0]:
@@ -246,7 +284,7 @@ class Worker:
         assigned = self._source.assigned()
         self._health.wait_for(None if self._source.joined() else "the consumer group")
         self._metrics.assigned_partitions.set(len(assigned))
-        positions = self._source.positions(batch)
+        positions = self._source.positions()
         self._metrics.consumer_lag_records.clear()
         self._metrics.consumer_lag_seconds.clear()
         for (topic, partition), position in positions.items():

@@ -11,6 +11,8 @@ import pytest
 from aestream.demo.brokers import ApacheKafka, Broker, EmbeddedKafka
 from aestream.errors import TransportError
 
+# Torch's threads wait for one another in a loop: beside any other load two of them are many times slower than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("AESTREAM_CACHE", str(Path(__file__).parents[1] / ".cache"))
 _OURS = ("AESTREAM_CACHE", "AESTREAM_TEST_")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from aestream.types import Batch, Outgoing, Partition, Position
+from aestream.types import Batch, Membership, Outgoing, Partition, Position
 
 
 class Source(Protocol):
@@ -26,6 +26,14 @@ class Source(Protocol):
         """
         ...
 
+    def membership(self) -> Membership:
+        """Where this member stands in its group."""
+        ...
+
+    def answers(self) -> bool:
+        """Whether the broker answers a small question within a second."""
+        ...
+
     def joined(self) -> bool:
         """Whether this member has its place in the group: partitions whose start is known, or none to have."""
         ...
@@ -34,8 +42,8 @@ class Source(Protocol):
         """The partitions that are this member's now."""
         ...
 
-    def positions(self, batch: Batch) -> Mapping[Partition, Position]:
-        """How far behind the end each assigned partition stands once `batch` is done."""
+    def positions(self) -> Mapping[Partition, Position]:
+        """How far behind its end each assigned partition is committed."""
         ...
 
     def partition_count(self, topic: str) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aestream.errors import DeliveryError, TransportError
-from aestream.types import Batch, Headers, Outgoing, Partition, Position, Span
+from aestream.types import Batch, Headers, Membership, Outgoing, Partition, Position, Span
 
 DEFAULT_MAX_BYTES = 1_000_000
 
@@ -52,6 +52,7 @@ class MemorySource:
         self._partitions = broker.of(topics)
         self._max_records = max_records
         self._next = {p: broker.committed.get(p, 0) for p in self._partitions}
+        self._since = time.time()
 
     def poll(self, timeout: float) -> Batch:  # noqa: ARG002 - what is there is there
         """Return what is stored and not yet read, at most `max_records`."""
@@ -68,6 +69,14 @@ class MemorySource:
         self._broker.committed.update(positions)
         return True
 
+    def membership(self) -> Membership:
+        """There is one member."""
+        return Membership.MEMBER
+
+    def answers(self) -> bool:
+        """Memory answers."""
+        return True
+
     def joined(self) -> bool:
         """There is no group to wait for."""
         return True
@@ -76,12 +85,15 @@ class MemorySource:
         """All partitions of the topics: there is one member."""
         return frozenset(self._partitions)
 
-    def positions(self, batch: Batch) -> Mapping[Partition, Position]:
-        """Count what is stored behind the position."""
-        newest = {span.partition: batch.timestamps[span.stop - 1] / 1000 for span in batch.spans}
-        now = time.time()
-        lags = {p: len(self._broker.log[p]) - self._next[p] for p in self._partitions}
-        return {p: Position(lag, now - newest.get(p, now) if lag else 0.0) for p, lag in lags.items()}
+    def positions(self) -> Mapping[Partition, Position]:
+        """Count what is stored behind the committed offset."""
+        found, now = {}, time.time()
+        for partition in self._partitions:
+            log = self._broker.log[partition]
+            lag = len(log) - self._broker.committed.get(partition, 0)
+            read = log[self._next[partition] - 1].timestamp / 1000 if self._next[partition] else self._since
+            found[partition] = Position(lag, max(now - read, 0.0) if lag else 0.0)
+        return found
 
     def partition_count(self, topic: str) -> int:
         """The number of partitions of a topic."""

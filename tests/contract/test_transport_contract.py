@@ -19,7 +19,7 @@ from aestream.transport.kafka_python.sink import KafkaSink
 from aestream.transport.kafka_python.source import KafkaSource
 from aestream.transport.kafka_python.topics import KafkaTopics
 from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, Message
-from aestream.types import Batch, Headers, Outgoing, Partition
+from aestream.types import Batch, Headers, Membership, Outgoing, Partition
 
 MAX_BYTES = 100_000
 SECONDS = 60.0
@@ -80,6 +80,7 @@ class Kafka:
             max_records=max_records,
             max_wait=0.02,
             on_rebalance=lambda _event: None,
+            on_missed=lambda _topic, _records: None,
             auto_offset_reset="earliest",
         )
         self.opened.append(made)
@@ -233,18 +234,30 @@ def test_a_member_has_its_place_and_its_partitions(transport: Transport) -> None
     assert source.commit({}) is True
 
 
-def test_lag_is_what_is_left_behind_the_batch(transport: Transport) -> None:
-    topic = transport.topic()
+def test_lag_is_what_is_not_committed(transport: Transport) -> None:
+    topic = transport.topic(2)
     source = transport.source(topic, max_records=4)
     settled(source)
-    deliver(transport.sink(), outgoing(topic, [b"x"] * 10))
-    (batch,) = collect(source, 1)
-    position = source.positions(batch)[Partition(topic, 0)]
-    assert position.lag_records == 10 - batch.offsets[-1] - 1
-    assert position.lag_seconds >= 0
-    (last,) = collect(source, 10 - len(batch))[-1:]
-    position = source.positions(last)[Partition(topic, 0)]
-    assert (position.lag_records, position.lag_seconds) == (0, 0.0)
+    for partition in range(2):
+        deliver(transport.sink(), outgoing(topic, [b"x"] * 10, partition=partition))
+    batches = collect(source, 20)
+    # All of it is read and nothing committed: a worker that died now would have all of it before it.
+    assert {place.lag_records for place in source.positions().values()} == {10}
+    assert source.commit({Partition(topic, 0): 7})
+    positions = source.positions()
+    assert [positions[Partition(topic, p)].lag_records for p in range(2)] == [3, 10]
+    # Both lag, so both have an age, whichever was in the last batch.
+    assert all(place.lag_seconds > 0 for place in positions.values())
+    for batch in batches:
+        assert source.commit(batch.positions)
+    assert {(place.lag_records, place.lag_seconds) for place in source.positions().values()} == {(0, 0.0)}
+
+
+def test_a_member_says_where_it_stands(transport: Transport) -> None:
+    source = transport.source(transport.topic())
+    settled(source)
+    assert source.membership() is Membership.MEMBER
+    assert source.answers()
 
 
 def test_a_message_that_is_too_large_is_refused(transport: Transport) -> None:

@@ -30,7 +30,7 @@ class Cluster:
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
-        self._producer = KafkaProducer(bootstrap_servers=bootstrap, max_request_size=4_000_000)
+        self._producer = self._new_producer()
         self._reader = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, max_poll_records=20_000)
         self.admin = KafkaAdminClient(bootstrap_servers=bootstrap)
 
@@ -49,6 +49,16 @@ class Cluster:
         wanted = {name: {"num_partitions": partitions, "replication_factor": 1, "configs": configs}}
         self.admin.create_topics(wanted, wait_for_metadata=True)
         return name
+
+    def add_partitions(self, topic: str, count: int) -> None:
+        """Let a topic have so many partitions, and the producer know it."""
+        self.admin.create_partitions({topic: count})
+        self._producer.close()
+        self._producer = self._new_producer()
+        wait_for("the new partitions", lambda: len(self._producer.partitions_for(topic)) == count)
+
+    def _new_producer(self) -> KafkaProducer:
+        return KafkaProducer(bootstrap_servers=self.bootstrap, max_request_size=4_000_000)
 
     def send(
         self,

@@ -24,7 +24,7 @@ def test_the_names_that_users_rely_on_have_their_defaults() -> None:
         "AESTREAM_TOPICS__ANOMALIES": "aestream.anomalies",
         "AESTREAM_TOPICS__DEAD_LETTERS": "aestream.dead-letters",
         "AESTREAM_KAFKA__BOOTSTRAP_SERVERS": "localhost:9092",
-        "AESTREAM_KAFKA__GROUP_ID": "aestream",
+        "AESTREAM_KAFKA__GROUP_ID": "",  # made from the topic
         "AESTREAM_KAFKA__GROUP_INSTANCE_ID": "",
         "AESTREAM_DELIVERY": "at_least_once",
         "AESTREAM_MODEL__STORE": "./models",
@@ -211,6 +211,17 @@ def test_the_command_line_names_sections_and_refuses_the_unknown() -> None:
     for wrong in ("port=0", "http.port", "http=1", "http.prot=1", "=", ""):
         with pytest.raises(ConfigurationError, match="--set"):
             reference.assignments([wrong])
+
+
+def test_a_group_is_called_after_its_only_topic() -> None:
+    def group(topics: str, **kafka: str) -> str:
+        return clients.group_id(settings.load(None, {"topics": {"input": topics}, "kafka": kafka}))
+
+    assert group("telemetry") == "aestream-telemetry"
+    assert group("a,b", group_id="mine") == group("telemetry", group_id="mine") == "mine"
+    for several in ("a,b", "^telemetry"):
+        with pytest.raises(ConfigurationError, match=r"^AESTREAM_KAFKA__GROUP_ID is not set"):
+            group(several)
 
 
 def test_every_setting_of_the_connection_reaches_a_client() -> None:

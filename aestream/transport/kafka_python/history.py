@@ -48,7 +48,11 @@ class KafkaHistory:
         """A consumer without a group, closed at the end."""
         with broker_errors(self._connection):
             consumer = KafkaConsumer(
-                **self._connection, enable_auto_commit=False, max_poll_records=self._max_records, **self._settings
+                **self._connection,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",  # where retention is faster than we are, go on with what is still there
+                max_poll_records=self._max_records,
+                **self._settings,
             )
             try:
                 yield consumer

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from queue import SimpleQueue
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.structs import MemberState, OffsetAndMetadata
+from kafka.structs import MemberState
 
 from aestream.errors import NoAnswerError, TransportError
 from aestream.transport.kafka_python.errors import Connection, broker_errors
+from aestream.transport.kafka_python.places import COMMIT_REFUSED, Places
 from aestream.transport.kafka_python.records import columns
-from aestream.types import Batch, Partition, Position
+from aestream.types import Batch, Membership, Partition, Position
 
-# A rebalance took the partitions away, or is under way: the records come again, to whoever owns them then.
-_COMMIT_REFUSED = (
-    kafka_errors.CommitFailedError,
-    kafka_errors.RebalanceInProgressError,
-    kafka_errors.IllegalGenerationError,
-    kafka_errors.UnknownMemberIdError,
-)
-_LAG_TIMEOUT_MS = 1_000
-_ANSWER_TIMEOUT_MS = 10_000  # a commit or a position that takes longer is asked for again after the next poll
+_QUESTION_TIMEOUT_MS = 1_000
 _CLOSE_TIMEOUT_SECONDS = 10.0
+_METADATA_MAX_AGE_MS = 30_000  # how soon new partitions, and new topics that a pattern matches, are seen
+_GAP_SECONDS = 0.002  # records that come more than this apart are not waited for
 
 
 class KafkaSource:
     """The input topics through a consumer group, with cooperative-sticky assignment.
 
     `connection` and `consumer` hold settings of KafkaConsumer under its own names. `topics` are names, or one regular
-    expression that begins with ^. `on_rebalance` is told `assigned`, `revoked` or `lost`, on the client's own thread.
+    expression that begins with ^. `on_rebalance` is told `assigned`, `revoked` or `lost`, on the client's own thread;
+    `on_missed` the topic and the number of records that were deleted before they were read.
     Raises TransportError when a named topic does not exist.
     """
 
@@ -44,45 +41,57 @@ class KafkaSource:
         group_id: str,
         max_records: int,
         max_wait: float,
+        auto_offset_reset: str,
         on_rebalance: Callable[[str], None],
+        on_missed: Callable[[str, int], None],
         **consumer: Any,
     ) -> None:
         self._connection = connection
         self._max_records = max_records
         self._max_wait = max_wait
-        self._started: set[TopicPartition] = set()
+        self._gone: SimpleQueue[TopicPartition] = SimpleQueue()
         with broker_errors(connection):
             self._consumer = KafkaConsumer(
                 **connection,
                 group_id=group_id,
                 enable_auto_commit=False,
+                auto_offset_reset="none",  # Places chooses
                 max_poll_records=max_records,
+                metadata_max_age_ms=_METADATA_MAX_AGE_MS,
                 allow_auto_create_topics=False,
                 exclude_internal_topics=True,
                 partition_assignment_strategy=(CooperativeStickyAssignor,),
                 **consumer,
             )
-            listener = _Listener(on_rebalance)
+            listener = _Listener(on_rebalance, self._gone)
             if topics[0].startswith("^"):
                 self._consumer.subscribe(pattern=topics[0], listener=listener)
             else:
-                self._need(topics)
                 self._consumer.subscribe(topics=list(topics), listener=listener)
+            # Asked behind `subscribe`, so that the first join knows the topics' partitions and no second one follows.
+            there = self._consumer.topics()
+            if not topics[0].startswith("^"):
+                self._need(topics, there)
+        self._places = Places(self._consumer, latest=auto_offset_reset == "latest", topics=there, on_missed=on_missed)
 
     def poll(self, timeout: float) -> Batch:
-        """Wait for records; once there are some, gather more for at most `max_wait` seconds to fill the batch."""
+        """Wait for records; go on gathering for at most `max_wait` seconds while more are coming."""
         with broker_errors(self._connection):
             parts = [self._poll(timeout, self._max_records)]
             count = _count(parts[0])
             deadline = time.monotonic() + self._max_wait
-            while 0 < count < self._max_records:
-                left = deadline - time.monotonic()
-                if left <= 0:
+            while 0 < count < self._max_records and (left := deadline - time.monotonic()) > 0:
+                wait = left if self._more_is_stored(parts[-1]) else min(left, _GAP_SECONDS)
+                part = self._poll(wait, self._max_records - count)
+                if not part:
                     break
-                parts.append(self._poll(left + 0.001, self._max_records - count))
-                count += _count(parts[-1])
-            batch = columns(parts)
-            self._commit_start(batch)
+                parts.append(part)
+                count += _count(part)
+            while not self._gone.empty():
+                self._places.forget(self._gone.get())
+            self._places.settle()
+        batch = columns(parts)
+        self._places.note(batch)
         return batch
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
@@ -91,59 +100,44 @@ class KafkaSource:
         Raises NoAnswerError after ten seconds without an answer.
         """
         mine = self._consumer.assignment()
-        offsets = {
-            TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
-            for partition, offset in positions.items()
-            if partition in mine
-        }
+        offsets = {TopicPartition(*part): offset for part, offset in positions.items() if part in mine}
         if not offsets:
             return True
         with broker_errors(self._connection):
             try:
-                self._consumer.commit(offsets, timeout_ms=_ANSWER_TIMEOUT_MS)
-            except _COMMIT_REFUSED:
+                self._places.commit(offsets)
+            except COMMIT_REFUSED:
                 return False
             except kafka_errors.RetriableError as error:
                 raise NoAnswerError(f"the broker did not answer a commit: {error}") from error
         return True
 
+    def membership(self) -> Membership:
+        """Where this member stands in its group."""
+        if self._consumer.group_metadata().state == MemberState.STABLE:
+            return Membership.MEMBER
+        return Membership.JOINING if self._join_in_flight() else Membership.OUTSIDE
+
     def joined(self) -> bool:
         """Whether the group is settled and every partition that is ours has a known start."""
-        stable = bool(self._consumer.group_metadata().state == MemberState.STABLE)
-        return stable and bool(self._consumer.assignment() == self._started)
+        return self.membership() is Membership.MEMBER and self._places.settled()
+
+    def answers(self) -> bool:
+        """Whether the broker answers a small question within a second."""
+        topics = sorted(self._consumer.subscription() or ())
+        try:
+            some = [TopicPartition(t, p) for t in topics[:1] for p in self._consumer.partitions_for_topic(t)][:1]
+            return bool(some and self._consumer.end_offsets(some, timeout_ms=_QUESTION_TIMEOUT_MS))
+        except kafka_errors.KafkaError:
+            return False
 
     def assigned(self) -> frozenset[Partition]:
         """The partitions whose start is known and committed: from here on nothing of them is missed."""
-        return frozenset(Partition(*p) for p in self._started)
+        return frozenset(Partition(*p) for p in self._places)
 
-    def positions(self, batch: Batch) -> Mapping[Partition, Position]:
-        """Records between our position and the end as the broker has it now; seconds since the newest record.
-
-        The end that the last fetch saw serves where the broker does not answer at once.
-        """
-        parts = self._started & self._consumer.assignment()
-        if not parts:
-            return {}
-        newest = {span.partition: batch.timestamps[span.stop - 1] / 1000 for span in batch.spans}
-        now = time.time()
-        try:
-            ends = self._consumer.end_offsets(parts, timeout_ms=_LAG_TIMEOUT_MS)
-        except kafka_errors.KafkaError:
-            ends = {part: self._consumer.highwater(part) for part in parts}
-        found = {}
-        for part in parts:
-            partition, end, here = Partition(*part), ends.get(part), self._position(part)
-            lag = max(end - here, 0) if end is not None and here is not None else 0
-            found[partition] = Position(lag, max(now - newest.get(partition, now), 0.0) if lag else 0.0)
-        return found
-
-    def _position(self, part: TopicPartition) -> int | None:
-        """The offset to be read next. The client's own, because it also passes the markers of transactions."""
-        try:
-            position: int | None = self._consumer.position(part, timeout_ms=_LAG_TIMEOUT_MS)
-        except kafka_errors.KafkaError:  # the partition went away a moment ago
-            return None
-        return position
+    def positions(self) -> Mapping[Partition, Position]:
+        """How far behind its end each partition of ours is committed."""
+        return self._places.positions()
 
     def partition_count(self, topic: str) -> int:
         """The number of partitions of a topic, from the client's own metadata."""
@@ -154,9 +148,9 @@ class KafkaSource:
         with broker_errors(self._connection):
             self._consumer.close(autocommit=False, timeout_ms=int(_CLOSE_TIMEOUT_SECONDS * 1000))
 
-    def _need(self, topics: Sequence[str]) -> None:
+    def _need(self, topics: Sequence[str], there: Collection[str]) -> None:
         """Refuse to wait for records of a topic that is not there."""
-        missing = sorted(set(topics) - set(self._consumer.topics()))
+        missing = sorted(set(topics) - set(there))
         if missing:
             self._consumer.close(autocommit=False)
             raise TransportError(
@@ -166,53 +160,61 @@ class KafkaSource:
 
     def _poll(self, timeout: float, room: int) -> Mapping[TopicPartition, Sequence[Any]]:
         """One poll of the client; nothing while the broker is away."""
+        found: Mapping[TopicPartition, Sequence[Any]] = {}
         try:
-            found: Mapping[TopicPartition, Sequence[Any]] = self._consumer.poll(
-                timeout_ms=int(timeout * 1000), max_records=room
-            )
+            found = self._consumer.poll(timeout_ms=int(timeout * 1000), max_records=room)
+        except kafka_errors.NoOffsetForPartitionError:
+            pass  # a new partition: `settle` chooses where it begins
+        except kafka_errors.OffsetOutOfRangeError as error:
+            self._places.skip_deleted(error.args[0])
+        except kafka_errors.LogTruncationError as error:
+            self._places.skip_deleted(error.divergent_offsets)
         except kafka_errors.RetriableError:
-            return {}
+            pass
+        self._stay_with_the_join()
         return found
 
-    def _commit_start(self, batch: Batch) -> None:
-        """Pin where each newly assigned partition begins, so that a kill before the first commit loses nothing.
+    def _stay_with_the_join(self) -> None:
+        """Keep the client interested in a join until that has ended.
 
-        Without a committed offset, `auto_offset_reset=latest` would begin at the end once more after a restart. The
-        client's position is already behind `batch`, whose records are still to be scored: the start is before them.
+        kafka-python (3.0.12) leaves its loop when the reason for a join goes away while the join is in flight, as it
+        does for a leader that has seen new partitions, or a foreign member that came and went. Nobody takes up the
+        answer then, and this member is outside its group for good.
         """
-        first = {span.partition: batch.offsets[span.start] for span in batch.spans}
-        mine = self._consumer.assignment()
-        self._started &= mine
-        fresh = mine - self._started
-        for partition in fresh:
-            try:
-                here = self._consumer.position(partition, timeout_ms=_ANSWER_TIMEOUT_MS)
-                pinned = self._consumer.committed(partition, timeout_ms=_ANSWER_TIMEOUT_MS) is not None
-                start = first.get(Partition(*partition), here)
-                if start is None or not (pinned or self.commit({Partition(*partition): start})):
-                    return
-            except (NoAnswerError, kafka_errors.RetriableError, kafka_errors.IllegalStateError):
-                return  # the broker is away or the partition is already gone: the next poll comes back here
-            self._started.add(partition)
+        if self.membership() is not Membership.MEMBER:
+            self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - the client offers no other way
+
+    def _join_in_flight(self) -> bool:
+        join = self._consumer._coordinator._join_task  # noqa: SLF001 - the client's state does not tell
+        return join is not None and not join.is_done
+
+    def _more_is_stored(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> bool:
+        """Whether the broker had more of a partition than came with its last fetch."""
+        return any((self._consumer.highwater(tp) or 0) > found[-1].offset + 1 for tp, found in polled.items())
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Only counts: a blocking client call on the client's own thread would raise."""
+    """Only takes notes: a blocking client call on the client's own thread would raise."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[str], None], gone: SimpleQueue[TopicPartition]) -> None:
         self._tell = tell
+        self._gone = gone
 
     def on_partitions_revoked(self, revoked: set[Any]) -> None:
-        if revoked:
-            self._tell("revoked")
+        self._let_go("revoked", revoked)
 
     def on_partitions_assigned(self, assigned: set[Any]) -> None:
         if assigned:
             self._tell("assigned")
 
     def on_partitions_lost(self, lost: set[Any]) -> None:
-        if lost:
-            self._tell("lost")
+        self._let_go("lost", lost)
+
+    def _let_go(self, event: str, partitions: set[Any]) -> None:
+        for partition in partitions:
+            self._gone.put(partition)
+        if partitions:
+            self._tell(event)
 
 
 def _count(polled: Mapping[TopicPartition, Sequence[Any]]) -> int:

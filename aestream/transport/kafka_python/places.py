@@ -1,0 +1,192 @@
+"""Where each partition of ours begins, up to where it is committed, and how far that is behind its end."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka import errors as kafka_errors
+from kafka.structs import OffsetAndMetadata
+
+from aestream.types import Batch, Partition, Position
+
+_log = logging.getLogger(__name__)
+
+# A rebalance took the partitions away, or is under way: the records come again, to whoever owns them then.
+COMMIT_REFUSED = (
+    kafka_errors.CommitFailedError,
+    kafka_errors.RebalanceInProgressError,
+    kafka_errors.IllegalGenerationError,
+    kafka_errors.UnknownMemberIdError,
+)
+_LAG_TIMEOUT_MS = 1_000
+_ANSWER_TIMEOUT_MS = 10_000  # a question that takes longer is asked again after the next poll
+_NOTE = re.compile(r"aestream partitions=(\d+)")
+
+
+@dataclass(slots=True)
+class _Place:
+    """One partition: the committed offset, the offset behind the last record read, and times in seconds."""
+
+    committed: int
+    read: int
+    newest: float | None  # the timestamp of the newest record read; None before the first
+    since: float  # when it became ours
+
+
+class Places:
+    """The offsets of the partitions that are ours. The client itself never chooses one (`auto_offset_reset=none`).
+
+    A partition without a committed offset begins at its start; with `latest`, at its end. One that was added to its
+    topic after the group had begun is new to everybody: it begins at its start with `latest` too. That is told by a
+    note in the group's commits of how many partitions the topic had then. Where an offset was committed without the
+    note, every further partition counts as added; so does a whole topic that is not among `topics`, those that were
+    there when this member came.
+
+    `on_missed(topic, records)` is told of records that were deleted before they were read.
+    """
+
+    def __init__(
+        self,
+        consumer: KafkaConsumer,
+        *,
+        latest: bool,
+        topics: Collection[str],
+        on_missed: Callable[[str, int], None],
+    ) -> None:
+        self._consumer = consumer
+        self._latest = latest
+        self._topics = topics
+        self._on_missed = on_missed
+        self._places: dict[TopicPartition, _Place] = {}
+        self._began_with: dict[str, int] = {}  # partitions of a topic when the group began to read it
+
+    def __iter__(self) -> Iterator[TopicPartition]:
+        return iter(self._places)
+
+    def forget(self, partition: TopicPartition) -> None:
+        """Let go of a partition that was taken away, even if it came back at once: another member had it."""
+        self._places.pop(partition, None)
+
+    def settle(self) -> None:
+        """Learn where each new partition of ours begins, and pin it by a commit before anything of it is scored.
+
+        Without the pin, `latest` would begin at the end once more after a kill before the first commit. What the
+        broker does not answer in time is asked again at the next call.
+        """
+        mine = self._consumer.assignment()
+        for partition in self._places.keys() - mine:
+            self.forget(partition)
+        try:
+            for partition in sorted(mine - self._places.keys()):
+                found = self._committed(partition)
+                offset = self._begin(partition) if found is None else found.offset
+                self._places[partition] = _Place(offset, offset, None, time.time())
+        except (kafka_errors.RetriableError, kafka_errors.IllegalStateError, *COMMIT_REFUSED):
+            return  # the broker is away, or the partition is gone already
+
+    def settled(self) -> bool:
+        """Whether every partition of ours has its place: from here on nothing of them is missed."""
+        return bool(self._consumer.assignment() == self._places.keys())
+
+    def note(self, batch: Batch) -> None:
+        """Take down up to where a batch reads."""
+        for span in batch.spans:
+            place = self._places.get(TopicPartition(*span.partition))
+            if place is not None:
+                place.read = batch.offsets[span.stop - 1] + 1
+                place.newest = batch.timestamps[span.stop - 1] / 1000
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit offsets. Raises what the client raises."""
+        told = {tp: OffsetAndMetadata(offset, self._note_for(tp.topic), -1) for tp, offset in offsets.items()}
+        self._consumer.commit(told, timeout_ms=_ANSWER_TIMEOUT_MS)
+        for partition, offset in offsets.items():
+            if partition in self._places:
+                self._places[partition].committed = offset
+
+    def skip_deleted(self, positions: Iterable[TopicPartition]) -> None:
+        """Go on at the start of partitions whose next record is gone: deleted by retention, or with its whole topic."""
+        for partition in positions:
+            here = self._consumer.position(partition, timeout_ms=_ANSWER_TIMEOUT_MS)
+            start = self._consumer.beginning_offsets([partition], timeout_ms=_ANSWER_TIMEOUT_MS)[partition]
+            where = f"{partition.topic}/{partition.partition}"
+            if here is not None and here < start:
+                _log.warning(
+                    "%d records of %s (offsets %d to %d) were deleted before they were read: lengthen the topic's "
+                    "retention, or start more workers",
+                    start - here, where, here, start - 1,
+                )  # fmt: skip
+                self._on_missed(partition.topic, start - here)
+            else:
+                _log.warning(
+                    "%s ends before offset %s: it was cut or made anew, and is read from its start", where, here
+                )
+            self._consumer.seek(partition, start)
+
+    def positions(self) -> Mapping[Partition, Position]:
+        """Records between what is committed and the end as the broker has it now, and the age of what was read last.
+
+        The end that the last fetch saw serves where the broker does not answer at once.
+        """
+        parts = self._places.keys() & self._consumer.assignment()
+        if not parts:
+            return {}
+        try:
+            ends = self._consumer.end_offsets(parts, timeout_ms=_LAG_TIMEOUT_MS)
+        except kafka_errors.KafkaError:
+            ends = {part: self._consumer.highwater(part) for part in parts}
+        now = time.time()
+        found = {}
+        for part in parts:
+            place, end = self._places[part], ends.get(part)
+            lag = 0 if end is None else max(end - self._done(part), 0)
+            newest = place.since if place.newest is None else place.newest
+            found[Partition(*part)] = Position(lag, max(now - newest, 0.0) if lag else 0.0)
+        return found
+
+    def _done(self, partition: TopicPartition) -> int:
+        """The offset up to which nothing is left to score: the committed one, or behind what no record holds.
+
+        Once all that was read is committed, the client's position is only ahead by the markers of transactions.
+        """
+        place = self._places[partition]
+        if place.committed < place.read:
+            return place.committed
+        try:
+            position = self._consumer.position(partition, timeout_ms=_LAG_TIMEOUT_MS)
+        except kafka_errors.KafkaError:  # the partition went away a moment ago
+            position = None
+        return max(place.committed, position or 0)
+
+    def _committed(self, partition: TopicPartition) -> OffsetAndMetadata | None:
+        found = self._consumer.committed(partition, metadata=True, timeout_ms=_ANSWER_TIMEOUT_MS)
+        noted = _NOTE.fullmatch(found.metadata or "") if found is not None else None
+        if noted is not None:
+            self._began_with[partition.topic] = int(noted[1])
+        return found
+
+    def _begin(self, partition: TopicPartition) -> int:
+        """Choose the first record to read of a partition and commit its offset, which is where the client goes on."""
+        to_the_end = self._latest and not self._added(partition)
+        ask = self._consumer.end_offsets if to_the_end else self._consumer.beginning_offsets
+        start: int = ask([partition], timeout_ms=_ANSWER_TIMEOUT_MS)[partition]
+        self.commit({partition: start})
+        return start
+
+    def _added(self, partition: TopicPartition) -> bool:
+        """Whether a partition came to its topic after the group had begun to read that."""
+        topic = partition.topic
+        if topic not in self._began_with:
+            others = sorted(self._consumer.partitions_for_topic(topic) - {partition.partition})
+            known = [found for p in others if (found := self._committed(TopicPartition(topic, p))) is not None]
+            added = known or topic not in self._topics
+            self._began_with.setdefault(topic, 0 if added else len(others) + 1)
+        return bool(partition.partition >= self._began_with[topic])
+
+    def _note_for(self, topic: str) -> str:
+        return f"aestream partitions={self._began_with[topic]}" if topic in self._began_with else ""

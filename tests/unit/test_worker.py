@@ -1,0 +1,164 @@
+"""The loop over the in-memory transport: a worker that is outside its group does not go on for ever."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from aestream import app, settings
+from aestream.errors import TransportError
+from aestream.health import Health
+from aestream.membership import GroupWatch
+from aestream.metrics import Metrics
+from aestream.registry.watcher import Watcher
+from aestream.transport.base import Source
+from aestream.transport.dlq import InvalidLimits
+from aestream.transport.memory import MemoryBroker, MemorySink, MemorySource, Message
+from aestream.types import Membership, Partition
+from aestream.worker import Stop, Worker
+from tests.kafka import records
+
+SESSION = 0.3  # seconds
+INPUT, SCORES = Partition("in", 0), Partition("scores", 0)
+
+
+class Stranded(MemorySource):
+    """A member that never joins again: it reads on, and every commit is refused."""
+
+    answering = True
+
+    def membership(self) -> Membership:
+        return Membership.OUTSIDE
+
+    def commit(self, positions: Mapping[Partition, int]) -> bool:
+        return not positions
+
+    def answers(self) -> bool:
+        return self.answering
+
+
+class Away(Stranded):
+    """The same while no broker answers."""
+
+    answering = False
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    records.train(folder)
+    return folder
+
+
+@pytest.fixture
+def broker() -> MemoryBroker:
+    made = MemoryBroker({"in": 1, "scores": 1, "anomalies": 1, "dead": 1})
+    for value in records.values(20):
+        made.append("in", Message(value))
+    return made
+
+
+class Running:
+    """A worker on a thread of its own, over the sources that it is to open one after the other."""
+
+    def __init__(self, store: Path, broker: MemoryBroker, sources: Iterator[type[MemorySource]]) -> None:
+        given = {
+            "model": {"store": str(store)},
+            "topics": {"scores": "scores", "anomalies": "anomalies", "dead_letters": "dead"},
+        }
+        loaded = settings.load(overrides=given)
+        self.metrics = Metrics(CollectorRegistry())
+        self.health = Health(stale_after=60)
+        self.stop = Stop()
+        self.error: Exception | None = None
+        self.opened: list[Source] = []
+
+        def open_source() -> Source:
+            self.opened.append(next(sources)(broker, ["in"]))
+            return self.opened[-1]
+
+        self._worker = Worker(
+            open_source=open_source,
+            open_sink=lambda: MemorySink(broker),
+            group=GroupWatch(session_timeout=SESSION, max_poll_interval=60),
+            watcher=Watcher(
+                app.registry(loaded), lambda version: app.load_model(loaded, version), interval=60, failed=self._failed
+            ),
+            limits=InvalidLimits(max_ratio=1.0, max_consecutive=1000),
+            dead_letters_topic="dead",
+            metrics=self.metrics,
+            health=self.health,
+            stop=self.stop,
+            drain_timeout=1,
+        )
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._worker.run()
+        except TransportError as error:
+            self.error = error
+
+    def _failed(self, error: Exception) -> None:
+        self.error = error
+
+    def end(self) -> None:
+        self.stop.set()
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+
+def until(what: str, check: object) -> None:
+    deadline = time.monotonic() + 30
+    while not check():  # type: ignore[operator]
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+def test_a_worker_outside_its_group_joins_anew(
+    store: Path, broker: MemoryBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    # 1. Records are scored, and no commit is taken. 2. A session timeout later the source is opened anew.
+    # Result: the second member commits; the records came twice, and none is missing.
+    with caplog.at_level(logging.INFO, logger="aestream"):
+        worker = Running(store, broker, iter([Stranded, MemorySource]))
+        until("committed", lambda: broker.committed.get(INPUT) == 20)
+        worker.end()
+    assert worker.error is None
+    assert len(worker.opened) == 2
+    assert len(broker.log[SCORES]) == 40
+    assert worker.metrics.registry.get_sample_value(
+        "aestream_errors_total", {"stage": "commit", "error_type": "refused"}
+    )
+    said = [(record.levelname, record.message) for record in caplog.records]
+    assert [level for level, text in said if "a commit was refused" in text] == ["WARNING"]
+    assert [level for level, text in said if "fallen out of its consumer group: it is not a member" in text] == [
+        "ERROR"
+    ]
+
+
+def test_a_second_time_it_ends(store: Path, broker: MemoryBroker) -> None:
+    worker = Running(store, broker, iter([Stranded, Stranded]))
+    worker.thread.join(30)
+    assert not worker.thread.is_alive()
+    assert isinstance(worker.error, TransportError)
+    assert "fallen out of its consumer group again" in str(worker.error)
+    assert "\n" not in str(worker.error)
+    assert broker.committed == {}
+
+
+def test_an_outage_is_no_reason(store: Path, broker: MemoryBroker) -> None:
+    worker = Running(store, broker, iter([Away]))
+    until("scored", lambda: len(broker.log[SCORES]) == 20)
+    time.sleep(5 * SESSION)  # the time itself is what is tested
+    assert worker.thread.is_alive()
+    worker.end()
+    assert worker.error is None
+    assert len(worker.opened) == 1
