@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick lint format bench bench-quality docs clean
+.PHONY: help demo test test-quick lint format bench bench-memory bench-quality docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ format: $(VENV)/.dev ## let ruff lay out the code
 
 bench: $(VENV)/.dev ## throughput on Apache Kafka beside the client's bare copy loop
 	$(BIN)/python -m tests.bench.throughput $(ARGS)
+
+bench-memory: $(VENV)/.dev ## memory of a worker over a million records and ten new models
+	$(BIN)/python -m tests.bench.memory $(ARGS)
 
 bench-quality: $(VENV)/.bench ## detection quality on the data in AESTREAM_BENCH_DATA (ARGS="--quick": 3 minutes of its 30)
 	$(BIN)/python -m tests.bench.quality $(ARGS)

@@ -203,7 +203,7 @@ class Worker(BaseModel):
 
     max_batch_records: int = Field(5_000, gt=0, description="The most records in a batch.")
     max_batch_bytes: ByteSize = Field(ByteSize(16 * 2**20), description="The most bytes that a fetch brings.")
-    max_batch_wait: Duration = Field(0.02, description="How long a batch that has records waits for more.")
+    max_batch_wait: Duration = Field(0.02, description="How long a batch waits for more while more are coming.")
     max_record_bytes: ByteSize = Field(ByteSize(2**20), description="A longer record becomes a dead letter.")
     drain_timeout: Duration = Field(30.0, description="How long a stop waits for the batch in hand.")
     threads: int = Field(1, ge=1, description="Threads of a forward pass. One worker a core is faster than more.")

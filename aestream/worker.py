@@ -13,7 +13,7 @@ from types import FrameType
 
 import numpy as np
 
-from aestream import systemd
+from aestream import garbage, systemd
 from aestream.errors import AestreamError, TransportError
 from aestream.health import Health
 from aestream.membership import GroupWatch
@@ -257,6 +257,7 @@ class Worker:
         if model is None:
             return False
         self._model = model
+        garbage.settle()
         info = (*model.version.split("@"), model.sha256)
         if self._info is not None:
             self._metrics.model_info.remove(*self._info)

@@ -6,6 +6,8 @@ import sys
 
 from kafka import KafkaConsumer, KafkaProducer
 
+from aestream import garbage
+
 SCORE = (
     b'{"score":0.2607415965148488,"anomaly":false,"error":1.6198405174483306,"threshold":6.212436140223155,'
     b'"p_value":0.08839428708277183,"status":"scored","model":"default@20261122T222636Z","source":{"topic":"input",'
@@ -24,6 +26,7 @@ def main(bootstrap: str, source: str, target: str) -> None:
         max_poll_records=5_000,
     )
     producer = KafkaProducer(bootstrap_servers=bootstrap, batch_size=131_072, linger_ms=5)
+    garbage.settle()
     while True:
         polled = consumer.poll(timeout_ms=500)
         for (_, partition), found in polled.items():

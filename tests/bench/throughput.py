@@ -2,8 +2,9 @@
 
     python -m tests.bench.throughput [--records 200000] [--bootstrap-servers HOST:PORT]
 
-The copy loop polls and sends a score-sized message for every record: what kafka-python itself costs. Compare only
-figures of one run: machines and their load differ. Rates are wall-clock; CPU time is that of the process alone.
+The copy loop polls and sends a score-sized message for every record: what kafka-python itself costs, with Python's
+collector set as the worker sets it. Compare only figures of one run: machines and their load differ. Rates are
+wall-clock; CPU time is that of the process alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -30,6 +30,7 @@ from rich.table import Table
 from aestream import app, clients, settings
 from aestream.demo.brokers import ApacheKafka
 from aestream.detector import Detector
+from aestream.features.schema import FeatureSchema
 from aestream.models.threads import use_threads
 from aestream.types import Batch, Partition, Span
 
@@ -144,52 +145,49 @@ def main() -> None:
     options = parser.parse_args()
     use_threads(1)
     matrix, values = records(options.records)
-    names = [f"metric_{i:02d}" for i in range(FEATURES)]
-    run = uuid.uuid4().hex[:8]
     with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "AESTREAM_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
-            "AESTREAM_KAFKA__GROUP_ID": f"bench-{run}",
-            "AESTREAM_TOPICS__INPUT": f"bench-{run}-input",
-            "AESTREAM_TOPICS__SCORES": f"bench-{run}-scores",
-            "AESTREAM_TOPICS__ANOMALIES": f"bench-{run}-anomalies",
-            "AESTREAM_TOPICS__DEAD_LETTERS": f"bench-{run}-dead-letters",
-            "AESTREAM_MODEL__STORE": folder,
-            "AESTREAM_HTTP__PORT": "0",
-            "AESTREAM_LOG__LEVEL": "warning",
-        }
-        os.environ.update(environment)
+        surroundings = environment(bootstrap, folder)
+        os.environ.update(surroundings)
         loaded = settings.load()
-        app.create_topics(loaded, partitions=PARTITIONS, replication=1, with_input=True)
-        clients.topics(loaded).create({f"bench-{run}-copies": PARTITIONS}, replication=1)
-        fitted = Detector.load(_stored(loaded, matrix, names))
-        fill(bootstrap, f"bench-{run}-input", values)
-        copy = [
-            sys.executable,
-            "-m",
-            "tests.bench.copy_loop",
-            bootstrap,
-            f"bench-{run}-input",
-            f"bench-{run}-copies",
-        ]
+        fitted = prepare(loaded, matrix)
+        source, copies = loaded.topics.input[0], f"{loaded.topics.input[0]}-copies"
+        clients.topics(loaded).create({copies: PARTITIONS}, replication=1)
+        fill(bootstrap, source, values)
+        copy = [sys.executable, "-m", "tests.bench.copy_loop", bootstrap, source, copies]
         work = [sys.executable, "-m", "aestream", "worker"]
         results = [
-            watch("copy loop", copy, environment, f"bench-{run}-copies", options.records),
-            watch("worker", work, environment, f"bench-{run}-scores", options.records),
+            watch("copy loop", copy, surroundings, copies, options.records),
+            watch("worker", work, surroundings, str(loaded.topics.scores), options.records),
             scoring_alone(fitted, values),
         ]
     show(results, len(values[0]))
 
 
-def _stored(loaded: settings.Settings, matrix: np.ndarray, names: list[str]) -> Path:
-    """Train on the first rows and store the model where the worker looks for it."""
-    from aestream.features.schema import FeatureSchema  # noqa: PLC0415
+def environment(bootstrap: str, folder: str) -> dict[str, str]:
+    """The environment of a worker with fresh topics, and its models in `folder`."""
+    run = f"bench-{uuid.uuid4().hex[:8]}"
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "AESTREAM_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
+        "AESTREAM_TOPICS__INPUT": f"{run}-input",
+        "AESTREAM_TOPICS__SCORES": f"{run}-scores",
+        "AESTREAM_TOPICS__ANOMALIES": f"{run}-anomalies",
+        "AESTREAM_TOPICS__DEAD_LETTERS": f"{run}-dead-letters",
+        "AESTREAM_MODEL__STORE": folder,
+        "AESTREAM_MODEL__POLL_INTERVAL": "1s",
+        "AESTREAM_HTTP__PORT": "0",
+        "AESTREAM_LOG__LEVEL": "warning",
+    }
 
+
+def prepare(loaded: settings.Settings, matrix: np.ndarray) -> Detector:
+    """Make the topics, train on the first rows, and store the model where the worker looks for it."""
+    app.create_topics(loaded, partitions=PARTITIONS, replication=1, with_input=True)
     store = app.registry(loaded)
-    detector = app.new_detector(loaded).fit_matrix(matrix[:TRAINING_ROWS], FeatureSchema.of_names(names))
-    return store.open(store.publish(detector.save))
+    schema = FeatureSchema.of_names([f"metric_{i:02d}" for i in range(FEATURES)])
+    detector = app.new_detector(loaded).fit_matrix(matrix[:TRAINING_ROWS], schema)
+    return Detector.load(store.open(store.publish(detector.save)))
 
 
 def show(results: list[Result], size: int) -> None:

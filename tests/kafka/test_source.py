@@ -28,16 +28,17 @@ def missed() -> Counter[str]:
 def source(cluster: Cluster, missed: Counter[str]) -> Iterator[Open]:
     opened: list[KafkaSource] = []
 
-    def make(topic: str, *, group: str, start: str = "latest") -> KafkaSource:
+    def make(topic: str, *, group: str, start: str = "latest", wait: float = 0.02, **settings: int) -> KafkaSource:
         made = KafkaSource(
             [topic],
             connection={"bootstrap_servers": [cluster.bootstrap]},
             group_id=group,
             max_records=5000,
-            max_wait=0.02,
+            max_wait=wait,
             auto_offset_reset=start,
             on_rebalance=lambda _event: None,
             on_missed=lambda name, records: missed.update({name: records}),
+            **settings,
         )
         opened.append(made)
         return made
@@ -172,3 +173,25 @@ def test_a_join_is_taken_up_however_short_the_polls_are(cluster: Cluster, source
         poll(member, 0.001)
     assert member.membership() is Membership.MEMBER
     assert member.commit({Partition(topic, p): 0 for p in range(8)})
+
+
+@pytest.mark.timeout(SECONDS)
+def test_a_lone_record_is_not_held_back(cluster: Cluster, source: Open) -> None:
+    # An hour is the most that a batch waits for more; nothing more comes, so it does not wait.
+    topic = cluster.topic()
+    member = source(topic, group=cluster.name("group"), wait=3600)
+    settle(member)
+    cluster.send(topic, [b"x"], partition=0)
+    assert read_until(member, {(topic, 0, 0)}) == {(topic, 0, 0)}
+
+
+def test_a_batch_is_filled_while_the_broker_has_more(cluster: Cluster, source: Open) -> None:
+    topic = cluster.topic()
+    cluster.send(topic, [b"x" * 1000] * 1000, partition=0)
+    member = source(
+        topic, group=cluster.name("group"), start="earliest", wait=SECONDS, max_partition_fetch_bytes=20_000
+    )
+    sizes = []
+    while sum(sizes) < 1000:
+        sizes.append(len(member.poll(1)))
+    assert [size for size in sizes if size] == [1000]

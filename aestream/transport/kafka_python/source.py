@@ -21,7 +21,7 @@ from aestream.types import Batch, Membership, Partition, Position
 _QUESTION_TIMEOUT_MS = 1_000
 _CLOSE_TIMEOUT_SECONDS = 10.0
 _METADATA_MAX_AGE_MS = 30_000  # how soon new partitions, and new topics that a pattern matches, are seen
-_GAP_SECONDS = 0.002  # records that come more than this apart are not waited for
+_GAP_SECONDS = 0.005  # records that come more than this apart are not waited for
 
 
 class KafkaSource:

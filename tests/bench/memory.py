@@ -1,0 +1,95 @@
+"""Memory of a worker over a million records, with a new model after each tenth: it should stay where it is.
+
+    python -m tests.bench.memory [--records 1000000] [--bootstrap-servers HOST:PORT]
+
+The resident memory of the worker's process, read when a tenth is scored and the next model is in use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+from kafka import KafkaConsumer
+from rich.console import Console
+from rich.table import Table
+
+from aestream import app, settings
+from aestream.demo.brokers import free_port
+from aestream.models.threads import use_threads
+from tests.bench.throughput import DEADLINE_SECONDS, broker, ends, environment, fill, prepare, records
+
+ROUNDS = 10
+console = Console()
+
+
+def scrape(port: int, name: str) -> float:
+    """The sum of a metric's samples; 0 while the worker does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return 0.0
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
+
+
+def main() -> None:
+    """Run the rounds and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--bootstrap-servers")
+    options = parser.parse_args()
+    use_threads(1)
+    share = options.records // ROUNDS
+    matrix, values = records(share)
+    with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
+        surroundings = environment(bootstrap, folder) | {"AESTREAM_HTTP__PORT": str(free_port())}
+        os.environ.update(surroundings)
+        loaded = settings.load()
+        prepare(loaded, matrix)
+        names, scores = loaded.topics.input[0], str(loaded.topics.scores)
+        consumer = KafkaConsumer(bootstrap_servers=bootstrap)
+        worker = subprocess.Popen([sys.executable, "-m", "aestream", "worker"], env=surroundings)
+        store, process, rows = app.registry(loaded), psutil.Process(worker.pid), []
+        try:
+            for turn in range(1, ROUNDS + 1):
+                fill(bootstrap, names, values)
+                wait(lambda: ends(consumer, scores) >= share * turn, worker)  # noqa: B023
+                current = store.open(str(store.current()))
+                store.publish(lambda new: copy(current, new))  # noqa: B023
+                wait(lambda: scrape(loaded.http.port, "aestream_model_reloads_total") > turn, worker)  # noqa: B023
+                rows.append((share * turn, process.memory_info().rss / 2**20))
+        finally:
+            worker.terminate()
+            worker.wait(30)
+            consumer.close()
+    table = Table("records", "models loaded", "resident MiB", title="memory of the worker")
+    for turn, (done, size) in enumerate(rows, 2):
+        table.add_row(f"{done:,}", str(turn), f"{size:,.0f}")
+    console.print(table)
+
+
+def copy(version: Path, new: Path) -> None:
+    """A new version with the same files."""
+    for file in version.iterdir():
+        (new / file.name).write_bytes(file.read_bytes())
+
+
+def wait(check: object, worker: subprocess.Popen[bytes]) -> None:
+    """Poll until something is true; give up when the worker ends or takes too long."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not check():  # type: ignore[operator]
+        if worker.poll() is not None or time.monotonic() > deadline:
+            sys.exit("the worker ended early, or takes too long")
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()
