@@ -7,11 +7,11 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -30,7 +30,7 @@ from aestream.features.inference import infer_schema, inspect
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.health import Health, HttpServer
 from aestream.membership import GroupWatch
-from aestream.metrics import Metrics
+from aestream.metrics import Metrics, TrainerMetrics, WorkerMetrics
 from aestream.models.fit import Progress
 from aestream.models.threads import use_threads
 from aestream.output import Renderer
@@ -46,6 +46,8 @@ from aestream.types import Batch
 from aestream.worker import LoadedModel, Stop, Worker
 
 _log = logging.getLogger(__name__)
+
+_Metrics = TypeVar("_Metrics", bound=Metrics)
 
 _WORKER_STALE_SECONDS = 60.0
 _TRAINER_STALE_SECONDS = 600.0
@@ -212,7 +214,7 @@ def run_trainer(settings: Settings) -> None:
     stop = Stop()
     stop.listen()
     when = schedule.parse(settings.trainer.schedule)
-    with _service(settings, stale_after=_TRAINER_STALE_SECONDS) as (metrics, health):
+    with _service(settings, TrainerMetrics, stale_after=_TRAINER_STALE_SECONDS) as (metrics, health):
         work = trainer(settings, _Beats(health))
         TrainerService(work, when, metrics=metrics, health=health, wait=stop.wait).run()
 
@@ -223,7 +225,7 @@ def run_worker(settings: Settings) -> None:
     clients.group_id(settings)
     use_threads(settings.worker.threads)
     stop = Stop()
-    with _service(settings, stale_after=_WORKER_STALE_SECONDS) as (metrics, health):
+    with _service(settings, WorkerMetrics, stale_after=_WORKER_STALE_SECONDS) as (metrics, health):
         metrics.inference_threads.set(settings.worker.threads)
         watcher = Watcher(
             registry(settings),
@@ -288,14 +290,16 @@ def pipeline(settings: Settings, detector: Detector, version: str) -> Pipeline:
 
 
 @contextmanager
-def _service(settings: Settings, *, stale_after: float) -> Iterator[tuple[Metrics, Health]]:
+def _service(
+    settings: Settings, role: Callable[[CollectorRegistry], _Metrics], *, stale_after: float
+) -> Iterator[tuple[_Metrics, Health]]:
     """Metrics, probes and the HTTP server around a service; log lines at both ends."""
     disable_created_metrics()  # type: ignore[no-untyped-call]
     collectors = CollectorRegistry()
     ProcessCollector(registry=collectors)
     PlatformCollector(registry=collectors)
     GCCollector(registry=collectors)
-    metrics = Metrics(collectors)
+    metrics = role(collectors)
     metrics.build_info.labels(aestream.__version__).set(1)
     health = Health(stale_after=stale_after)
     server = HttpServer(
@@ -319,7 +323,7 @@ def _need_input(settings: Settings) -> None:
         raise ConfigurationError("AESTREAM_TOPICS__INPUT is not set: name the topic to read, e.g. telemetry")
 
 
-def _reload_failed(metrics: Metrics, error: AestreamError) -> None:
+def _reload_failed(metrics: WorkerMetrics, error: AestreamError) -> None:
     metrics.model_last_reload_successful.set(0)
     metrics.model_reloads.labels("failed").inc()
     _log.error("the new model cannot be used, the one before stays: %s", error)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from aestream.errors import ConfigurationError
-from aestream.metrics import Metrics
+from aestream.metrics import WorkerMetrics
 from aestream.settings import Settings
 from aestream.transport.kafka_python.history import KafkaHistory
 from aestream.transport.kafka_python.sink import KafkaSink
@@ -51,7 +51,7 @@ def group_id(settings: Settings) -> str:
     return f"aestream-{names[0]}"
 
 
-def source(settings: Settings, metrics: Metrics) -> KafkaSource:
+def source(settings: Settings, metrics: WorkerMetrics) -> KafkaSource:
     """The input topics, read as a member of the group."""
     return KafkaSource(
         settings.topics.input,

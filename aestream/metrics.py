@@ -1,4 +1,4 @@
-"""Every metric that aestream exports: name, help, labels. docs/metrics.md is tested to be equal to this file."""
+"""Every metric: the process that has it, name, help, labels. docs/metrics.md is tested to be equal to this file."""
 
 from __future__ import annotations
 
@@ -48,35 +48,43 @@ class BatchHistogram(Collector):
 
 
 class Metrics:
-    """The metrics of one process, registered in `registry`. Counted by batch, never labelled by key or entity."""
+    """What every process exports, registered in `registry`. Counted by batch, never labelled by key or entity."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self.build_info = self._gauge("build_info", "The version of aestream; always 1.", "version")
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"aestream_{name}", text, labels, registry=registry)
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"aestream_{name}", text, labels, registry=self.registry)
 
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"aestream_{name}", text, labels, registry=registry)
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"aestream_{name}", text, labels, registry=self.registry)
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(f"aestream_{name}", text, labels, registry=registry, buckets=buckets)
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"aestream_{name}", text, labels, registry=self.registry, buckets=buckets)
+
+
+class WorkerMetrics(Metrics):
+    """What a worker exports."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
 
         # The stream
-        self.records_consumed = counter("records_consumed", "Records read from the input topics.", "topic")
-        self.records_missed = counter(
+        self.records_consumed = self._counter("records_consumed", "Records read from the input topics.", "topic")
+        self.records_missed = self._counter(
             "records_missed", "Records that were deleted from the topic before they were read.", "topic"
         )
-        self.records_scored = counter("records_scored", "Records that got a score.")
-        self.anomalies = counter("anomalies", "Records flagged as anomalies (score above 1).")
-        self.dead_letters = counter("dead_letters", "Records that could not be scored, by reason.", "reason")
-        self.unseen_categories = counter(
+        self.records_scored = self._counter("records_scored", "Records that got a score.")
+        self.anomalies = self._counter("anomalies", "Records flagged as anomalies (score above 1).")
+        self.dead_letters = self._counter("dead_letters", "Records that could not be scored, by reason.", "reason")
+        self.unseen_categories = self._counter(
             "unseen_categories", "Values of a categorical feature that training has not seen.", "feature"
         )
-        self.batch_duration = histogram(
+        self.batch_duration = self._histogram(
             "batch_duration_seconds", "Time a batch spends in a stage of the loop.", _SECONDS, "stage"
         )
-        self.batch_size = histogram("batch_size_records", "Records in a batch.", _RECORDS)
+        self.batch_size = self._histogram("batch_size_records", "Records in a batch.", _RECORDS)
         self.end_to_end_latency = BatchHistogram(
             "aestream_end_to_end_latency_seconds",
             "Time from a record's timestamp to its published score.",
@@ -86,51 +94,57 @@ class Metrics:
         self.anomaly_score = BatchHistogram(
             "aestream_anomaly_score", "Scores; above 1 is an anomaly.", _SCORES, registry=registry
         )
-        self.last_record_processed = gauge(
+        self.last_record_processed = self._gauge(
             "last_record_processed_timestamp_seconds", "When the last batch with records was done."
         )
 
         # Kafka
-        self.consumer_lag_records = gauge(
+        self.consumer_lag_records = self._gauge(
             "consumer_lag_records",
             "Records between the committed offset and the end of a partition.",
             "topic",
             "partition",
         )
-        self.consumer_lag_seconds = gauge(
+        self.consumer_lag_seconds = self._gauge(
             "consumer_lag_seconds",
             "Age of the newest record read while there is lag; before the first, time since the partition came.",
             "topic",
             "partition",
         )
-        self.assigned_partitions = gauge("assigned_partitions", "Partitions assigned to this worker.")
-        self.rebalances = counter("rebalances", "Rebalance events of the consumer group.", "event")
-        self.last_commit = gauge("last_commit_timestamp_seconds", "When offsets were last committed.")
-        self.errors = counter("errors", "Errors survived, by stage and kind.", "stage", "error_type")
+        self.assigned_partitions = self._gauge("assigned_partitions", "Partitions assigned to this worker.")
+        self.rebalances = self._counter("rebalances", "Rebalance events of the consumer group.", "event")
+        self.last_commit = self._gauge("last_commit_timestamp_seconds", "When offsets were last committed.")
+        self.errors = self._counter("errors", "Errors survived, by stage and kind.", "stage", "error_type")
 
         # The model
-        self.model_info = gauge("model_info", "The model in use; always 1.", "name", "version", "sha256")
-        self.model_trained = gauge("model_trained_timestamp_seconds", "When the model in use was trained.")
-        self.model_last_reload_successful = gauge(
+        self.model_info = self._gauge("model_info", "The model in use; always 1.", "name", "version", "sha256")
+        self.model_trained = self._gauge("model_trained_timestamp_seconds", "When the model in use was trained.")
+        self.model_last_reload_successful = self._gauge(
             "model_last_reload_successful", "1 if the last attempt to load a model worked."
         )
-        self.model_reloads = counter("model_reloads", "Attempts to load a model version, by outcome.", "status")
-        self.score_threshold = gauge("score_threshold", "Reconstruction error at which the score is 1.")
+        self.model_reloads = self._counter("model_reloads", "Attempts to load a model version, by outcome.", "status")
+        self.score_threshold = self._gauge("score_threshold", "Reconstruction error at which the score is 1.")
 
-        # The trainer
-        self.trainer_runs = counter("trainer_runs", "Training runs, by outcome.", "outcome")
-        self.trainer_duration = histogram("trainer_duration_seconds", "Length of a training run.", _TRAINING_SECONDS)
-        self.trainer_last_success = gauge(
-            "trainer_last_success_timestamp_seconds", "When a training run last published a model."
-        )
+        self.inference_threads = self._gauge("inference_threads", "Threads that a forward pass uses.")
 
         # A counter that is born at 1 shows no increase: let those with known labels begin at 0.
         for outcome in ("success", "failed"):
             self.model_reloads.labels(outcome)
-            self.trainer_runs.labels(outcome)
         for reason in Reason:
             self.dead_letters.labels(reason)
 
-        # The process
-        self.build_info = gauge("build_info", "The version of aestream; always 1.", "version")
-        self.inference_threads = gauge("inference_threads", "Threads that a forward pass uses.")
+
+class TrainerMetrics(Metrics):
+    """What a trainer exports."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self.trainer_runs = self._counter("trainer_runs", "Training runs, by outcome.", "outcome")
+        self.trainer_duration = self._histogram(
+            "trainer_duration_seconds", "Length of a training run.", _TRAINING_SECONDS
+        )
+        self.trainer_last_success = self._gauge(
+            "trainer_last_success_timestamp_seconds", "When a training run last published a model."
+        )
+        for outcome in ("success", "failed"):
+            self.trainer_runs.labels(outcome)  # begins at 0, so that a first increase shows

@@ -13,7 +13,7 @@ from aestream.detector import Detector
 from aestream.errors import AestreamError, DataError
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.health import Health
-from aestream.metrics import Metrics
+from aestream.metrics import TrainerMetrics
 from aestream.models.fit import Progress
 from aestream.registry.base import Registry
 from aestream.sampling import Sampler
@@ -110,7 +110,7 @@ class TrainerService:
         trainer: Trainer,
         schedule: Schedule,
         *,
-        metrics: Metrics,
+        metrics: TrainerMetrics,
         health: Health,
         wait: Callable[[float], bool],
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),

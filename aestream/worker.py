@@ -17,7 +17,7 @@ from aestream import garbage, systemd
 from aestream.errors import AestreamError, TransportError
 from aestream.health import Health
 from aestream.membership import GroupWatch
-from aestream.metrics import Metrics
+from aestream.metrics import WorkerMetrics
 from aestream.output import Scored
 from aestream.pipeline import Pipeline
 from aestream.registry.watcher import Watcher
@@ -94,7 +94,7 @@ class Worker:
         watcher: Watcher[LoadedModel],
         limits: InvalidLimits,
         dead_letters_topic: str,
-        metrics: Metrics,
+        metrics: WorkerMetrics,
         health: Health,
         stop: Stop,
         drain_timeout: float,

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import Metric
 
 from aestream.cli import build_parser
-from aestream.metrics import Metrics
+from aestream.metrics import TrainerMetrics, WorkerMetrics
 from aestream.reference import environment_names
 from tests.deploy.files import ROOT, Found, commands, queries, rules, texts
 
@@ -30,10 +30,11 @@ def series(family: Metric) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def labels() -> dict[str, set[str]]:
     """Every series that a worker or trainer exports, with its labels."""
-    registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    named = {m._name: set(m._labelnames) for m in vars(metrics).values() if hasattr(m, "_labelnames")}
-    found = {name: named.get(family.name, set()) for family in registry.collect() for name in series(family)}
+    found = {}
+    for role in (WorkerMetrics, TrainerMetrics):
+        registry = CollectorRegistry()
+        named = {m._name: set(m._labelnames) for m in vars(role(registry)).values() if hasattr(m, "_labelnames")}
+        found |= {name: named.get(family.name, set()) for family in registry.collect() for name in series(family)}
     process = CollectorRegistry()
     ProcessCollector(registry=process)
     found |= {name: set() for family in process.collect() for name in series(family)}

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import HistogramMetricFamily
 
 from aestream import cli, reference
-from aestream.metrics import Metrics
+from aestream.metrics import Metrics, TrainerMetrics, WorkerMetrics
 from aestream.output import Score
 
 ROOT = Path(__file__).parents[2]
@@ -32,16 +32,21 @@ def settings_table() -> str:
 
 
 def metrics_table() -> str:
-    """Every metric: name, type, labels, meaning."""
-    lines = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
-    for metric in vars(Metrics(CollectorRegistry())).values():
+    """Every metric: process, name, type, labels, meaning."""
+    lines = ["| metric | process | type | labels | meaning |", "|---|---|---|---|---|"]
+    common = vars(Metrics(CollectorRegistry()))
+    roles = {"both": common}
+    for role in (WorkerMetrics, TrainerMetrics):
+        own = vars(role(CollectorRegistry()))
+        roles[role.__name__.removesuffix("Metrics").lower()] = {n: m for n, m in own.items() if n not in common}
+    for process, metric in ((process, metric) for process, found in roles.items() for metric in found.values()):
         if isinstance(metric, CollectorRegistry):
             continue
         family = next(iter(metric.collect()))
         kind = "histogram" if isinstance(family, HistogramMetricFamily) else family.type
         name = f"{family.name}_total" if kind == "counter" else family.name
         labels = ", ".join(f"`{label}`" for label in getattr(metric, "_labelnames", ()))
-        lines.append(f"| `{name}` | {kind} | {labels} | {family.documentation} |")
+        lines.append(f"| `{name}` | {process} | {kind} | {labels} | {family.documentation} |")
     return "\n".join(lines)
 
 

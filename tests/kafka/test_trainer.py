@@ -53,6 +53,8 @@ def test_the_service_survives_a_failure_trains_and_stops(cluster: Cluster, make_
         assert trainer.metric('aestream_trainer_runs_total{outcome="failed"}') == 1
         assert trainer.get("/livez")[0] == trainer.get("/readyz")[0] == 200
         assert trainer.get("/nothing")[0] == 404
+        metrics = trainer.get("/metrics")[1]
+        assert not [name for name in ("aestream_score_threshold", "aestream_assigned_partitions") if name in metrics]
         assert trainer.stop() == 0, trainer.log
     cluster.send(topic, records.values(1000))
     with Service(["trainer"], settings=settings, folder=tmp_path) as trainer:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from aestream.metrics import BatchHistogram, Metrics
+from aestream.metrics import BatchHistogram, Metrics, TrainerMetrics, WorkerMetrics
 
 BOUNDS = (0.1, 1.0, 5.0)
 
@@ -28,17 +28,27 @@ def test_it_counts_as_the_library_does_one_by_one() -> None:
     assert ours.get_sample_value("h_count") == 511
 
 
-def test_every_metric_has_our_prefix_and_a_help_text() -> None:
+def exported(role: type[Metrics]) -> set[str]:
     registry = CollectorRegistry()
-    Metrics(registry)
+    role(registry)
     families = list(registry.collect())
-    assert len(families) > 20
     assert all(family.name.startswith("aestream_") and family.documentation.endswith(".") for family in families)
     assert generate_latest(registry)
+    return {family.name for family in families}
+
+
+def test_every_metric_has_our_prefix_and_a_help_text() -> None:
+    assert len(exported(WorkerMetrics) | exported(TrainerMetrics)) > 20
+
+
+def test_a_process_exports_its_own_metrics_and_the_common_ones_alone() -> None:
+    worker, trainer = exported(WorkerMetrics), exported(TrainerMetrics)
+    assert worker & trainer == exported(Metrics)
+    assert {name for name in worker | trainer if name.startswith("aestream_trainer_")} == trainer - worker
 
 
 def test_two_processes_worth_of_metrics_do_not_meet() -> None:
-    first, second = Metrics(CollectorRegistry()), Metrics(CollectorRegistry())
+    first, second = WorkerMetrics(CollectorRegistry()), WorkerMetrics(CollectorRegistry())
     first.records_scored.inc(5)
     assert second.registry.get_sample_value("aestream_records_scored_total") == 0
     assert first.registry.get_sample_value("aestream_records_scored_total") == 5

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from aestream.errors import DataError, TransportError
 from aestream.features.schema import FeatureSchema
 from aestream.health import Health
-from aestream.metrics import Metrics
+from aestream.metrics import TrainerMetrics
 from aestream.registry.local import LocalRegistry
 from aestream.sampling import Sample
 from aestream.schedule import parse
@@ -55,7 +55,7 @@ class Scene:
         self.error: Exception | None = None
         self.runs: list[float] = []  # hours after the start
         self.during: Callable[[], None] = lambda: None
-        self.metrics = Metrics(CollectorRegistry())
+        self.metrics = TrainerMetrics(CollectorRegistry())
         self.stopped = False
         trainer = Trainer(self, self.registry, TinyDetector, min_records=50)  # type: ignore[arg-type]
         self.service = TrainerService(

@@ -15,7 +15,7 @@ from aestream import app, settings
 from aestream.errors import TransportError
 from aestream.health import Health
 from aestream.membership import GroupWatch
-from aestream.metrics import Metrics
+from aestream.metrics import WorkerMetrics
 from aestream.registry.watcher import Watcher
 from aestream.transport.base import Source
 from aestream.transport.dlq import InvalidLimits
@@ -73,7 +73,7 @@ class Running:
             "topics": {"scores": "scores", "anomalies": "anomalies", "dead_letters": "dead"},
         }
         loaded = settings.load(overrides=given)
-        self.metrics = Metrics(CollectorRegistry())
+        self.metrics = WorkerMetrics(CollectorRegistry())
         self.health = Health(stale_after=60)
         self.stop = Stop()
         self.error: Exception | None = None
