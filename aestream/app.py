@@ -302,6 +302,7 @@ def _service(
     metrics = role(collectors)
     metrics.build_info.labels(aestream.__version__).set(1)
     health = Health(stale_after=stale_after)
+    metrics.ready.set_function(lambda: health.ready()[0])
     server = HttpServer(
         settings.http.host,
         settings.http.port,

@@ -13,7 +13,10 @@ from prometheus_client.registry import Collector
 from aestream.types import Reason
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_LATENCY_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+_LATENCY_SECONDS = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1800.0, 3600.0,
+)  # fmt: skip
 _RECORDS = (1, 5, 10, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000)
 _TRAINING_SECONDS = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0)
@@ -53,6 +56,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self.build_info = self._gauge("build_info", "The version of aestream; always 1.", "version")
+        self.ready = self._gauge("ready", "1 while /readyz says so, else 0.")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"aestream_{name}", text, labels, registry=self.registry)
@@ -132,6 +136,7 @@ class WorkerMetrics(Metrics):
             self.model_reloads.labels(outcome)
         for reason in Reason:
             self.dead_letters.labels(reason)
+        self.errors.labels("commit", "refused")
 
 
 class TrainerMetrics(Metrics):

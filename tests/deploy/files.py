@@ -64,17 +64,24 @@ def queries() -> list[Found]:
     """Every PromQL expression of the rules, the dashboard and the pages. Grafana's variables are set."""
     found = [Found(f"alerts.yml: {r.get('alert') or r['record']}", r["expr"]) for r in rules()]
     for panel in panels():
-        found += [Found(f"dashboard: {panel['title']}", _filled(t["expr"])) for t in panel["targets"]]
+        found += [Found(f"dashboard: {panel['title']}", filled(t["expr"])) for t in panel["targets"]]
     board = dashboard()
     for mark in board["annotations"]["list"]:
-        found.append(Found(f"dashboard: {mark['name']}", _filled(mark["expr"])))
+        found.append(Found(f"dashboard: {mark['name']}", filled(mark["expr"])))
     for variable in board["templating"]["list"]:
         asked = re.match(r"label_values\((.*), \w+\)$", variable.get("definition", ""))
         if asked:
-            found.append(Found(f"dashboard: ${variable['name']}", _filled(asked[1])))
+            found.append(Found(f"dashboard: ${variable['name']}", filled(asked[1])))
     for page in (*RUNBOOKS, GUIDE):
         found += [Found(page.name, block) for block in _fenced(page, "promql")]
     return found
+
+
+def filled(query: str) -> str:
+    """A query of the dashboard with Grafana's variables set: every process, five minutes."""
+    for variable in ("$__rate_interval", "$__range"):
+        query = query.replace(variable, "5m")
+    return query.replace("$job", ".*").replace("$instance", ".*")
 
 
 def commands() -> list[Found]:
@@ -118,9 +125,3 @@ def _spoken(page: Path) -> Iterator[str]:
             yield from re.findall(r"(?:^|/bin/|-- )aestream (.+)$", line)
     prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     yield from re.findall(r"`aestream ([^`]+)`", prose)
-
-
-def _filled(query: str) -> str:
-    for variable in ("$__rate_interval", "$__range"):
-        query = query.replace(variable, "5m")
-    return query.replace("$job", ".*").replace("$instance", ".*")

