@@ -18,6 +18,7 @@ COMPOSE = DEPLOY / "compose/compose.yaml"
 BASE = DEPLOY / "kubernetes/base"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 RULES = DEPLOY / "prometheus/alerts.yml"
+ADDRESSES = DEPLOY / "prometheus/addresses.yml"
 DASHBOARD = DEPLOY / "grafana/dashboards/aestream.json"
 
 

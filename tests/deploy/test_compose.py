@@ -1,5 +1,6 @@
 """The compose file is valid and its services fit one another."""
 
+import os
 import shutil
 import subprocess
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from aestream.settings import Http, Worker
-from tests.deploy.files import COMPOSE, DEPLOY, yaml_of
+from tests.deploy.files import ADDRESSES, COMPOSE, DEPLOY, yaml_of
 from tests.deploy.tools import run
 
 FILE = yaml_of(COMPOSE)
@@ -75,6 +76,19 @@ def test_prometheus_scrapes_worker_and_trainer() -> None:
         scraped[job["job_name"]] = host
     assert scraped == {"aestream-worker": "worker", "aestream-trainer": "trainer"}
     assert set(scraped.values()) <= SERVICES.keys()
+
+
+def test_what_an_alert_leads_to_is_served() -> None:
+    addresses = yaml_of(ADDRESSES)["groups"][0]["rules"][0]["labels"]
+    prometheus = SERVICES["prometheus"]
+    published = {name: service["ports"][0].split(":")[1] for name, service in SERVICES.items() if "ports" in service}
+    assert addresses["grafana"] == f"http://localhost:{published['grafana']}"
+    (assets,) = [word.partition("=")[2] for word in prometheus["command"] if word.startswith("--web.user-assets=")]
+    served = dict(volume.split(":")[:2] for volume in prometheus["volumes"])
+    folder = addresses["runbooks"].removeprefix(f"http://localhost:{published['prometheus']}/user")
+    assert served["../runbooks"] == f"{assets}{folder}"
+    # A link from a runbook to the guide leads there as well.
+    assert served["../../docs"] == os.path.normpath(f"{assets}{folder}/../../docs")
 
 
 def test_grafana_finds_prometheus_and_the_dashboard() -> None:
