@@ -199,9 +199,9 @@ class Worker:
             return
         if self._refused:
             _log.info("commits are taken again; %d were refused", self._refused)
-        self._refused = 0
-        if len(batch):
+        if len(batch) or self._refused:
             self._metrics.last_commit.set_to_current_time()
+        self._refused = 0
 
     def _watch_group(self) -> None:
         """Open the source anew when this worker has fallen out of its group for good; give up the second time."""

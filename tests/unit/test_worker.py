@@ -43,6 +43,18 @@ class Stranded(MemorySource):
         return self.answering
 
 
+class Rebalancing(MemorySource):
+    """A member whose first commit comes in the middle of a rebalance."""
+
+    refused = False
+
+    def commit(self, positions: Mapping[Partition, int]) -> bool:
+        if positions and not self.refused:
+            self.refused = True
+            return False
+        return super().commit(positions)
+
+
 class Away(Stranded):
     """The same while no broker answers."""
 
@@ -142,6 +154,14 @@ def test_a_worker_outside_its_group_joins_anew(
     assert [level for level, text in said if "fallen out of its consumer group: it is not a member" in text] == [
         "ERROR"
     ]
+
+
+def test_a_commit_that_is_taken_late_counts_as_one(store: Path, broker: MemoryBroker) -> None:
+    worker = Running(store, broker, iter([Rebalancing]))
+    until("committed", lambda: broker.committed.get(INPUT) == 20)
+    worker.end()
+    assert worker.error is None
+    assert worker.metrics.registry.get_sample_value("aestream_last_commit_timestamp_seconds")
 
 
 def test_a_second_time_it_ends(store: Path, broker: MemoryBroker) -> None:
