@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import urllib.request
@@ -41,6 +42,8 @@ class Pager:
         addresses = ADDRESSES.read_text().replace("localhost:9090", self.prometheus)
         (folder / "addresses.yml").write_text(addresses)
         route = {"receiver": "pager", "group_by": ["..."], "group_wait": "0s"}
+        for served in ("docs", "deploy/runbooks"):
+            shutil.copytree(ROOT / served, folder / "assets" / served)
         self._write("alertmanager.yml", {"route": route, "receivers": [{"name": "pager"}]})
 
     def start(self, stack: ExitStack) -> None:
@@ -59,7 +62,7 @@ class Pager:
             f"--config.file={self._folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={self._folder / 'tsdb'}",
             f"--web.listen-address={self.prometheus}",
-            f"--web.user-assets={ROOT}",
+            f"--web.user-assets={self._folder / 'assets'}",
         )
 
     def alerts(self, name: str) -> list[dict[str, Any]]:
