@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 from aestream.cloudevents import event
 from aestream.errors import InvalidRecordsError
-from aestream.types import Batch, Headers, Invalid, Outgoing, Partition
+from aestream.types import Batch, Headers, Invalid, Outgoing, Partition, Reason
 
 EVENT_TYPE = "io.aestream.dead-letter.v1"
 PREFIX = "aestream.dlq."
@@ -88,6 +88,22 @@ def _size(headers: Headers) -> int:
     return sum(len(name) + len(content) + 8 for name, content in headers)
 
 
+_TRAIN = "once enough records of the new form are in the topic, `aestream train` makes a model that fits"
+_REMEDIES = {
+    Reason.EMPTY: "records without a value, such as the deletions of a compacted topic, need a topic of their own",
+    Reason.TOO_LARGE: "raise AESTREAM_WORKER__MAX_RECORD_BYTES if such records are meant to be there",
+    Reason.BAD_JSON: "do the producers write JSON, and is AESTREAM_TOPICS__INPUT the right topic?",
+    Reason.WRONG_SHAPE: "the producers must send one JSON object a message",
+    Reason.MISSING_FEATURE: f"was it renamed or dropped? {_TRAIN}; where it may be missing, train with "
+    "AESTREAM_FEATURES__MISSING=impute",
+    Reason.NOT_NUMERIC: f"has it changed for good? {_TRAIN}; where it may be null, train with "
+    "AESTREAM_FEATURES__MISSING=impute",
+    Reason.WRONG_TYPE: f"has it changed for good? {_TRAIN}",
+    Reason.NOT_FINITE: "mend the producer, or name it in AESTREAM_FEATURES__EXCLUDE and train again",
+}
+_Why = tuple[Reason, str]
+
+
 class InvalidLimits:
     """Stops the worker before a broken producer turns a whole topic into dead letters in silence.
 
@@ -98,35 +114,46 @@ class InvalidLimits:
     def __init__(self, *, max_ratio: float, max_consecutive: int) -> None:
         self._max_ratio = max_ratio
         self._max_consecutive = max_consecutive
-        self._consecutive = 0
-        self._recent: deque[tuple[int, int]] = deque()  # (records, invalid) a batch
+        self._run: Counter[_Why] = Counter()  # the invalid records since the last valid one
+        self._recent: deque[tuple[int, Counter[_Why]]] = deque()  # (records, the invalid ones) a batch
 
     def check(self, records: int, invalid: Sequence[Invalid]) -> None:
         """Count a batch. Raises InvalidRecordsError when it breaks a limit; nothing of it may be committed then."""
         if not records:
             return
-        self._recent.append((records, len(invalid)))
+        self._recent.append((records, Counter((problem.reason, problem.message) for problem in invalid)))
         while len(self._recent) > 1 and sum(n for n, _ in self._recent) - self._recent[0][0] >= _WINDOW_RECORDS:
             self._recent.popleft()
-        longest = self._run(records, invalid)
-        if longest >= self._max_consecutive:
-            self._halt(f"{longest} records in a row", invalid, "MAX_CONSECUTIVE_COUNT")
-        seen, bad = (sum(column) for column in zip(*self._recent, strict=True))
+        longest = self._longest_run(records, invalid)
+        if (bad := longest.total()) >= self._max_consecutive:
+            self._halt(f"{bad} records in a row", longest, "MAX_CONSECUTIVE_COUNT")
+        seen = sum(n for n, _ in self._recent)
+        bad = sum(reasons.total() for _, reasons in self._recent)
         if seen >= _JUDGED_FROM_RECORDS and bad / seen > self._max_ratio:
-            self._halt(f"{bad} of the last {seen} records", invalid, "MAX_INVALID_RATIO")
+            reasons = sum((reasons for _, reasons in self._recent), Counter[_Why]())
+            self._halt(f"{bad} of the last {seen} records", reasons, "MAX_INVALID_RATIO")
 
-    def _run(self, records: int, invalid: Sequence[Invalid]) -> int:
-        """The longest run of invalid rows up to here; keeps the one that is still open at the end."""
-        longest, run, expected = self._consecutive, self._consecutive, 0
+    def _longest_run(self, records: int, invalid: Sequence[Invalid]) -> Counter[_Why]:
+        """Count the reasons of the longest run of invalid rows; keep the one that is still open at the end."""
+        runs, expected = [self._run], 0
         for problem in invalid:
-            run = run + 1 if problem.row == expected else 1
-            longest, expected = max(longest, run), problem.row + 1
-        self._consecutive = run if expected == records else 0
-        return longest if invalid else 0
+            if problem.row != expected:
+                runs.append(Counter())
+            runs[-1][problem.reason, problem.message] += 1
+            expected = problem.row + 1
+        self._run = runs[-1] if expected == records else Counter()
+        return max(runs, key=Counter.total) if invalid else Counter()
 
-    def _halt(self, what: str, invalid: Sequence[Invalid], setting: str) -> None:
-        example = invalid[-1].message if invalid else "see the dead letters"
+    def _halt(self, what: str, reasons: Counter[_Why], setting: str) -> None:
+        """Name the most frequent reason, its most frequent form, and what is likeliest to mend it."""
+        by_reason: Counter[Reason] = Counter()
+        for (reason, _), count in reasons.items():
+            by_reason[reason] += count
+        worst, count = by_reason.most_common(1)[0]
+        forms = Counter({message: n for (reason, message), n in reasons.items() if reason is worst})
+        share = "all" if count == reasons.total() else f"{count} of them"
         raise InvalidRecordsError(
-            f"{what} cannot be scored (last: {example}): mend the producer or the features, or raise "
-            f"AESTREAM_DEAD_LETTERS__{setting}; nothing of this batch is committed"
+            f"{what} cannot be scored, {share} for the reason {worst} ({forms.most_common(1)[0][0]}): "
+            f"{_REMEDIES[worst]}; or mend the producer, or raise AESTREAM_DEAD_LETTERS__{setting}; nothing of this "
+            "batch is committed"
         )

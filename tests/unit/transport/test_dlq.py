@@ -104,6 +104,41 @@ def test_the_ratio_is_judged_from_a_thousand_records_on() -> None:
         limits.check(1, [])
 
 
+def test_the_most_frequent_reason_names_the_remedy_not_the_last_one() -> None:
+    limits = InvalidLimits(max_ratio=1, max_consecutive=5)
+    limits.check(2, [Invalid(0, Reason.EMPTY, "the value is empty")] * 1)  # not of the run
+    limits.check(3, [Invalid(row, Reason.MISSING_FEATURE, "cpu.user is missing") for row in range(3)])
+    with pytest.raises(InvalidRecordsError) as caught:
+        limits.check(
+            2, [Invalid(0, Reason.MISSING_FEATURE, "queue is missing"), Invalid(1, Reason.BAD_JSON, "not JSON: x")]
+        )
+    message = str(caught.value)
+    assert message.startswith(
+        "5 records in a row cannot be scored, 4 of them for the reason missing_feature (cpu.user is"
+    )
+    assert "renamed" in message
+    assert "`aestream train`" in message
+    assert "AESTREAM_FEATURES__MISSING" in message
+    assert "\n" not in message
+
+
+def test_the_ratio_is_explained_by_the_whole_window() -> None:
+    limits = InvalidLimits(max_ratio=0.5, max_consecutive=100_000)
+    limits.check(1000, [Invalid(row, Reason.TOO_LARGE, f"{row} bytes") for row in range(0, 1000, 2)])
+    with pytest.raises(InvalidRecordsError, match=r"all for the reason too_large .*AESTREAM_WORKER__MAX_RECORD_BYTES"):
+        limits.check(10, [Invalid(row, Reason.TOO_LARGE, "9 bytes") for row in range(10)])
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_a_remedy_in_one_line(reason: Reason) -> None:
+    limits = InvalidLimits(max_ratio=1, max_consecutive=2)
+    with pytest.raises(
+        InvalidRecordsError, match=rf"all for the reason {reason} \(why\): \w.{{20,}}; or mend"
+    ) as caught:
+        limits.check(2, [Invalid(row, reason, "why") for row in range(2)])
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_the_ratio_forgets_what_is_long_ago() -> None:
     limits = InvalidLimits(max_ratio=0.5, max_consecutive=100_000)
     limits.check(5000, invalid(*range(2500)))
