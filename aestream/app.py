@@ -25,7 +25,7 @@ import aestream
 from aestream import clients, reference, schedule, systemd
 from aestream.codecs.json import JsonDecoder
 from aestream.detector import Detector
-from aestream.errors import AestreamError, ConfigurationError, ModelError
+from aestream.errors import ConfigurationError, ModelError
 from aestream.features.inference import infer_schema, inspect
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.health import Health, HttpServer
@@ -36,8 +36,10 @@ from aestream.models.threads import use_threads
 from aestream.output import Renderer
 from aestream.pipeline import Pipeline
 from aestream.proposal import propose
+from aestream.registry.fallback import fall_back
 from aestream.registry.local import LocalRegistry
 from aestream.registry.watcher import Watcher
+from aestream.reloads import Reloads
 from aestream.sampling import Choose, FileSampler, TopicSampler
 from aestream.settings import PREFIX, Settings
 from aestream.trainer import Reporter, Trainer, TrainerService
@@ -69,7 +71,7 @@ def registry(settings: Settings) -> LocalRegistry:
 
 
 def load_detector(settings: Settings) -> Detector:
-    """The current model. Raises ModelError when there is none."""
+    """The current model. Raises ModelError when there is none that can be used: no other one is taken in its place."""
     use_threads(settings.worker.threads)
     store = registry(settings)
     version = store.current()
@@ -77,7 +79,12 @@ def load_detector(settings: Settings) -> Detector:
         raise ModelError(
             f"there is no model {settings.model.name!r} in {settings.model.store}: `aestream train` makes one"
         )
-    return Detector.load(store.open(version))
+    try:
+        return Detector.load(store.open(version))
+    except ModelError as error:
+        older = fall_back(store, version, lambda name: Detector.load(store.open(name)))
+        way = f"`aestream model rollback {older[0]}` goes back to one that can" if older else "nor can an older one"
+        raise ModelError(f"the current model {store.model}@{version} cannot be used, {way}: {error}") from error
 
 
 def load_for_use(settings: Settings) -> Detector:
@@ -231,7 +238,7 @@ def run_worker(settings: Settings) -> None:
             registry(settings),
             lambda version: load_model(settings, version),
             interval=settings.model.poll_interval,
-            failed=lambda error: _reload_failed(metrics, error),
+            listener=Reloads(settings.model.name, metrics),
         )
         stop.listen(reload=watcher.look_now)
         Worker(
@@ -258,8 +265,11 @@ def load_model(settings: Settings, version: str) -> LoadedModel:
     """A version from the store with the pipeline around it. Raises ModelError when it cannot be used."""
     folder = registry(settings).open(version)
     detector = Detector.load(folder)
-    manifest = (folder / "manifest.json").read_bytes()
-    created = datetime.datetime.fromisoformat(json.loads(manifest)["created"])
+    try:
+        manifest = (folder / "manifest.json").read_bytes()
+        created = datetime.datetime.fromisoformat(json.loads(manifest)["created"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder}/manifest.json does not say when it was made: train again or roll back") from error
     return LoadedModel(
         pipeline=pipeline(settings, detector, version),
         version=f"{settings.model.name}@{version}",
@@ -322,12 +332,6 @@ def _service(
 def _need_input(settings: Settings) -> None:
     if not settings.topics.input:
         raise ConfigurationError("AESTREAM_TOPICS__INPUT is not set: name the topic to read, e.g. telemetry")
-
-
-def _reload_failed(metrics: WorkerMetrics, error: AestreamError) -> None:
-    metrics.model_last_reload_successful.set(0)
-    metrics.model_reloads.labels("failed").inc()
-    _log.error("the new model cannot be used, the one before stays: %s", error)
 
 
 class _Beats(Reporter):

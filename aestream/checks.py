@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from aestream import app, clients
 from aestream.errors import AestreamError
+from aestream.registry.fallback import fall_back
 from aestream.settings import Settings
 from aestream.types import TopicState
 
@@ -86,12 +88,16 @@ def _allowed(topic: TopicState, operation: str, purpose: str) -> Check:
 
 def _model(settings: Settings) -> Check:
     """A missing model is a warning: the worker waits for it and the trainer makes it."""
+    store = app.registry(settings)
+    load = partial(app.load_model, settings)
+    version = None
     try:
-        store = app.registry(settings)
         version = store.current()
         if version is None:
             return Check("model", Outcome.WARNING, "none yet: `aestream train` makes one, the worker waits for it")
-        app.load_model(settings, version)
+        load(version)
     except AestreamError as error:
-        return Check("model", Outcome.FAILED, str(error))
+        older = version and fall_back(store, version, load)
+        serves = f"a worker serves with {settings.model.name}@{older[0]}" if older else "a worker waits"
+        return Check("model", Outcome.FAILED, f"{error}; until then {serves}")
     return Check("model", Outcome.OK, f"{settings.model.name}@{version} loads")

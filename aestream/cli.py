@@ -10,7 +10,7 @@ from typing import Any
 
 import aestream
 from aestream import log, reference, settings
-from aestream.errors import AestreamError, ConfigurationError
+from aestream.errors import AestreamError, ConfigurationError, ModelError
 
 Handler = Callable[[argparse.Namespace], int]
 
@@ -222,14 +222,24 @@ def _model(options: argparse.Namespace) -> int:
 
     store = registry(_settings(options))
     if options.action == "list":
-        show.versions(store.versions(), store.current())
+        found = store.versions()
+        try:
+            current = store.current()
+        except ModelError:
+            show.versions(found, None)  # which the way out of this error needs
+            raise
+        show.versions(found, current)
     elif options.action == "rollback":
         print(f"current is now {store.model}@{store.rollback(options.version)}; workers follow at their next look")
     else:
         version = options.version or store.current()
         if version is None:
             raise ConfigurationError(f"there is no model {store.model!r} yet: `aestream train` makes one")
-        print((store.open(version) / "manifest.json").read_text())
+        path = store.open(version) / "manifest.json"
+        try:
+            print(path.read_text(errors="replace"))
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     return 0
 
 

@@ -34,6 +34,9 @@ CHUNK = 1024
 # unless its square is less than this share of the largest: then it may only be drawn along.
 CLEARLY_OFF, DRAWN_ALONG = 3.0, 0.1
 
+# What a manifest that is half there brings up, down to torch's own RuntimeError for arrays of another shape.
+_UNUSABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, ConfigurationError)
+
 
 @dataclass(frozen=True, slots=True)
 class Detection:
@@ -203,8 +206,8 @@ class Fitted:
                 training=manifest["training"],
                 representation=network("representation") if manifest["representation"] else None,
             )
-        except (KeyError, TypeError, ValueError, ConfigurationError) as error:
-            missing = f"the manifest is not complete ({error!r})"
+        except _UNUSABLE as error:
+            missing = f"the manifest is not complete ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
             raise ModelError(f"{directory}: {missing}: train again or roll back") from error
 
     def _look(self, matrix: Matrix, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:

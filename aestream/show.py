@@ -94,7 +94,9 @@ def versions(found: Sequence[Version], current: str | None) -> None:
             str(len(manifest.get("schema", {}).get("names", ()))),
             f"{_threshold(manifest):.4g}",
         )
-    console.print(table if found else "no versions yet: `aestream train` makes one")
+    if current is not None and current not in {version.name for version in found}:
+        table.add_row(current, "current", "cannot be read")
+    console.print(table if table.row_count else "no versions yet: `aestream train` makes one")
 
 
 def anomaly(message: bytes) -> None:

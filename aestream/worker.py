@@ -137,12 +137,13 @@ class Worker:
 
     def _wait_for_model(self) -> bool:
         """Be live but not ready until the store has a model. False: stopped before."""
-        self._health.wait_for("a model; `aestream train` makes one")
         systemd.notify("READY=1\nSTATUS=waiting for a model")
         _log.info("waiting for a model")
         while not self._stop.is_set():
             if self._take_model():
                 return True
+            failure = self._watcher.failure
+            self._health.wait_for(failure.why if failure else "a model; `aestream train` makes one")
             self._beat()
             self._stop.wait(_IDLE_SECONDS / 5)
         return False
@@ -265,8 +266,6 @@ class Worker:
         self._info = info
         self._metrics.model_trained.set(model.trained)
         self._metrics.score_threshold.set(model.threshold)
-        self._metrics.model_last_reload_successful.set(1)
-        self._metrics.model_reloads.labels("success").inc()
         for feature in model.pipeline.categories:
             self._metrics.unseen_categories.labels(feature)  # begins at 0, so that a first increase shows
         _log.info("scoring with model %s", model.version)

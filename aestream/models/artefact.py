@@ -65,7 +65,7 @@ def _manifest(directory: Path) -> dict[str, Any]:
     path = directory / MANIFEST
     try:
         manifest = json.loads(_read_file(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is damaged (not JSON): train again or roll back") from error
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if not isinstance(version, int) or not isinstance(manifest.get("files"), dict) or ARRAYS not in manifest["files"]:

@@ -32,11 +32,15 @@ class Registry(Protocol):
         ...
 
     def current(self) -> str | None:
-        """The name of the version in use; None while there is none."""
+        """The name of the version in use; None while there is none. Raises ModelError when it cannot be told."""
         ...
 
     def versions(self) -> Sequence[Version]:
         """All versions, oldest first."""
+        ...
+
+    def older(self, version: str) -> Sequence[str]:
+        """The names of the versions before this one, newest first; none where its name tells no age."""
         ...
 
     def open(self, version: str) -> Path:

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -17,6 +18,9 @@ from aestream.registry.base import Version
 _POINTER = "current"
 _MANIFEST = "manifest.json"
 _STAGING = ".staging-"
+_VERSION = "%Y%m%dT%H%M%SZ"  # sorts by age
+_IS_VERSION = re.compile(r"\d{8}T\d{6}Z")
+_IS_NAME = re.compile(r"\w[\w.+-]*", re.ASCII)  # of one folder, which does not lead out of the store
 _ABANDONED_SECONDS = 24 * 3600
 
 
@@ -56,12 +60,17 @@ class LocalRegistry:
 
     def current(self) -> str | None:
         """Read the pointer."""
+        pointer = self._folder / _POINTER
         try:
-            return (self._folder / _POINTER).read_text().strip() or None
+            text = pointer.read_text(errors="backslashreplace").strip()
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ModelError(f"{self._folder / _POINTER} cannot be read: {error}") from error
+        except OSError as error:
+            raise ModelError(f"{pointer} cannot be read ({error.strerror}): check its place and rights") from error
+        if not _IS_NAME.fullmatch(text):
+            mend = "`aestream model rollback VERSION` mends it, `aestream model list` shows what there is"
+            raise ModelError(f"{pointer} names no version but {text[:40]!r}: {mend}")
+        return text
 
     def versions(self) -> Sequence[Version]:
         """List the folders that hold a manifest, oldest first."""
@@ -69,28 +78,44 @@ class LocalRegistry:
         for path in sorted(self._folder.glob(f"*/{_MANIFEST}")):
             if not path.parent.name.startswith("."):
                 try:
-                    found.append(Version(path.parent.name, json.loads(path.read_text())))
-                except (OSError, ValueError):
+                    manifest = json.loads(path.read_text())
+                except (OSError, ValueError, RecursionError):
                     continue  # being removed, or damaged: loading it would say so
+                if isinstance(manifest, dict):
+                    found.append(Version(path.parent.name, manifest))
         return found
+
+    def older(self, version: str) -> Sequence[str]:
+        """Go by the names, which tell the time."""
+        if not _IS_VERSION.fullmatch(version):
+            return []
+        names = [v.name for v in self.versions() if _IS_VERSION.fullmatch(v.name)]
+        return [name for name in reversed(names) if name < version]
 
     def open(self, version: str) -> Path:
         """The version's own folder."""
         path = self._folder / version
-        if Path(version).name != version or not (path / _MANIFEST).is_file():
+        try:
+            there = _IS_NAME.fullmatch(version) and (path / _MANIFEST).is_file()
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read ({error.strerror}): check its place and rights") from error
+        if not there:
             raise ModelError(f"{self._folder} has no version {version!r}; `aestream model list` shows what there is")
         return path
 
     def rollback(self, version: str | None = None) -> str:
         """Switch the pointer back."""
         if version is None:
-            current, names = self.current(), [v.name for v in self.versions()]
-            older = [name for name in names if current is not None and name < current]
+            current = self.current()
+            older = self.older(current or "")
             if not older:
                 raise ModelError(f"model {self._model!r} has no version before {current}: nothing to roll back to")
-            version = older[-1]
+            version = older[0]
         self.open(version)
-        self._point(version)
+        try:
+            self._point(version)
+        except OSError as error:
+            raise ModelError(f"the model store {self._folder} cannot be written: {error.strerror}") from error
         return version
 
     def _rename(self, staging: Path) -> str:
@@ -98,7 +123,7 @@ class LocalRegistry:
         moment = datetime.datetime.now(datetime.UTC)
         newest = max((v.name for v in self.versions()), default="")
         while True:
-            name = moment.strftime("%Y%m%dT%H%M%SZ")
+            name = moment.strftime(_VERSION)
             if name > newest and not (self._folder / name).exists():
                 try:
                     staging.rename(self._folder / name)

@@ -96,6 +96,15 @@ def test_rollback_goes_back_one_step_at_a_time_and_forward_by_name(make: Callabl
     assert store.rollback(names[2]) == names[2] == make().current()
 
 
+def test_older_versions_come_newest_first_and_what_was_rolled_back_from_is_none(make: Callable[[], Registry]) -> None:
+    store = make()
+    names = [store.publish(writer(i)) for i in range(3)]
+    assert list(store.older(names[2])) == [names[1], names[0]]
+    store.rollback()
+    assert list(store.older(store.current() or "")) == [names[0]]
+    assert list(store.older("99990101T000000Z")) == names[::-1]  # one that is gone
+
+
 @pytest.mark.parametrize("version", ["20200101T000000Z", "..", ".", "", "../m", "/etc", "current"])
 def test_a_version_that_is_not_there_is_refused(make: Callable[[], Registry], version: str) -> None:
     store = make()

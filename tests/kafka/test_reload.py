@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from aestream.registry.local import LocalRegistry
 from tests.kafka import records
@@ -125,9 +130,147 @@ def test_no_damage_to_the_store_ends_the_worker(
                 lambda failed=failed: worker.metric('aestream_model_reloads_total{status="failed"}') > failed,
             )
         (tmp_path / "models/default/current").write_bytes(b"\xff\xfe\n")
-        worker.logged("current cannot be read")
+        worker.logged("the current model is not known, .* stays in use: .*current names no version")
         cluster.send(topic, records.values(10))
         wait_for("ten scores", lambda: cluster.count(settings["topics__scores"]) == 10, context=lambda: worker.log)
         assert worker.stop() == 0, worker.log
         assert "Traceback" not in worker.log
     assert {score_of(record)["model"] for record in cluster.read(settings["topics__scores"])} == {f"default@{sound}"}
+
+
+def _cut(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _half_a_manifest(folder: Path) -> None:
+    path = folder / "manifest.json"
+    path.write_bytes(path.read_bytes()[:200])
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "truncated": (_cut, "is damaged"),
+    "another sha256": (lambda folder: _turn_a_byte(folder / "model.safetensors"), "is damaged"),
+    "a file missing": (lambda folder: (folder / "model.safetensors").unlink(), "No such file"),
+    "half a manifest": (_half_a_manifest, "not JSON"),
+    "all gone": (shutil.rmtree, "has no version"),
+}
+
+
+def _turn_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(("damage", "why"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_current_version_does_not_stop_a_restart(
+    cluster: Cluster,
+    make_settings: Callable[..., dict[str, str]],
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    why: str,
+) -> None:
+    # 1. Three versions; the newest was rolled back from, and the current one is damaged. 2. A worker starts.
+    # Result: it scores with the oldest, says so in one line, and counts each failed look. 3. The pointer moves on to
+    # the newest. Result: that one scores, and all is well.
+    topic = cluster.topic()
+    settings = make_settings(tmp_path, topic)
+    registry = LocalRegistry(tmp_path / "models", "default")
+    oldest, current, newest = registry.current(), *(records.train(tmp_path / "models", seed=seed) for seed in (1, 2))
+    registry.rollback()
+    assert registry.current() == current
+    damage(registry.open(current))
+    cluster.send(topic, records.values(10))
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        worker.ready()
+        wait_for("scores", lambda: cluster.count(settings["topics__scores"]) == 10, context=lambda: worker.log)
+        failed = 'aestream_model_reloads_total{status="failed"}'
+        worker.until("more looks", lambda: worker.metric(failed) >= 3)
+        assert worker.metric("aestream_model_last_reload_successful") == 0
+        assert worker.metric('aestream_model_reloads_total{status="success"}') == 0
+        (line,) = [line for line in worker.log.splitlines() if " error " in line]
+        assert f"the current model default@{current} cannot be used, default@{oldest} is used instead" in line
+        assert f"`aestream train` or `aestream model rollback {oldest}`" in line
+        assert why in line
+
+        assert run("model", "rollback", newest, settings=settings, folder=tmp_path).returncode == 0
+        worker.logged(f"scoring with model default@{newest}")
+        worker.until("well again", lambda: worker.metric("aestream_model_last_reload_successful") == 1)
+        assert worker.stop() == 0, worker.log
+        assert "Traceback" not in worker.log
+    assert {score_of(record)["model"] for record in cluster.read(settings["topics__scores"])} == {f"default@{oldest}"}
+
+
+def test_without_any_version_that_loads_it_waits_and_says_why(
+    cluster: Cluster, make_settings: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    # 1. One version, damaged. 2. A worker, and the commands. Result: the worker is live, not ready, and says why; the
+    # commands end with the same reason. 3. `aestream train`. Result: the worker scores.
+    topic = cluster.topic()
+    settings = make_settings(tmp_path, topic)
+    registry = LocalRegistry(tmp_path / "models", "default")
+    current = registry.current()
+    assert current is not None
+    _cut(registry.open(current))
+    cluster.send(topic, records.values(1000))
+    (tmp_path / "some.jsonl").write_text("\n".join(records.lines(3)))
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        worker.logged(f"the current model default@{current} cannot be used, nor can an older one; nothing is scored")
+        worker.until("readyz says so", lambda: "model.safetensors is damaged" in worker.get("/readyz")[1])
+        assert worker.get("/readyz")[0] == 503
+        assert worker.get("/livez")[0] == 200
+        checked = run("validate", settings=settings, folder=tmp_path)
+        assert checked.returncode == 1
+        assert "failed   model: " in checked.stdout
+        assert "model.safetensors is damaged" in checked.stdout
+        scored = run("score", "some.jsonl", settings=settings, folder=tmp_path)
+        assert (scored.returncode, scored.stdout) == (1, "")
+        assert f"default@{current} cannot be used, nor can an older one: " in scored.stderr
+
+        made = run("train", settings=settings, folder=tmp_path)
+        assert made.returncode == 0, made.stderr
+        worker.ready()
+        assert worker.metric("aestream_model_last_reload_successful") == 1
+        assert worker.stop() == 0, worker.log
+        assert len([line for line in worker.log.splitlines() if " error " in line]) == 1
+
+    # 4. The new version is damaged, the old one restored. Result: the commands name the one to go back to.
+    good, damaged = records.train(tmp_path / "models"), records.train(tmp_path / "models")
+    _cut(registry.open(damaged))
+    checked = run("validate", settings=settings, folder=tmp_path)
+    assert f"until then a worker serves with default@{good}" in checked.stdout
+    scored = run("score", "some.jsonl", settings=settings, folder=tmp_path)
+    assert (scored.returncode, scored.stdout) == (1, "")
+    assert f"`aestream model rollback {good}` goes back to one that can" in scored.stderr
+
+
+def test_a_reload_looks_at_the_store_and_says_what_it_found(
+    cluster: Cluster, make_settings: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    # 1. A worker that looks by itself once an hour. 2. SIGHUP. Result: a line that nothing is new. 3. The version in
+    # use is damaged in the store; SIGHUP, twice. Result: an error line and a count each time, and it goes on scoring.
+    # 4. A new version, SIGHUP. Result: it is taken.
+    topic = cluster.topic()
+    settings = make_settings(tmp_path, topic) | {"model__poll_interval": "1h"}
+    registry = LocalRegistry(tmp_path / "models", "default")
+    current = registry.current()
+    assert current is not None
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        worker.ready()
+        worker.signal(signal.SIGHUP)
+        worker.logged(f"default@{current} is the current model and in use already")
+        _cut(registry.open(current))
+        told = f"error .*default@{current} can no longer be loaded; this worker still has it.*is damaged"
+        for times in (1, 2):
+            worker.signal(signal.SIGHUP)
+            worker.until("the error", lambda times=times: len(re.findall(told, worker.log)) == times)
+            assert worker.metric('aestream_model_reloads_total{status="failed"}') == times
+            assert worker.metric("aestream_model_last_reload_successful") == 0
+        cluster.send(topic, records.values(10))
+        wait_for("scores", lambda: cluster.count(settings["topics__scores"]) == 10, context=lambda: worker.log)
+        newer = records.train(tmp_path / "models", seed=1)
+        worker.signal(signal.SIGHUP)
+        worker.logged(f"scoring with model default@{newer}")
+        assert worker.metric("aestream_model_last_reload_successful") == 1
+        assert worker.stop() == 0, worker.log

@@ -17,6 +17,7 @@ from aestream.health import Health
 from aestream.membership import GroupWatch
 from aestream.metrics import WorkerMetrics
 from aestream.registry.watcher import Watcher
+from aestream.reloads import Reloads
 from aestream.transport.base import Source
 from aestream.transport.dlq import InvalidLimits
 from aestream.transport.memory import MemoryBroker, MemorySink, MemorySource, Message
@@ -100,7 +101,10 @@ class Running:
             open_sink=lambda: MemorySink(broker),
             group=GroupWatch(session_timeout=SESSION, max_poll_interval=60),
             watcher=Watcher(
-                app.registry(loaded), lambda version: app.load_model(loaded, version), interval=60, failed=self._failed
+                app.registry(loaded),
+                lambda version: app.load_model(loaded, version),
+                interval=60,
+                listener=Reloads("default", self.metrics),
             ),
             limits=InvalidLimits(max_ratio=1.0, max_consecutive=1000),
             dead_letters_topic="dead",
@@ -117,9 +121,6 @@ class Running:
             self._worker.run()
         except TransportError as error:
             self.error = error
-
-    def _failed(self, error: Exception) -> None:
-        self.error = error
 
     def end(self) -> None:
         self.stop.set()

@@ -24,12 +24,32 @@ def test_a_store_that_is_a_file_is_one_line(tmp_path: Path) -> None:
         registry.current()
 
 
-def test_a_pointer_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"", b"\n", b"\0", b"../other", b"/etc", b".", b".staging-x", b"one\ntwo"]
+)
+def test_a_pointer_that_names_no_version_is_one_line_and_can_be_mended(tmp_path: Path, content: bytes) -> None:
+    registry = LocalRegistry(tmp_path, "m")
+    name = registry.publish(write)
+    (tmp_path / "m/current").write_bytes(content)
+    for ask in (registry.current, registry.rollback):
+        with pytest.raises(ModelError, match=r"current names no version.*`aestream model rollback VERSION`") as caught:
+            ask()
+        assert len(str(caught.value).splitlines()) == 1
+    assert registry.rollback(name) == name == registry.current()
+
+
+def test_a_pointer_longer_than_a_name_can_be_is_one_line(tmp_path: Path) -> None:
     registry = LocalRegistry(tmp_path, "m")
     registry.publish(write)
-    (tmp_path / "m/current").write_bytes(b"\xff\xfe")
-    with pytest.raises(ModelError, match="current cannot be read"):
-        registry.current()
+    (tmp_path / "m/current").write_text("x" * 300)
+    with pytest.raises(ModelError, match="cannot be read"):
+        registry.open(registry.current() or "")
+
+
+def test_a_pointer_that_tells_no_age_has_nothing_older(tmp_path: Path) -> None:
+    registry = LocalRegistry(tmp_path, "m")
+    registry.publish(write)
+    assert registry.older("zzz") == []
 
 
 def test_other_users_can_read_a_version(tmp_path: Path) -> None:
@@ -56,5 +76,6 @@ def test_what_a_killed_run_left_goes_after_a_day_and_not_before(tmp_path: Path) 
 def test_a_damaged_manifest_hides_only_its_own_version(tmp_path: Path) -> None:
     registry = LocalRegistry(tmp_path, "m")
     first, second = registry.publish(write), registry.publish(write)
-    (tmp_path / "m" / first / "manifest.json").write_bytes(b"\xff{")
-    assert [version.name for version in registry.versions()] == [second]
+    for damaged in (b"\xff{", b"[]", b"[" * 100_000):
+        (tmp_path / "m" / first / "manifest.json").write_bytes(damaged)
+        assert [version.name for version in registry.versions()] == [second]

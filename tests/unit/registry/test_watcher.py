@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from aestream.errors import AestreamError, ModelError
+from aestream.errors import ModelError
 from aestream.registry.local import LocalRegistry
-from aestream.registry.watcher import Watcher
+from aestream.registry.watcher import Failure, Watcher
 
 
 class Scene:
@@ -16,20 +17,35 @@ class Scene:
 
     def __init__(self, folder: Path) -> None:
         self.registry = LocalRegistry(folder, "m")
+        self.pointer = folder / "m/current"
         self.broken: dict[str, Exception] = {}
-        self.failures: list[AestreamError] = []
-        self.watcher = Watcher(self.registry, self.load, interval=3600, failed=self.failures.append)
+        self.failures: list[tuple[Failure, bool]] = []
+        self.said: list[str | None] = []
+        self.watcher = Watcher(self.registry, self.load, interval=3600, listener=self)
 
-    def publish(self) -> str:
-        return self.registry.publish(lambda folder: (folder / "manifest.json").write_text("{}") and None)
+    def publish(self, *, broken: bool = False) -> str:
+        name = self.registry.publish(lambda folder: (folder / "manifest.json").write_text("{}") and None)
+        if broken:
+            self.broken[name] = ModelError("damaged")
+        return name
 
     def load(self, version: str) -> str:
         if version in self.broken:
             raise self.broken[version]
+        assert self.registry.open(version).is_dir()
         return f"loaded {version}"
 
-    def look(self) -> str | None:
-        self.watcher._look()
+    def loaded(self, version: str) -> None:
+        self.said.append(f"loaded {version}")
+
+    def unchanged(self, version: str | None) -> None:
+        self.said.append(version)
+
+    def failed(self, failure: Failure, *, news: bool) -> None:
+        self.failures.append((failure, news))
+
+    def look(self, *, asked: bool = False) -> str | None:
+        self.watcher._look(asked=asked)
         return self.watcher.take()
 
 
@@ -47,6 +63,7 @@ def test_a_version_is_handed_over_once(scene: Scene) -> None:
     assert scene.look() == f"loaded {newer}"
     scene.registry.rollback()
     assert scene.look() == f"loaded {name}"
+    assert scene.failures == []
 
 
 @pytest.mark.parametrize("error", [ModelError("damaged"), KeyError("files"), MemoryError()])
@@ -54,19 +71,94 @@ def test_a_version_that_does_not_load_is_reported_at_every_look_until_it_does(sc
     name = scene.publish()
     scene.broken[name] = error
     assert scene.look() is scene.look() is None
-    assert len(scene.failures) == 2
+    assert [news for _, news in scene.failures] == [True, False]
+    assert scene.watcher.failure == scene.failures[0][0]
     scene.broken.clear()
     assert scene.look() == f"loaded {name}"
+    assert scene.watcher.failure is None
 
 
 def test_going_back_from_a_damaged_version_tells_that_all_is_well(scene: Scene) -> None:
     good = scene.publish()
     assert scene.look() == f"loaded {good}"
-    scene.broken[scene.publish()] = ModelError("damaged")
+    scene.publish(broken=True)
     assert scene.look() is None
     scene.registry.rollback()
-    assert scene.look() == f"loaded {good}"
+    assert scene.look() is None  # it is in use
+    assert scene.said == [f"loaded {good}", good]
     assert len(scene.failures) == 1
+    assert scene.watcher.failure is None
+
+
+def test_without_a_model_the_newest_older_one_that_loads_serves(scene: Scene) -> None:
+    scene.publish()
+    good = scene.publish()
+    scene.publish(broken=True)
+    damaged = scene.publish(broken=True)
+    assert scene.look() == f"loaded {good}"
+    assert scene.look() is scene.look() is None
+    assert [(failure.version, failure.serving) for failure, _ in scene.failures] == [(damaged, good)] * 3
+    assert [news for _, news in scene.failures] == [True, False, False]
+    assert scene.said == []
+    newest = scene.publish()
+    assert scene.look() == f"loaded {newest}"
+    assert scene.watcher.failure is None
+
+
+def test_one_that_was_rolled_back_from_never_serves(scene: Scene) -> None:
+    first = scene.publish()
+    second = scene.publish(broken=True)
+    scene.publish()
+    scene.registry.rollback()
+    assert scene.registry.current() == second
+    assert scene.look() == f"loaded {first}"
+    scene.registry.rollback()
+    scene.broken[first] = ModelError("damaged too")
+    other = Scene(scene.pointer.parents[1])
+    other.broken = scene.broken
+    assert other.look() is None
+    assert other.failures[0][0] == Failure(first, "damaged too", None)
+
+
+def test_one_that_is_in_use_stays_however_the_pointer_moves(scene: Scene) -> None:
+    scene.publish(broken=True)
+    good = scene.publish()
+    assert scene.look() == f"loaded {good}"
+    scene.publish(broken=True)
+    assert scene.look() is None
+    scene.registry.rollback(scene.registry.versions()[0].name)
+    assert scene.look() is None
+    scene.pointer.write_text("../..")
+    assert scene.look() is None
+    scene.pointer.unlink()
+    assert scene.look() is None
+    assert [(failure.serving, news) for failure, news in scene.failures] == [(good, True)] * 4
+    assert [failure.version is None for failure, _ in scene.failures] == [False, False, True, True]
+
+
+def test_a_pointer_to_a_version_that_is_gone_is_reported_and_an_older_one_serves(scene: Scene) -> None:
+    good, gone = scene.publish(), scene.publish()
+    shutil.rmtree(scene.registry.open(gone))
+    assert scene.look() == f"loaded {good}"
+    assert scene.failures[0][0].version == gone
+
+
+def test_a_look_that_is_asked_for_always_says_what_it_found(scene: Scene) -> None:
+    assert scene.look(asked=True) is None
+    name = scene.publish()
+    assert scene.look(asked=True) == f"loaded {name}"
+    assert scene.look(asked=True) is None
+    assert scene.said == [None, f"loaded {name}", name]
+    scene.broken[name] = ModelError("damaged by now")
+    assert scene.look() is None
+    assert scene.failures == []  # nobody looked at the files
+    for _ in range(2):
+        assert scene.look(asked=True) is None
+    assert scene.look() is None
+    assert scene.failures == [(Failure(name, "damaged by now", name), news) for news in (True, True, False)]
+    scene.broken.clear()
+    assert scene.look() is None
+    assert scene.said[3:] == [name]
 
 
 def test_the_thread_looks_at_once_and_when_told(scene: Scene) -> None:

@@ -1,0 +1,23 @@
+"""What serves where the current version is damaged: the newest one before it that loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from aestream.registry.base import Registry
+
+T = TypeVar("T")
+
+
+def fall_back(registry: Registry, current: str, load: Callable[[str], T]) -> tuple[str, T] | None:
+    """Load the newest version before `current` that can be loaded; None where there is none.
+
+    A version that is newer than the current one was rolled back from, and is no way out.
+    """
+    for version in registry.older(current):
+        try:
+            return version, load(version)
+        except Exception:  # noqa: BLE001, S112 - whatever is wrong with this one, the one before it may do
+            continue
+    return None
