@@ -219,11 +219,12 @@ def _file_sampler(settings: Settings, file: Path) -> FileSampler:
 def run_trainer(settings: Settings) -> None:
     """The trainer as a service: HTTP, schedule, signals."""
     stop = Stop()
-    stop.listen()
     when = schedule.parse(settings.trainer.schedule)
     with _service(settings, TrainerMetrics, stale_after=_TRAINER_STALE_SECONDS) as (metrics, health):
         work = trainer(settings, _Beats(health))
-        TrainerService(work, when, metrics=metrics, health=health, wait=stop.wait).run()
+        service = TrainerService(work, when, metrics=metrics, health=health, wait=stop.wait)
+        stop.listen(reload=service.train_now)
+        service.run()
 
 
 def run_worker(settings: Settings) -> None:

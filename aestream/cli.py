@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,12 +16,16 @@ from aestream.errors import AestreamError, ConfigurationError, ModelError
 Handler = Callable[[argparse.Namespace], int]
 
 _USES = ("latent_size", "noise")
+_SERVICES = frozenset({"worker", "trainer"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code. Errors that a person can mend are one line on standard error."""
     options = build_parser().parse_args(arguments)
     handler: Handler = options.handler
+    if options.command in _SERVICES:
+        # A reload must not end a service that is still loading torch: it is held back until `Stop.listen`.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         return handler(options)
     except AestreamError as error:
@@ -102,7 +107,7 @@ def _settings(options: argparse.Namespace) -> settings.Settings:
     """Load the settings and set up logging by them."""
     uses = [f"model.{name}={getattr(options, name)}" for name in _USES if getattr(options, name, None) is not None]
     loaded = settings.load(options.config, reference.assignments([*options.set, *uses]))
-    service = options.command in {"worker", "trainer"}
+    service = options.command in _SERVICES
     log.setup(style=loaded.log.format, level=loaded.log.level, client_level="warning" if service else "critical")
     return loaded
 

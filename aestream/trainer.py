@@ -102,7 +102,7 @@ class Trainer:
 class TrainerService:
     """Repeats the training on a schedule until stopped, whatever a single run does.
 
-    `wait(seconds)` sleeps and returns True once the service is to stop.
+    `wait(seconds)` sleeps, not beyond `train_now`, and returns True once the service is to stop.
     """
 
     def __init__(
@@ -121,13 +121,19 @@ class TrainerService:
         self._health = health
         self._wait = wait
         self._now = now
+        self._asked = False
+        self._told = False  # that a run follows the one under way
+
+    def train_now(self) -> None:
+        """Ask for a run now, or for one more after the run that is under way. May be called by a signal handler."""
+        self._asked = True
 
     def run(self) -> None:
-        """Train when due: at once without a model or after a missed run, then as the schedule says.
+        """Train when due: at once without a model or after a missed run, then as the schedule says, or when asked to.
 
         A stop ends a training run at its next step; nothing of it is published.
         """
-        self._trainer.reporter = _UntilStopped(self._trainer.reporter, self._wait)
+        self._trainer.reporter = _BetweenSteps(self._trainer.reporter, self._check)
         systemd.notify("READY=1")
         self._health.wait_for(None)
         last = self._last_run()
@@ -135,10 +141,9 @@ class TrainerService:
             self._metrics.trainer_last_success.set(last.timestamp())
         due = next_run(self._schedule, last=last, now=self._now())
         while True:
-            _log.info(
-                "next training at %s",
-                due.isoformat(timespec="seconds") if due else "no time: the schedule is off",
-            )
+            if not self._asked:
+                when = due.isoformat(timespec="seconds") if due else "no time: the schedule is off"
+                _log.info("next training at %s", when)
             if self._sleep_until(due):
                 break
             try:
@@ -146,29 +151,42 @@ class TrainerService:
             except _StoppedError:
                 break
             now = self._now()
-            if succeeded or self._trainer.registry.current() is not None:
-                due = next_run(self._schedule, last=now, now=now)
-            else:
-                due = now + datetime.timedelta(seconds=_RETRY_SECONDS)
+            due = next_run(self._schedule, last=now, now=now)
+            if due is not None and not succeeded and not self._has_model():
+                due = min(due, now + datetime.timedelta(seconds=_RETRY_SECONDS))
         systemd.notify("STOPPING=1")
         _log.info("stopped")
 
     def _last_run(self) -> datetime.datetime | None:
-        """When the newest version in the store was made; a failed store counts as none."""
+        """When the newest version in the store was made; None too where the store has no current one to be used."""
         try:
-            versions = self._trainer.registry.versions()
-            if not versions:
+            current, versions = self._trainer.registry.current(), self._trainer.registry.versions()
+            if current is None:
+                return None
+            if current not in {version.name for version in versions}:
+                _log.warning("the current model %s is missing or damaged: training a new one now", current)
                 return None
             return datetime.datetime.fromisoformat(versions[-1].manifest["created"]).astimezone(datetime.UTC)
         except (AestreamError, KeyError, TypeError, ValueError) as error:
             _log.warning("the model store does not say when it was last trained: %s", error)
             return None
 
+    def _has_model(self) -> bool:
+        """Whether the current version is there with its manifest; a store that cannot be read counts as none."""
+        store = self._trainer.registry
+        try:
+            return store.current() in {version.name for version in store.versions()}
+        except AestreamError:
+            return False
+
     def _sleep_until(self, due: datetime.datetime | None) -> bool:
-        """Sleep in short steps so that the watchdog hears from us. True: stop."""
+        """Sleep in short steps so that the watchdog hears from us, or until asked to train. True: stop."""
         while True:
             self._health.beat()
             systemd.notify("WATCHDOG=1")
+            if self._asked:
+                _log.info("training now, as asked to by a reload")
+                return False
             left = _BEAT_SECONDS if due is None else (due - self._now()).total_seconds()
             if self._wait(max(0.0, min(left, _BEAT_SECONDS))):
                 return True
@@ -178,16 +196,17 @@ class TrainerService:
     def _train(self) -> bool:
         """One run. A failure leaves the current model in use, is logged and counted."""
         started = time.monotonic()
+        self._asked = self._told = False  # who asks from here on wants a run that begins later
         try:
             run = self._trainer.run()
         except AestreamError as error:
-            _log.error("training failed, the current model stays: %s", error)
+            _log.error("training failed, %s: %s", self._consequence(), error)
             outcome = "failed"
         except _StoppedError:
             _log.info("training given up: the service is to stop")
             raise
         except Exception:  # noqa: BLE001 - the service outlives any single run
-            _log.exception("training failed by a fault of aestream, the current model stays")
+            _log.exception("training failed by a fault of aestream, %s", self._consequence())
             outcome = "failed"
         else:
             _log.info("model %s@%s trained on %d records", self._trainer.registry.model, run.version, run.records)
@@ -197,17 +216,28 @@ class TrainerService:
         self._metrics.trainer_duration.observe(time.monotonic() - started)
         return outcome == "success"
 
+    def _check(self) -> None:
+        """Look at the signals in the middle of a run."""
+        if self._wait(0):
+            raise _StoppedError
+        if self._asked and not self._told:
+            self._told = True
+            _log.info("asked to train by a reload while a training runs: one more follows it")
+
+    def _consequence(self) -> str:
+        return "the current model stays" if self._has_model() else "there is still no model"
+
 
 class _StoppedError(Exception):
     """The service is to stop while it trains."""
 
 
-class _UntilStopped(Reporter):
-    """Passes on what it hears, and ends the run once the service is to stop."""
+class _BetweenSteps(Reporter):
+    """Passes on what it hears, and calls `check` before each step, which may end the run."""
 
-    def __init__(self, reporter: Reporter, wait: Callable[[float], bool]) -> None:
+    def __init__(self, reporter: Reporter, check: Callable[[], None]) -> None:
         self._reporter = reporter
-        self._wait = wait
+        self._check = check
 
     def sampled(self, records: int, wanted: int) -> None:
         self._check()
@@ -219,7 +249,3 @@ class _UntilStopped(Reporter):
     def fitted(self, progress: Progress) -> None:
         self._check()
         self._reporter.fitted(progress)
-
-    def _check(self) -> None:
-        if self._wait(0):
-            raise _StoppedError

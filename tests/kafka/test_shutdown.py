@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from kafka.errors import SecurityDisabledError
 
 from aestream.demo.brokers import Broker
 from tests.kafka import records
 from tests.kafka.cluster import Cluster, place_of, score_of
-from tests.kafka.service import Service
+from tests.kafka.service import Service, run
 
 Make = Callable[..., dict[str, str]]
 
@@ -75,6 +76,25 @@ def test_a_second_signal_ends_it_on_the_spot(
         assert worker.stop() == 0, worker.log
 
 
+@pytest.mark.parametrize("command", ["worker", "trainer"])
+def test_a_reload_during_the_start_is_kept_for_later(
+    cluster: Cluster, make_settings: Make, tmp_path: Path, command: str
+) -> None:
+    # 1. A service that is loading torch. 2. SIGHUP. Result: it lives, and reloads once it has started. 3. SIGTERM.
+    # Result: exit 0.
+    topic = cluster.topic()
+    cluster.send(topic, records.values(1000))
+    settings = make_settings(tmp_path, topic) | {"trainer__schedule": "off"}
+    done = {"worker": "is the current model and in use already|scoring with model", "trainer": "training now, as asked"}
+    with Service([command], settings=settings, folder=tmp_path) as service:
+        maps = Path(f"/proc/{service.process.pid}/maps")
+        service.until("torch", lambda: "libtorch" in maps.read_text())
+        service.signal(signal.SIGHUP)
+        assert "metrics at" not in service.log
+        service.logged(done[command])
+        assert service.stop() == 0, service.log
+
+
 def test_too_many_dead_letters_halt_it_before_the_commit(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
     # 1. Good records, scored and committed. 2. A broken producer: 60 bad ones in a row, where 50 are the limit.
     # Result: exit 1, one line that names the setting; none of the 60 is committed, and no dead letter is published.
@@ -92,6 +112,27 @@ def test_too_many_dead_letters_halt_it_before_the_commit(cluster: Cluster, make_
     assert cluster.committed(group, topic) == {0: 350}
     assert cluster.count(settings["topics__dead_letters"]) == 49
     assert cluster.members(group) == 0
+
+
+def test_a_renamed_field_is_named_and_training_mends_it(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
+    # 1. Good records, then a producer that has renamed a field. Result: exit 1, and the one line says what to do.
+    # 2. What it says: `aestream train`, and the worker again. Result: it goes on to the end.
+    topic = cluster.topic()
+    settings = make_settings(tmp_path, topic) | {"dead_letters__max_consecutive_count": "50"}
+    renamed = [value.replace(b'"temperature"', b'"temp"') for value in records.values(60)]
+    cluster.send(topic, [*records.values(1000), *renamed[:48], b"{", renamed[0], *renamed])
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        assert worker.ended() == 1
+        line = worker.log.strip().splitlines()[-1]
+    assert " of them for the reason missing_feature (temperature is missing): was it renamed" in line
+    assert "`aestream train`" in line
+    done = run("train", settings=settings, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        worker.until("the end", lambda: cluster.committed(settings["kafka__group_id"], topic) == {0: 1110})
+        assert worker.stop() == 0, worker.log
+    assert places(cluster, settings)[-61:] == [(topic, 0, offset) for offset in range(1049, 1110)]
+    assert 1 <= cluster.count(settings["topics__dead_letters"]) < 50
 
 
 def test_a_missing_topic_is_one_line(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from aestream.registry.local import LocalRegistry
 from tests.kafka import records
@@ -49,7 +53,7 @@ def test_the_service_survives_a_failure_trains_and_stops(cluster: Cluster, make_
     topic = cluster.topic()
     settings = make_settings(tmp_path, topic, model=False) | {"trainer__schedule": "every 6h"}
     with Service(["trainer"], settings=settings, folder=tmp_path) as trainer:
-        trainer.logged("training failed, the current model stays: the input topic has no records")
+        trainer.logged("training failed, there is still no model: the input topic has no records")
         assert trainer.metric('aestream_trainer_runs_total{outcome="failed"}') == 1
         assert trainer.get("/livez")[0] == trainer.get("/readyz")[0] == 200
         assert trainer.metric("aestream_ready") == 1
@@ -66,3 +70,47 @@ def test_the_service_survives_a_failure_trains_and_stops(cluster: Cluster, make_
         assert "Traceback" not in trainer.log
     (version,) = LocalRegistry(tmp_path / "models", "default").versions()
     assert json.loads(json.dumps(version.manifest["metadata"]))["records"] == 1000
+
+
+def test_a_reload_trains_now(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
+    # 1. The service with its schedule off. 2. SIGHUP. Result: it trains at once. 3. SIGHUP three times while it trains.
+    # Result: it says that one more run follows, and exactly one does. 4. SIGTERM. Result: exit 0.
+    topic = cluster.topic()
+    cluster.send(topic, records.values(5000))
+    settings = make_settings(tmp_path, topic, model=False) | {"trainer__schedule": "off"}
+    succeeded = 'aestream_trainer_runs_total{outcome="success"}'
+    with Service(["trainer"], settings=settings, folder=tmp_path) as trainer:
+        trainer.logged("next training at no time")
+        trainer.signal(signal.SIGHUP)
+        trainer.logged("training now, as asked to by a reload")
+        trainer.logged("5 features")
+        for _ in range(3):
+            trainer.signal(signal.SIGHUP)
+        trainer.logged("asked to train by a reload while a training runs: one more follows it")
+        trainer.until("both runs", lambda: len(re.findall("trained on 5000 records", trainer.log)) == 2)
+        trainer.until("idle", lambda: trainer.log.strip().endswith("the schedule is off"))
+        assert trainer.metric(succeeded) == 2
+        trainer.signal(signal.SIGHUP)
+        trainer.until("a third run", lambda: trainer.metric(succeeded) == 3)
+        assert trainer.stop() == 0, trainer.log
+        assert "Traceback" not in trainer.log
+    assert len(LocalRegistry(tmp_path / "models", "default").versions()) == 3
+
+
+@pytest.mark.parametrize("pointer", [b"../../etc\n", b"20200101T000000Z\n", b""])
+def test_the_service_mends_a_store_without_a_usable_pointer(
+    cluster: Cluster, make_settings: Make, tmp_path: Path, pointer: bytes
+) -> None:
+    # 1. A store whose pointer names no version. 2. The service, whose schedule says tomorrow, and no records yet.
+    # Result: one run, which fails in one line. 3. Records, SIGHUP. Result: a new current model.
+    topic = cluster.topic()
+    settings = make_settings(tmp_path, topic) | {"trainer__schedule": "every 24h"}
+    (tmp_path / "models/default/current").write_bytes(pointer)
+    with Service(["trainer"], settings=settings, folder=tmp_path) as trainer:
+        trainer.logged("training failed, .*: the input topic has no records")
+        cluster.send(topic, records.values(1000))
+        trainer.signal(signal.SIGHUP)
+        version = trainer.logged(r"model default@(\w+) trained on 1000 records")[1]
+        assert trainer.stop() == 0, trainer.log
+        assert "Traceback" not in trainer.log
+    assert LocalRegistry(tmp_path / "models", "default").current() == version

@@ -55,6 +55,7 @@ class Scene:
         self.error: Exception | None = None
         self.runs: list[float] = []  # hours after the start
         self.during: Callable[[], None] = lambda: None
+        self.each_wait: Callable[[], None] = lambda: None
         self.metrics = TrainerMetrics(CollectorRegistry())
         self.stopped = False
         trainer = Trainer(self, self.registry, TinyDetector, min_records=50)  # type: ignore[arg-type]
@@ -69,6 +70,7 @@ class Scene:
 
     def wait(self, seconds: float) -> bool:
         self.now += datetime.timedelta(seconds=seconds)
+        self.each_wait()
         return self.stopped or self.now > self.end
 
     def sample(self, *, progress: Callable[[int, int], None]) -> Sample:
@@ -143,6 +145,57 @@ def test_a_stop_ends_a_run_at_its_next_step_and_publishes_nothing(tmp_path: Path
     assert scene.runs == [0]
     assert scene.registry.current() is None
     assert scene.outcome("failed") == scene.outcome("success") == 0
+
+
+def test_who_asks_is_trained_for_at_once_and_then_the_schedule_goes_on_from_there(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "every 6h", hours=13)
+    times = [scene.now + datetime.timedelta(hours=4)]
+
+    def ask_once() -> None:
+        if times and scene.now >= times[0]:
+            times.clear()
+            scene.service.train_now()
+
+    scene.each_wait = ask_once
+    scene.service.run()
+    assert scene.runs == [0, 4, 10]
+
+
+def test_who_asks_during_a_run_gets_one_more_however_often(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(tmp_path, "off", hours=1)
+    scene.service.train_now()
+    scene.during = lambda: [scene.service.train_now() for _ in range(3)] and None if len(scene.runs) == 1 else None
+    with caplog.at_level(logging.INFO, "aestream"):
+        scene.service.run()
+    assert scene.runs == [0, 0]
+    assert caplog.text.count("one more follows") == 1
+
+
+def test_off_is_not_tried_again_when_a_run_that_was_asked_for_fails(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "off", hours=10)
+    scene.error = DataError("nothing there yet")
+    scene.service.train_now()
+    scene.service.run()
+    assert scene.runs == [0]
+
+
+@pytest.mark.parametrize("pointer", ["", "../..", "20200101T000000Z", None])
+def test_a_store_without_a_usable_current_version_is_trained_for_at_once(
+    tmp_path: Path, pointer: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    Scene(tmp_path, "every 6h", hours=1).service.run()
+    scene = Scene(tmp_path, "every 6h", hours=1)
+    if pointer is None:
+        (tmp_path / "m/current").unlink()
+    else:
+        (tmp_path / "m/current").write_text(pointer)
+    scene.error = DataError("nothing there yet")
+    scene.during = lambda: setattr(scene, "error", None) if len(scene.runs) == 2 else None
+    with caplog.at_level(logging.WARNING, "aestream"):
+        scene.service.run()
+    assert scene.outcome("success") == 1
+    assert scene.runs == pytest.approx([0, 30 / HOUR], abs=0.001)
+    assert "there is still no model" in caplog.text
 
 
 def test_off_never_trains(tmp_path: Path) -> None:
