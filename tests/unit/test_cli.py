@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,3 +151,50 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, store: Path) 
         said = process.stderr.read()
         assert process.wait(60) == 0, said
     assert said == ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": []},
+        {"schema_hash": "0"},
+        {"options": {"colour": "red"}},
+        {"threshold": None},
+        {"model": {"kind": "dense", "config": {}}},
+        {"model": {"kind": "dense", "config": {"features": 9, "latent_size": 3, "hidden": 2, "members": 1, "seed": 0}}},
+        {"representation": 7},
+        {"files": {"model.safetensors": 7}},
+    ],
+    ids=str,
+)
+def test_a_damaged_manifest_is_one_line(
+    tmp_path: Path, store: Path, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path / "a.jsonl", count=3)
+    shutil.copytree(store, "models")
+    (manifest,) = Path("models").glob("default/*/manifest.json")
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **change}))
+    assert main(["score", str(file)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"aestream score: the current model default@{manifest.parent.name} cannot be used")
+    assert re.search("train (the model )?again", line)
+
+
+def test_a_pointer_to_nothing_is_told_beside_what_there_is(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(store, "models")
+    pointer = Path("models/default/current")
+    good = pointer.read_text().strip()
+    pointer.write_text("../../etc")
+    for command in (["model", "list"], ["model", "show"], ["model", "rollback"], ["score", "a.jsonl"]):
+        assert main(command) == 1
+        said = capsys.readouterr()
+        assert (good in said.out) == (command[1] == "list")
+        (line,) = said.err.splitlines()
+        assert "current names no version but '../../etc': `aestream model rollback VERSION` mends it" in line
+    assert main(["model", "rollback", good]) == 0
+    pointer.write_text("20990101T000000Z")
+    capsys.readouterr()
+    assert main(["model", "list"]) == 0
+    assert "cannot be read" in capsys.readouterr().out
+    assert main(["model", "rollback"]) == 0
+    assert pointer.read_text().strip() == good
