@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from aestream.metrics import Metrics
+from aestream.metrics import WorkerMetrics
 from aestream.registry.watcher import Failure
 
 _log = logging.getLogger(__name__)
@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 class Reloads:
     """Hears the watcher of `model`: an attempt is counted each time, a failure is logged when it is news."""
 
-    def __init__(self, model: str, metrics: Metrics) -> None:
+    def __init__(self, model: str, metrics: WorkerMetrics) -> None:
         self._model = model
         self._metrics = metrics
 
