@@ -23,3 +23,8 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)
+
+
+def release() -> None:
+    """Give everything back to the collector, so that libraries can clear away after themselves at the end."""
+    gc.unfreeze()

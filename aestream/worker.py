@@ -143,6 +143,7 @@ class Worker:
                 self._shut_down()
         finally:
             self._watcher.close()
+            garbage.release()
 
     def _wait_for_model(self) -> bool:
         """Be live but not ready until the store has a model. False: stopped before."""
