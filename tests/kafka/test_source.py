@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from aestream.transport.kafka_python.source import KafkaSource
@@ -28,7 +29,7 @@ def missed() -> Counter[str]:
 def source(cluster: Cluster, missed: Counter[str]) -> Iterator[Open]:
     opened: list[KafkaSource] = []
 
-    def make(topic: str, *, group: str, start: str = "latest", wait: float = 0.02, **settings: int) -> KafkaSource:
+    def make(topic: str, *, group: str, start: str = "latest", wait: float = 0.02, **settings: Any) -> KafkaSource:
         made = KafkaSource(
             [topic],
             connection={"bootstrap_servers": [cluster.bootstrap]},
@@ -173,6 +174,26 @@ def test_a_join_is_taken_up_however_short_the_polls_are(cluster: Cluster, source
         poll(member, 0.001)
     assert member.membership() is Membership.MEMBER
     assert member.commit({Partition(topic, p): 0 for p in range(8)})
+
+
+def test_the_marker_of_a_transaction_is_no_lag(cluster: Cluster, source: Open) -> None:
+    # The end of the topic is behind the marker, which no record holds and nobody commits.
+    topic = cluster.topic()
+    producer = KafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id=topic)
+    producer.init_transactions()
+    for value, end in ((b"kept", producer.commit_transaction), (b"undone", producer.abort_transaction)):
+        producer.begin_transaction()
+        producer.send(topic, value, partition=0)
+        producer.flush()
+        end()
+    producer.close()
+    assert cluster.ends(topic) == {0: 4}
+    member = source(topic, group=cluster.name("group"), start="earliest", isolation_level="read_committed")
+    assert read_until(member, {(topic, 0, 0)}) == {(topic, 0, 0)}
+    deadline = time.monotonic() + SECONDS
+    while member.positions()[Partition(topic, 0)].lag_records:
+        assert time.monotonic() < deadline, "lag without records"
+        assert poll(member) == set()
 
 
 @pytest.mark.timeout(SECONDS)
