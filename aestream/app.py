@@ -55,10 +55,15 @@ _WORKER_STALE_SECONDS = 60.0
 _TRAINER_STALE_SECONDS = 600.0
 
 
-def check_configuration(settings: Settings) -> None:
-    """What a single setting cannot tell. Raises ConfigurationError."""
+def check_configuration(settings: Settings, *, group: bool = True) -> None:
+    """What a single setting cannot tell; `group`: with what only a member of the group needs.
+
+    Raises ConfigurationError.
+    """
     _need_input(settings)
-    clients.group_id(settings)
+    clients.check(settings)
+    if group:
+        clients.group_id(settings)
     schedule.parse(settings.trainer.schedule)
     registry(settings)
 
@@ -217,7 +222,8 @@ def _file_sampler(settings: Settings, file: Path) -> FileSampler:
 
 
 def run_trainer(settings: Settings) -> None:
-    """The trainer as a service: HTTP, schedule, signals."""
+    """The trainer as a service: HTTP, schedule, signals. Raises ConfigurationError before it begins."""
+    check_configuration(settings, group=False)
     stop = Stop()
     when = schedule.parse(settings.trainer.schedule)
     with _service(settings, TrainerMetrics, stale_after=_TRAINER_STALE_SECONDS) as (metrics, health):
@@ -228,9 +234,8 @@ def run_trainer(settings: Settings) -> None:
 
 
 def run_worker(settings: Settings) -> None:
-    """The worker as a service: HTTP, model watcher, loop, signals."""
-    _need_input(settings)
-    clients.group_id(settings)
+    """The worker as a service: HTTP, model watcher, loop, signals. Raises ConfigurationError before it begins."""
+    check_configuration(settings)
     use_threads(settings.worker.threads)
     stop = Stop()
     with _service(settings, WorkerMetrics, stale_after=_WORKER_STALE_SECONDS) as (metrics, health):

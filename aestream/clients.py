@@ -1,8 +1,10 @@
-"""Settings into the clients of Kafka: what is read, what is written, and what the broker says of topics."""
+"""Settings, checked, into the clients of Kafka: what is read, what is written, what the broker says of topics."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -27,9 +29,69 @@ _CONSUMER = (
 )  # fmt: skip
 _PRODUCER = ("batch_size", "linger_ms", "compression_type")
 
+_SERVER = re.compile(r"\[[0-9A-Fa-f:.]+\](:\d{1,5})?|[^\s:/\[\]]+(:\d{1,5})?|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what Kafka takes as the name of a topic or of a member
+
+
+def check(settings: Settings) -> None:
+    """Refuse settings of the connection that no broker could make work. Raises ConfigurationError for the first."""
+    for problem in (*_names(settings), *_session(settings), *_login(settings), *_files(settings)):
+        raise ConfigurationError(f"AESTREAM_{problem}")
+
+
+def _names(settings: Settings) -> Iterator[str]:
+    for server in settings.kafka.bootstrap_servers:
+        if not _SERVER.fullmatch(server):
+            yield f"KAFKA__BOOTSTRAP_SERVERS: {server!r} is no address: write host:port"
+    topics = settings.topics
+    names = [("TOPICS__INPUT", name) for name in topics.input if not name.startswith("^")]
+    names += [(f"TOPICS__{field.upper()}", getattr(topics, field)) for field in ("scores", "anomalies", "dead_letters")]
+    for variable, name in (*names, ("KAFKA__GROUP_INSTANCE_ID", settings.kafka.group_instance_id)):
+        if name is not None and not _NAME.fullmatch(name):
+            yield f"{variable}: {name!r} is no name for Kafka: use letters, digits, dots, dashes and underscores"
+
+
+def _session(settings: Settings) -> Iterator[str]:
+    beat, session = settings.kafka.heartbeat_interval_ms, settings.kafka.session_timeout_ms
+    if beat >= session:
+        yield f"KAFKA__HEARTBEAT_INTERVAL_MS is {beat}: set it below AESTREAM_KAFKA__SESSION_TIMEOUT_MS ({session})"
+
+
+def _login(settings: Settings) -> Iterator[str]:
+    protocol, mechanism = settings.kafka.security_protocol, settings.kafka.sasl_mechanism
+    if mechanism is None and protocol.startswith("SASL"):
+        yield f"KAFKA__SASL_MECHANISM is not set: {protocol} needs one, e.g. SCRAM-SHA-512"
+    if mechanism is not None and not protocol.startswith("SASL"):
+        yield (
+            f"KAFKA__SASL_MECHANISM is {mechanism}, but AESTREAM_KAFKA__SECURITY_PROTOCOL is {protocol}, which does "
+            "not log in: set it to SASL_SSL or SASL_PLAINTEXT"
+        )
+    if mechanism is not None and mechanism != "GSSAPI":
+        for field in ("sasl_plain_username", "sasl_plain_password"):
+            if getattr(settings.kafka, field) is None:
+                yield f"KAFKA__{field.upper()} is not set: {mechanism} needs it"
+
+
+def _files(settings: Settings) -> Iterator[str]:
+    for field in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile"):
+        path = getattr(settings.kafka, field)
+        if path is None or not settings.kafka.security_protocol.endswith("SSL"):
+            continue
+        try:
+            Path(path).open("rb").close()
+        except OSError as error:
+            yield (
+                f"KAFKA__{field.upper()}: {path} cannot be read ({error.strerror}): name a file that is there and that "
+                "this user may read"
+            )
+
 
 def connection(settings: Settings) -> dict[str, Any]:
-    """What every Kafka client needs to connect, under kafka-python's names."""
+    """What every Kafka client needs to connect, under kafka-python's names.
+
+    Raises ConfigurationError when the settings cannot work whatever the broker says.
+    """
+    check(settings)
     return _chosen(settings, _CONNECTION)
 
 

@@ -55,6 +55,8 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
         (["config", "--config", "none.yaml"], "there is no configuration file none.yaml"),
         (["trainer", "--set", "trainer.schedule=daily", "--set", "topics.input=x"], "AESTREAM_TRAINER__SCHEDULE"),
         (["train", "x.xlsx"], "suffix"),
+        (["tail", "--set", "kafka.bootstrap_servers=kafka:9o92"], "'kafka:9o92' is no address"),
+        (["topics", "create", "--set", "topics.input=a/b"], "AESTREAM_TOPICS__INPUT: 'a/b' is no name"),
     ],
 )
 def test_wrong_configuration_is_2_and_one_line(
@@ -63,6 +65,36 @@ def test_wrong_configuration_is_2_and_one_line(
     assert main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"aestream {arguments[0]}: ")
+    assert words in line
+
+
+@pytest.mark.parametrize("service", ["worker", "trainer"])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([], "AESTREAM_TOPICS__INPUT is not set"),
+        (["model.store=s3://models"], "AESTREAM_MODEL__STORE"),
+        (["trainer.schedule=daily"], "AESTREAM_TRAINER__SCHEDULE"),
+        (["kafka.bootstrap_servers=kafka:9092,[::1"], "'[::1' is no address: write host:port"),
+        (["topics.scores=a b"], "AESTREAM_TOPICS__SCORES: 'a b' is no name for Kafka"),
+        (["kafka.group_instance_id=a/b"], "AESTREAM_KAFKA__GROUP_INSTANCE_ID: 'a/b' is no name for Kafka"),
+        (["kafka.heartbeat_interval_ms=45000"], "below AESTREAM_KAFKA__SESSION_TIMEOUT_MS (45000)"),
+        (["kafka.security_protocol=SASL_SSL"], "AESTREAM_KAFKA__SASL_MECHANISM is not set: SASL_SSL needs one"),
+        (["kafka.sasl_mechanism=PLAIN"], "AESTREAM_KAFKA__SECURITY_PROTOCOL is PLAINTEXT, which does not log in"),
+        (
+            ["kafka.security_protocol=SASL_SSL", "kafka.sasl_mechanism=PLAIN", "kafka.sasl_plain_username=u"],
+            "AESTREAM_KAFKA__SASL_PLAIN_PASSWORD is not set: PLAIN needs it",
+        ),
+        (["kafka.security_protocol=SSL", "kafka.ssl_cafile=ca.pem"], "ca.pem cannot be read (No such file"),
+    ],
+)
+def test_a_service_refuses_a_wrong_configuration_before_it_begins(
+    service: str, given: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [*(["topics.input=x"] if given else []), "http.port=0", *given]
+    assert main([service, *(f"--set={setting}" for setting in settings)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"aestream {service}: ")
     assert words in line
 
 

@@ -227,3 +227,10 @@ def test_a_group_is_called_after_its_only_topic() -> None:
 def test_every_setting_of_the_connection_reaches_a_client() -> None:
     reached = {*clients._CONNECTION, *clients._CONSUMER, *clients._PRODUCER, "group_id", "max_request_size"}
     assert set(settings.Kafka.model_fields) == reached
+
+
+@pytest.mark.parametrize(
+    "servers", ["kafka", "kafka:9092", "a.example.com:9092,b:9093", "10.0.0.1:9092", "[::1]:9092", "[fe80::1]", "::1"]
+)
+def test_every_way_to_write_a_brokers_address_is_taken(servers: str) -> None:
+    clients.check(settings.load(overrides=reference.assignments([f"kafka.bootstrap_servers={servers}"])))
