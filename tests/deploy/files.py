@@ -21,6 +21,8 @@ RULES = DEPLOY / "prometheus/alerts.yml"
 ADDRESSES = DEPLOY / "prometheus/addresses.yml"
 DASHBOARD = DEPLOY / "grafana/dashboards/aestream.json"
 
+_WRAPPED = r"^(?:sudo )?aestream-run (?:--as \w+ )?"
+
 
 class Found(NamedTuple):
     """A text and the place where it was found."""
@@ -120,9 +122,15 @@ def _fenced(page: Path, language: str) -> list[str]:
 
 
 def _spoken(page: Path) -> Iterator[str]:
-    """Calls in a page: in shell blocks at a line's start, behind `--` or a path; else between backticks."""
+    """Calls in a page: in shell blocks at a line's start, behind `--` or a path; else between backticks.
+
+    `aestream-run` passes its words on, but for `--as SERVICE`.
+    """
     for block in _fenced(page, "sh"):
         for line in block.replace("\\\n", " ").splitlines():
             yield from re.findall(r"(?:^|/bin/|-- )aestream (.+)$", line)
+            yield from re.findall(rf"{_WRAPPED}(.+)$", line)
     prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-    yield from re.findall(r"`aestream ([^`]+)`", prose)
+    for quoted in re.findall(r"`([^`]+)`", prose):
+        yield from re.findall(r"(?:^|-- |trainer |worker )aestream (.+)$", " ".join(quoted.split()))
+        yield from re.findall(rf"{_WRAPPED}(.+)$", " ".join(quoted.split()))

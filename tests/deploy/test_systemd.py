@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aestream.errors import ConfigurationError
 from aestream.settings import Http, Worker
 from tests.deploy.files import ROOT, UNITS
 from tests.deploy.tools import run
@@ -64,6 +65,12 @@ def test_both_units_share_user_and_model_store_and_not_the_port() -> None:
     assert store in worker["Environment"]
     ports = [[e for e in unit["Environment"] if "HTTP__PORT" in e] for unit in (worker, trainer)]
     assert ports == [[], [f"AESTREAM_HTTP__PORT={Http().port + 1}"]]
+
+
+def test_the_exit_status_of_a_wrong_configuration_is_the_services_own() -> None:
+    for unit in map(directives, UNITS):
+        assert "ExecStartPre" not in unit  # its failure has no exit status that could prevent a restart
+        assert unit["RestartPreventExitStatus"] == [str(ConfigurationError.exit_code)]
 
 
 def test_a_stop_leaves_time_for_the_drain() -> None:
