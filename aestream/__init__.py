@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 __all__ = ["Detector", "__version__"]
 
 try:
-    __version__ = version("aestream")
+    __version__ = version("aestream-kafka")
 except PackageNotFoundError:  # run from a checkout that was never installed
     __version__ = "0.0.0+unknown"
 

@@ -15,7 +15,9 @@ try:
     from sklearn.utils import check_random_state
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
-    raise ImportError("aestream.sklearn needs scikit-learn 1.6 or newer: pip install 'aestream[sklearn]'") from error
+    raise ImportError(
+        "aestream.sklearn needs scikit-learn 1.6 or newer: pip install '.[sklearn]' in your clone of the project"
+    ) from error
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 

@@ -195,7 +195,8 @@ class EmbeddedKafka(Broker):
         program = _noida_db()
         if program is None:
             raise TransportError(
-                "the embedded broker is missing: `pip install 'aestream[demo]'`, or pass --bootstrap-servers",
+                "the embedded broker is missing: pip install '.[demo]' in your clone of the project, "
+                "or pass --bootstrap-servers",
             )
         port = free_port()
         self.bootstrap = f"127.0.0.1:{port}"

@@ -250,4 +250,4 @@ def _need_packages(options: argparse.Namespace) -> None:
         del needed["noida_db"]
     missing = [package for module, package in needed.items() if util.find_spec(module) is None]
     if missing:
-        raise ConfigurationError(f"{' and '.join(missing)} missing: pip install 'aestream[demo]'")
+        raise ConfigurationError(f"{' and '.join(missing)} missing: pip install '.[demo]' in your clone of the project")

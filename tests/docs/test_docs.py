@@ -97,7 +97,7 @@ def test_the_asyncapi_document_names_the_default_topics() -> None:
 def test_python_examples_run(page: Path) -> None:
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
         if "aestream.sklearn" in block:
-            pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install 'aestream[sklearn]'")
+            pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install '.[sklearn]'")
         code = compile(block, str(page), "exec")
         if "KafkaConsumer" not in block:  # that one would wait for a broker
             exec(code, {})  # noqa: S102 - our own pages

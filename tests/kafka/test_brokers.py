@@ -139,7 +139,7 @@ def test_what_is_missing_is_named_with_its_remedy(tmp_path: Path, monkeypatch: p
     monkeypatch.delenv("KAFKA_HOME", raising=False)
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setattr(brokers, "_noida_db", lambda: None)
-    with pytest.raises(TransportError, match=r"pip install 'aestream\[demo\]'"):
+    with pytest.raises(TransportError, match=r"pip install '\.\[demo\]' in your clone"):
         EmbeddedKafka().start()
     with pytest.raises(TransportError, match="Java is missing: install"):
         ApacheKafka().start()

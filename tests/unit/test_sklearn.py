@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install 'aestream[sklearn]'")
+pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install '.[sklearn]'")
 
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
