@@ -105,6 +105,11 @@ def commands() -> list[Found]:
     return found
 
 
+def kustomizations() -> list[str]:
+    """The overlays that the guide shows, in order."""
+    return [block for block in _fenced(GUIDE, "yaml") if "\nkind: Kustomization\n" in block]
+
+
 def _containers(document: dict[str, Any]) -> list[dict[str, Any]]:
     template = document.get("spec", {}).get("template", {})
     containers: list[dict[str, Any]] = template.get("spec", {}).get("containers", [])

@@ -77,6 +77,11 @@ def test_selectors_find_their_own_pods_alone(manifests: list[Manifest]) -> None:
         assert found == [manifest["metadata"]["name"]]
 
 
+def test_a_drain_may_take_every_worker_that_is_not_ready(manifests: list[Manifest]) -> None:
+    (budget,) = of_kind(manifests, "PodDisruptionBudget")
+    assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
 def test_a_pods_name_is_its_static_member_id(manifests: list[Manifest]) -> None:
     (worker,) = of_kind(manifests, "StatefulSet")
     given = {e["name"]: e for e in container(worker)["env"]}
