@@ -1,21 +1,24 @@
 # syntax=docker/dockerfile:1
 # One image for worker, trainer and every other command: `docker build -t aestream .`
+# docs/operations.md tells how to pin the base by its digest and how to take torch from elsewhere.
+ARG BASE_IMAGE=python:3.11-slim-bookworm
 
-FROM python:3.11-slim-bookworm AS build
+FROM ${BASE_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/aestream
 ENV PATH=/opt/aestream/bin:$PATH
 COPY constraints.txt ./
 # torch comes from its own index first and alone: the wheel there has no CUDA, which would add 4 GB that a CPU never
-# uses. Its dependencies follow below with everything else.
-RUN pip install --no-cache-dir --no-deps --index-url https://download.pytorch.org/whl/cpu \
+# uses. Its dependencies follow below with everything else. Empty means pip's default index.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+RUN pip install --no-cache-dir --no-deps ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} \
         --constraint constraints.txt torch
 COPY pyproject.toml README.md LICENSE ./
 COPY aestream ./aestream
 RUN pip install --no-cache-dir --constraint constraints.txt .
 
-FROM python:3.11-slim-bookworm
+FROM ${BASE_IMAGE}
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="aestream" \
@@ -25,8 +28,8 @@ LABEL org.opencontainers.image.title="aestream" \
       org.opencontainers.image.revision="${REVISION}"
 # The numbers, not the names, let Kubernetes see that the user is not root. A volume mounted over the model store
 # takes its owner from the folder made here.
-RUN groupadd --system --gid 10001 aestream \
-    && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/aestream \
+RUN groupadd --gid 10001 aestream \
+    && useradd --no-log-init --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/aestream \
         --shell /usr/sbin/nologin aestream \
     && install --directory --owner=10001 --group=10001 --mode=0750 /var/lib/aestream /var/lib/aestream/models
 COPY --from=build /opt/aestream /opt/aestream

@@ -4,7 +4,7 @@ import re
 import tomllib
 from fnmatch import fnmatch
 
-from tests.deploy.files import BASE, COMPOSE, DOCKERFILE, ROOT, yaml_of
+from tests.deploy.files import BASE, COMPOSE, DOCKERFILE, GUIDE, ROOT, yaml_of
 from tests.deploy.tools import run
 
 
@@ -36,6 +36,19 @@ def sent(path: str) -> bool:
             if any(fnmatch(part, pattern) for part in (path, path.partition("/")[0])):
                 answer = line.startswith("!")
     return answer
+
+
+def test_every_stage_stands_on_the_base_of_ones_choice() -> None:
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(), re.MULTILINE)) == {"${BASE_IMAGE}"}
+
+
+def test_the_guide_tells_every_build_argument_and_its_default() -> None:
+    arguments = re.findall(r"^ARG (\w+)=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    rows = [line for line in GUIDE.read_text().splitlines() if line.startswith("|")]
+    assert {"BASE_IMAGE", "TORCH_INDEX"} <= dict(arguments).keys()
+    for name, default in arguments:
+        (row,) = [row for row in rows if f"`{name}`" in row]
+        assert name == "VERSION" or f"`{default}`" in row
 
 
 def test_the_process_is_not_root() -> None:

@@ -115,6 +115,7 @@ _RUNNERS: dict[str, Callable[[], None]] = {
         drop=1,
     ),
     "systemd-nspawn": _from_debian("systemd-container", "systemd", "dbus"),
+    "buildah": _from_debian("buildah", "podman", "runc", "mmdebstrap"),
 }
 _INSTALL = _CHECKERS | _RUNNERS
 
