@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from aestream.errors import ConfigurationError
+
+_PORT_ERRORS = (errno.EADDRINUSE, errno.EACCES)
 
 
 class Health:
@@ -71,20 +76,14 @@ class HttpServer:
             "/readyz": probe(health.ready),
             "/version": build,
         }
-        try:
-            self._server = _Server((host, port), _handler(routes))
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot listen on {host}:{port} ({error.strerror}): set AESTREAM_HTTP__PORT to a free port, or to 0"
-            ) from error
+        self._server = _listen(host, port, _handler(routes))
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
         self._thread.start()
 
     @property
     def address(self) -> str:
-        """Where it listens, as host:port."""
-        host, port = self._server.server_address[:2]
-        return f"{host!s}:{port}"
+        """Where it listens, as host:port, or [host]:port for IPv6."""
+        return _address(*self._server.server_address[:2])
 
     def close(self) -> None:
         """Stop listening."""
@@ -93,9 +92,42 @@ class HttpServer:
         self._thread.join()
 
 
+def _listen(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> _Server:
+    """A server on the first address of a host, IPv4 before IPv6. Raises ConfigurationError."""
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+        return _Server(family, address, handler)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        if getattr(error, "errno", None) in _PORT_ERRORS:
+            raise ConfigurationError(
+                f"cannot listen on {_address(host, port)} ({reason}): set AESTREAM_HTTP__PORT to a free port, or to 0"
+            ) from error
+        raise ConfigurationError(
+            f"cannot listen on host {host!r} ({reason}): set AESTREAM_HTTP__HOST to an address of this machine, such "
+            "as 127.0.0.1, 0.0.0.0 or ::"
+        ) from error
+
+
+def _address(host: object, port: object) -> str:
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
+
+    def __init__(self, family: int, address: Any, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = family
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Take IPv4 as well on ::, and leave the name server in peace."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, self.server_address[0] != "::")
+        TCPServer.server_bind(self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Keep quiet about a client that went away before its answer."""

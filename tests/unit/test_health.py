@@ -7,7 +7,7 @@ import socket
 import struct
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
@@ -101,12 +101,63 @@ def test_a_client_that_hangs_up_leaves_no_trace(server: HttpServer, capfd: pytes
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_port_that_is_taken_names_the_setting(server: HttpServer, health: Health) -> None:
-    host, port = server.address.split(":")
-    with socket.socket() as taken:
-        taken.bind((host, 0))
-        taken.listen()
-        with pytest.raises(ConfigurationError, match="AESTREAM_HTTP__PORT"):
-            HttpServer(host, taken.getsockname()[1], health=health, registry=CollectorRegistry(), version="")
-    with pytest.raises(ConfigurationError, match=r"cannot listen on no\.such\.host\.invalid"):
-        HttpServer("no.such.host.invalid", int(port), health=health, registry=CollectorRegistry(), version="")
+def ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def listen(health: Health) -> Iterator[Callable[..., HttpServer]]:
+    opened = []
+
+    def make(host: str, port: int = 0) -> HttpServer:
+        opened.append(HttpServer(host, port, health=health, registry=CollectorRegistry(), version="1"))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+@pytest.mark.skipif(not ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::", "::1", "[::1]"])
+def test_ipv6_is_listened_on_and_its_address_is_one_of_a_url(host: str, listen: Callable[..., HttpServer]) -> None:
+    server = listen(host)
+    assert server.address.startswith("[::1]:" if "1" in host else "[::]:")
+    assert get(server, "/version")[0] == 200
+
+
+@pytest.mark.skipif(not ipv6(), reason="this machine has no IPv6")
+def test_every_address_of_ipv6_takes_ipv4_as_well(listen: Callable[..., HttpServer]) -> None:
+    port = listen("::").address.rpartition(":")[2]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/version", timeout=10) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "0.0.0.0", ""])  # noqa: S104 - as an operator sets it
+def test_names_and_every_address_are_listened_on(host: str, listen: Callable[..., HttpServer]) -> None:
+    server = listen(host)
+    assert get(server, "/version")[0] == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", *(["::1"] if ipv6() else [])])
+def test_a_port_that_is_taken_names_the_setting(host: str, listen: Callable[..., HttpServer]) -> None:
+    address = listen(host).address
+    with pytest.raises(ConfigurationError, match=r"cannot listen on \S+ \(Address already in use\)") as caught:
+        listen(host, int(address.rpartition(":")[2]))
+    assert f"listen on {address} " in str(caught.value)
+    assert "AESTREAM_HTTP__PORT" in str(caught.value)
+    assert "AESTREAM_HTTP__HOST" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "2001:db8::1", "x" * 70])
+def test_a_host_that_is_not_ours_names_the_setting(host: str, listen: Callable[..., HttpServer]) -> None:
+    with pytest.raises(ConfigurationError, match="cannot listen on host") as caught:
+        listen(host)
+    assert host in str(caught.value)
+    assert "AESTREAM_HTTP__HOST" in str(caught.value)
+    assert "AESTREAM_HTTP__PORT" not in str(caught.value)
