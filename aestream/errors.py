@@ -6,7 +6,9 @@
     ├── ModelError             a model that is missing, damaged or does not fit the records
     ├── InvalidRecordsError    so many dead letters that the worker stops rather than go on
     └── TransportError         a broker or a topic that cannot be used
+        ├── NoAnswerError      a broker that did not answer in time
         └── DeliveryError      results that were not acknowledged; nothing was committed
+            └── TooLargeError  a result that its topic does not take, and that has to be smaller
 
 Every message is one line for a person: what is wrong, where, and how to mend it.
 """
@@ -46,3 +48,7 @@ class NoAnswerError(TransportError):
 
 class DeliveryError(TransportError):
     """Results that the broker did not acknowledge. Their offsets are not committed."""
+
+
+class TooLargeError(DeliveryError):
+    """A message that is larger than its topic takes. The sink has learnt from it: its limit for the topic is lower."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from aestream.codecs.base import Decoded, Decoder
 from aestream.columns import Kind
 from aestream.detector import Detector
 from aestream.output import FeatureShare, Renderer, SamePartitions, Scored
+from aestream.transport.size import too_large
 from aestream.types import Batch, Invalid, Outgoing, Reason
 
 
@@ -49,16 +50,9 @@ class Pipeline:
         schema = self._detector.schema
         return [n for n, column in zip(schema.names, schema.columns, strict=True) if column.kind is Kind.CATEGORICAL]
 
-    def decode(self, batch: Batch, *, max_key_bytes: int | None = None) -> Decoded:
-        """The feature matrix of the valid rows, and the invalid rows with their reasons.
-
-        A score carries its record's key: where that is longer than `max_key_bytes` the record is invalid.
-        """
-        decoded = self._decoder.decode(batch.values)
-        longest = max(map(len, filter(None, batch.keys)), default=0)
-        if max_key_bytes is None or longest <= max_key_bytes:
-            return decoded
-        return _without_large_keys(decoded, batch.keys, max_key_bytes)
+    def decode(self, batch: Batch) -> Decoded:
+        """The feature matrix of the valid rows, and the invalid rows with their reasons."""
+        return self._decoder.decode(batch.values)
 
     def score(self, decoded: Decoded) -> Scored:
         """Score the valid rows in one forward pass; explain those that were flagged."""
@@ -81,6 +75,28 @@ class Pipeline:
         """Encode the scores and the anomalies."""
         return self._renderer.render(batch, scored, same_partitions)
 
+    def fitting(
+        self, decoded: Decoded, scored: Scored, results: Sequence[Outgoing], max_bytes: Callable[[str], int]
+    ) -> Decoded:
+        """The records whose results their topics take; the others are among the invalid ones.
+
+        `max_bytes(topic)` is the largest message that a topic takes. `decoded` itself comes back when all results fit.
+        """
+        problems: dict[int, Invalid] = {}
+        for messages in results:
+            limit = max_bytes(messages.topic)
+            # the scores are of every row, the anomalies of the flagged ones
+            rows = scored.rows if len(messages) == len(scored.rows) else scored.rows[scored.flagged]
+            for place, size in too_large(messages, limit):
+                row = int(rows[place])
+                why = f"its result takes {size} bytes, with the key, and topic {messages.topic} takes {limit}"
+                problems[row] = Invalid(row, Reason.TOO_LARGE, why)
+        if not problems:
+            return decoded
+        keep = ~np.isin(decoded.rows, list(problems))
+        invalid = sorted([*decoded.invalid, *problems.values()], key=operator.attrgetter("row"))
+        return Decoded(decoded.matrix[keep], decoded.rows[keep], invalid)
+
     def _explain(self, decoded: Decoded, flagged: np.ndarray) -> Sequence[list[FeatureShare]]:
         """The features with the largest shares of each flagged row's error, largest first."""
         if not len(flagged):
@@ -95,14 +111,3 @@ class Pipeline:
             [FeatureShare(names[i], observed[i], expected[i], share) for i, share in zip(order, of, strict=True)]
             for order, observed, expected, of in rows
         ]
-
-
-def _without_large_keys(decoded: Decoded, keys: Sequence[bytes | None], limit: int) -> Decoded:
-    """Move the rows with a long key to the invalid ones."""
-    keep = np.asarray([len(keys[row] or b"") <= limit for row in decoded.rows.tolist()], bool)
-    bad = [
-        Invalid(row, Reason.TOO_LARGE, f"a key of {len(keys[row] or b'')} bytes, more than the limit of {limit}")
-        for row in decoded.rows[~keep].tolist()
-    ]
-    invalid = sorted([*decoded.invalid, *bad], key=operator.attrgetter("row"))
-    return Decoded(decoded.matrix[keep], decoded.rows[keep], invalid)

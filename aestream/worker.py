@@ -14,7 +14,8 @@ from types import FrameType
 import numpy as np
 
 from aestream import garbage, systemd
-from aestream.errors import AestreamError, TransportError
+from aestream.codecs.base import Decoded
+from aestream.errors import AestreamError, TooLargeError, TransportError
 from aestream.health import Health
 from aestream.membership import GroupWatch
 from aestream.metrics import WorkerMetrics
@@ -24,7 +25,7 @@ from aestream.registry.watcher import Watcher
 from aestream.transport.base import Sink, Source
 from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.dlq import InvalidLimits, dead_letters
-from aestream.types import Batch, Invalid
+from aestream.types import Batch, Invalid, Outgoing
 
 _log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class Worker:
             if not self._wait_for_model():
                 return
             self._health.wait_for("connection to Kafka")
-            self._source, self._sink = self._open_source(), self._open_sink()
+            self._sink, self._source = self._open_sink(), self._open_source()
             self._delivery = AtLeastOnce(self._source, self._sink)
             self._group.begin()
             try:
@@ -176,24 +177,47 @@ class Worker:
     def _process(self, batch: Batch) -> None:
         """Turn a batch into acknowledged results."""
         with self._timed("decode"):
-            decoded = self._model.pipeline.decode(batch, max_key_bytes=self._sink.max_bytes // 2)
-        self._limits.check(len(batch), decoded.invalid)
+            decoded = self._model.pipeline.decode(batch)
         with self._timed("score"):
-            scored = self._model.pipeline.score(decoded)
-            results = self._model.pipeline.render(batch, scored, self._same_partitions)
+            scored, results, invalid = self._results(batch, decoded)
+        self._limits.check(len(batch), invalid)
+        with self._timed("publish"):
+            careful = False
+            while not self._published(results, topic_by_topic=careful):
+                careful = True
+                scored, results, invalid = self._results(batch, decoded)
+        self._count(batch, scored, invalid)
+
+    def _published(self, results: Sequence[Outgoing], *, topic_by_topic: bool) -> bool:
+        """Publish all or say False: a topic takes less than was known, and the sink has learnt how much."""
+        try:
+            self._delivery.publish(results, patience=self._patience, topic_by_topic=topic_by_topic)
+        except TooLargeError as error:
+            _log.warning("%s; its results are cut or become dead letters", error)
+            return False
+        return True
+
+    def _results(self, batch: Batch, decoded: Decoded) -> tuple[Scored, list[Outgoing], Sequence[Invalid]]:
+        """What is to be published of a batch, so that every topic takes it."""
+        pipeline, max_bytes = self._model.pipeline, self._sink.max_bytes
+        while True:
+            scored = pipeline.score(decoded)
+            results = pipeline.render(batch, scored, self._same_partitions)
+            fitting = pipeline.fitting(decoded, scored, results, max_bytes)
+            if fitting is decoded:
+                break
+            decoded = fitting
         if decoded.invalid:
             results.append(
                 dead_letters(
                     self._dead_letters_topic,
                     batch,
                     decoded.invalid,
-                    max_bytes=self._sink.max_bytes,
+                    max_bytes=max_bytes(self._dead_letters_topic),
                     same_partitions=self._same_partitions,
                 )
             )
-        with self._timed("publish"):
-            self._delivery.publish(results, patience=self._patience)
-        self._count(batch, scored, decoded.invalid)
+        return scored, results, decoded.invalid
 
     def _same_partitions(self, source_topic: str, result_topic: str) -> bool:
         """Whether both topics have as many partitions, so that a result can keep its record's number."""

@@ -58,9 +58,8 @@ class Source(Protocol):
 class Sink(Protocol):
     """The output topics. Used by one thread."""
 
-    @property
-    def max_bytes(self) -> int:
-        """The largest message, key, value and headers together, that it takes."""
+    def max_bytes(self, topic: str) -> int:
+        """The largest message, key, value, headers and framing together, that a topic is known to take."""
         ...
 
     def send(self, messages: Outgoing) -> None:
@@ -70,7 +69,7 @@ class Sink(Protocol):
     def flush(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds until everything sent so far is acknowledged; False if it takes longer.
 
-        Raises DeliveryError when anything was refused for good.
+        Raises DeliveryError when anything was refused for good, TooLargeError when it may be sent again, smaller.
         """
         ...
 

@@ -26,13 +26,24 @@ class AtLeastOnce:
         self._sink = sink
         self._uncommitted: dict[Partition, int] = {}
 
-    def publish(self, results: Sequence[Outgoing], *, patience: Callable[[], bool]) -> None:
-        """Steps 1 and 2. Raises DeliveryError when a result is refused, or when `patience` ends the wait."""
+    def publish(
+        self, results: Sequence[Outgoing], *, patience: Callable[[], bool], topic_by_topic: bool = False
+    ) -> None:
+        """Steps 1 and 2. Raises DeliveryError when a result is refused, or when `patience` ends the wait.
+
+        TooLargeError asks for smaller results; where the sink could not tell which topic refused, it can when they are
+        sent `topic_by_topic`.
+        """
         # Step 1: hand over every result of the batch.
         for messages in results:
             if len(messages):
                 self._sink.send(messages)
+                if topic_by_topic:
+                    self._acknowledged(patience)
         # Step 2: wait for all acknowledgements, through an outage of the broker if need be.
+        self._acknowledged(patience)
+
+    def _acknowledged(self, patience: Callable[[], bool]) -> None:
         while not self._sink.flush(_FLUSH_SECONDS):
             if not patience():
                 raise DeliveryError("the broker did not acknowledge the results before the shutdown's time was up")

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 
 from aestream.cloudevents import event
 from aestream.errors import InvalidRecordsError
+from aestream.transport.size import headers_bytes, message_bytes
 from aestream.types import Batch, Headers, Invalid, Outgoing, Partition, Reason
 
 EVENT_TYPE = "io.aestream.dead-letter.v1"
 PREFIX = "aestream.dlq."
 _STAGE = b"decode"
-_FRAMING_BYTES = 512  # what the client and the protocol add to a message, generously
+_ERROR_BYTES = 1000
 _WINDOW_RECORDS = 10_000
 _JUDGED_FROM_RECORDS = 1_000
 
@@ -30,7 +31,7 @@ def dead_letters(
     `same_partitions(input, output)` tells whether a dead letter keeps its record's partition number.
 
     A record that does not fit into `max_bytes` with its envelope is cut, and says so in `aestream.dlq.truncated`
-    (the original length in bytes).
+    (the original length in bytes); where that is little, the message of the error is cut as well.
     """
     values, keys, headers = [], [], []
     places = _partitions_of(batch, invalid)
@@ -43,12 +44,13 @@ def dead_letters(
             if not name.startswith(PREFIX)  # it was a dead letter before: what counts is why it is one now
         )
         envelope = _envelope(partition, batch.offsets[problem.row], batch.timestamps[problem.row], problem)
-        room = max_bytes - _FRAMING_BYTES - _size(envelope)
-        if len(value) + len(key or b"") + _size(original) > room:
-            envelope = (*envelope, (f"{PREFIX}truncated", str(len(value)).encode()))
-            if len(key or b"") + _size(original) > room // 2:
+        if message_bytes(value, key, (*original, *envelope)) > max_bytes:
+            truncated = (f"{PREFIX}truncated", str(len(value)).encode())
+            envelope = (*_shortened(envelope, max_bytes // 8), truncated)
+            room = max(0, max_bytes - message_bytes(b"", None, envelope))
+            if len(key or b"") + headers_bytes(original) > room // 2:
                 key, original = None, ()
-            value = value[: room - len(key or b"") - _size(original)]
+            value = value[: room - len(key or b"") - headers_bytes(original)]
         values.append(value)
         keys.append(key)
         known = {name for name, _ in original}  # a CloudEvent stays the event that it was
@@ -62,13 +64,18 @@ def _envelope(partition: Partition, offset: int, timestamp: int, problem: Invali
     fields = {
         "stage": _STAGE,
         "error_type": problem.reason.encode(),
-        "error": problem.message.encode(errors="replace")[:1000],
+        "error": problem.message.encode(errors="replace")[:_ERROR_BYTES],
         "topic": partition.topic.encode(),
         "partition": str(partition.partition).encode(),
         "offset": str(offset).encode(),
         "attempts": b"1",
     }
     return (*about, *((PREFIX + name, content) for name, content in fields.items()))
+
+
+def _shortened(envelope: Headers, most: int) -> Headers:
+    """The same with less of the error's message."""
+    return tuple((name, content[:most] if name == f"{PREFIX}error" else content) for name, content in envelope)
 
 
 def _partitions_of(batch: Batch, invalid: Sequence[Invalid]) -> list[Partition]:
@@ -84,14 +91,11 @@ def _partitions_of(batch: Batch, invalid: Sequence[Invalid]) -> list[Partition]:
     return found
 
 
-def _size(headers: Headers) -> int:
-    return sum(len(name) + len(content) + 8 for name, content in headers)
-
-
 _TRAIN = "once enough records of the new form are in the topic, `aestream train` makes a model that fits"
 _REMEDIES = {
     Reason.EMPTY: "records without a value, such as the deletions of a compacted topic, need a topic of their own",
-    Reason.TOO_LARGE: "raise AESTREAM_WORKER__MAX_RECORD_BYTES if such records are meant to be there",
+    Reason.TOO_LARGE: "raise AESTREAM_WORKER__MAX_RECORD_BYTES if such records are meant to be there; where it is the "
+    "result that is too large, the max.message.bytes of its topic",
     Reason.BAD_JSON: "do the producers write JSON, and is AESTREAM_TOPICS__INPUT the right topic?",
     Reason.WRONG_SHAPE: "the producers must send one JSON object a message",
     Reason.MISSING_FEATURE: f"was it renamed or dropped? {_TRAIN}; where it may be missing, train with "

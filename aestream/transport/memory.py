@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aestream.errors import DeliveryError, TransportError
+from aestream.errors import TooLargeError, TransportError
+from aestream.transport.size import too_large
 from aestream.types import Batch, Headers, Membership, Outgoing, Partition, Position, Span
 
 DEFAULT_MAX_BYTES = 1_000_000
@@ -30,6 +31,7 @@ class MemoryBroker:
     partitions: dict[str, int] = field(default_factory=dict)
     log: dict[Partition, list[Message]] = field(default_factory=lambda: defaultdict(list))
     committed: dict[Partition, int] = field(default_factory=dict)
+    max_bytes: dict[str, int] = field(default_factory=dict)  # what a topic takes, if that is less than a sink sends
 
     def append(self, topic: str, message: Message, partition: int | None = None) -> None:
         """Store a message, by key where no partition is named. Raises TransportError for an unknown topic."""
@@ -109,7 +111,12 @@ class MemorySink:
     def __init__(self, broker: MemoryBroker, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self._broker = broker
         self._sent: list[Outgoing] = []
-        self.max_bytes = max_bytes
+        self._max_bytes = max_bytes
+        self._learnt: dict[str, int] = {}
+
+    def max_bytes(self, topic: str) -> int:
+        """What this sink sends, or less once the topic has refused a message."""
+        return self._learnt.get(topic, self._max_bytes)
 
     def send(self, messages: Outgoing) -> None:
         """Keep the messages until `flush`."""
@@ -119,11 +126,13 @@ class MemorySink:
         """Append everything sent to the topics."""
         sent, self._sent = self._sent, []
         for messages in sent:
+            limit = min(self._max_bytes, self._broker.max_bytes.get(messages.topic, self._max_bytes))
+            for _, size in too_large(messages, limit):
+                self._learnt[messages.topic] = limit
+                raise TooLargeError(f"topic {messages.topic} takes no message so large as {size} bytes")
             headers = messages.headers or [()] * len(messages)
             columns = zip(messages.values, messages.keys, headers, messages.partitions, strict=True)
             for value, key, header, partition in columns:
-                if len(value or b"") + len(key or b"") > self.max_bytes:
-                    raise DeliveryError(f"a message for {messages.topic} is larger than {self.max_bytes} bytes")
                 message = Message(value, key, header, int(time.time() * 1000))
                 self._broker.append(messages.topic, message, partition)
         return True

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ConfigResource
 
-from aestream.errors import DeliveryError, TransportError
+from aestream.errors import DeliveryError, TooLargeError, TransportError
 from aestream.transport.base import History, Sink, Source
 from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.kafka_python.history import KafkaHistory
@@ -38,9 +39,11 @@ class Memory:
     broker: MemoryBroker = field(default_factory=MemoryBroker)
     names: Iterator[int] = field(default_factory=itertools.count)
 
-    def topic(self, partitions: int = 1) -> str:
+    def topic(self, partitions: int = 1, *, max_bytes: int | None = None) -> str:
         name = f"topic-{next(self.names)}"
         self.broker.partitions[name] = partitions
+        if max_bytes is not None:
+            self.broker.max_bytes[name] = max_bytes
         return name
 
     def source(self, topic: str, *, group: str = "g", max_records: int = 5000) -> Source:  # noqa: ARG002
@@ -67,9 +70,13 @@ class Kafka:
         self.opened: list[Source | Sink] = []
         self.producer = KafkaProducer(**self.connection)
 
-    def topic(self, partitions: int = 1) -> str:
+    def topic(self, partitions: int = 1, *, max_bytes: int | None = None) -> str:
         name = f"contract-{uuid.uuid4().hex[:12]}"
         KafkaTopics(self.connection).create({name: partitions}, replication=1)
+        if max_bytes is not None:
+            admin = KafkaAdminClient(**self.connection)
+            admin.alter_configs([ConfigResource("topic", name, {"max.message.bytes": str(max_bytes)})])
+            admin.close()
         return name
 
     def source(self, topic: str, *, group: str = "g", max_records: int = 5000) -> Source:
@@ -263,12 +270,53 @@ def test_a_member_says_where_it_stands(transport: Transport) -> None:
 def test_a_message_that_is_too_large_is_refused(transport: Transport) -> None:
     topic = transport.topic()
     sink = transport.sink()
-    assert sink.max_bytes == MAX_BYTES
+    assert sink.max_bytes(topic) == MAX_BYTES
     with pytest.raises(DeliveryError, match="large"):
         deliver(sink, outgoing(topic, [b"x" * (MAX_BYTES + 1)]))
     deliver(sink, outgoing(topic, [b"next"]))
     (batch,) = collect(transport.source(topic), 1)
     assert list(batch.values) == [b"next"]
+
+
+def test_a_topic_that_takes_less_is_learnt_and_the_sink_goes_on(
+    transport: Transport, request: pytest.FixtureRequest
+) -> None:
+    if "embedded" in request.node.name:
+        pytest.skip("the embedded broker takes a message of any size")
+    topic = transport.topic(max_bytes=10_000)
+    sink = transport.sink()
+    values: list[bytes | None] = [b"%d" % i + b"x" * 500 for i in range(100)]
+    deliver(sink, outgoing(topic, values))  # each fits, together they do not
+    with pytest.raises(TooLargeError, match=topic) as caught:
+        deliver(sink, outgoing(topic, [b"y" * (MAX_BYTES - 1000)]))
+    assert "None" not in str(caught.value)
+    while sink.max_bytes(topic) > 10_000:
+        before = sink.max_bytes(topic)
+        with pytest.raises(TooLargeError, match=topic):
+            deliver(sink, outgoing(topic, [b"y" * (before - 500)]))
+        assert sink.max_bytes(topic) < before
+    last = b"y" * (sink.max_bytes(topic) - 500)
+    deliver(sink, outgoing(topic, [last]))
+    assert sink.max_bytes("another") == MAX_BYTES
+    found = [value for batch in collect(transport.source(topic), 101) for value in batch.values]
+    assert found == [*values, last]
+
+
+def test_which_topic_refuses_is_told_when_they_come_one_after_the_other(
+    transport: Transport, request: pytest.FixtureRequest
+) -> None:
+    if "embedded" in request.node.name:
+        pytest.skip("the embedded broker takes a message of any size")
+    small, large = transport.topic(max_bytes=10_000), transport.topic()
+    sink = transport.sink()
+    delivery = AtLeastOnce(transport.source(large), sink)
+    results = [outgoing(large, [b"x" * 60_000]), outgoing(small, [b"x" * 20_000])]
+    with pytest.raises(TooLargeError):
+        delivery.publish(results, patience=lambda: True)
+    with pytest.raises(TooLargeError, match=small):
+        delivery.publish(results, patience=lambda: True, topic_by_topic=True)
+    assert sink.max_bytes(small) < 20_000
+    assert sink.max_bytes(large) == MAX_BYTES
 
 
 def test_a_topic_that_is_not_there_is_named(transport: Transport, request: pytest.FixtureRequest) -> None:

@@ -145,7 +145,7 @@ def test_odd_timestamps_do_no_harm(running: Running) -> None:
 
 def test_keys_of_any_kind_are_kept_or_said_to_be_too_large(running: Running) -> None:
     topic = running.inputs["keys"]
-    keys = [None, b"", b"\x00\xff\xfe", "schlüssel".encode(), b"x" * 400_000, b"y" * 1_000_000]
+    keys = [None, b"", b"\x00\xff\xfe", "schlüssel".encode(), b"x" * 400_000, b"y" * 1_047_500]
     for key in keys:
         running.cluster.send(topic, [records.anomaly()], keys=[key], partition=2)
     running.done(topic)
@@ -156,6 +156,7 @@ def test_keys_of_any_kind_are_kept_or_said_to_be_too_large(running: Running) -> 
     (letter,) = running.results("dead_letters", topic)
     assert dict(letter.headers)["aestream.dlq.error_type"] == b"too_large"
     assert letter.value == records.anomaly()
+    assert letter.key == keys[-1]
 
 
 def test_an_oversized_record_is_cut_and_says_so(running: Running) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,30 @@ def test_categories_times_and_gaps_are_shown_as_people_know_them(pipeline: Pipel
     rebuilt = json.loads(scores.values[1] or b"")["reconstruction"]
     assert rebuilt["shop.open"] is True
     assert rebuilt["time"].startswith("2026-01-21T")
+
+
+def test_what_a_topic_does_not_take_is_invalid_and_takes_nothing_from_its_neighbours(pipeline: Pipeline) -> None:
+    rng = random.Random(2)
+    normal = [record(96 * 20 + 48, rng) for _ in range(4)]
+    strange = {**normal[0], "sold": 900.0, "rain": None}
+    records = batch([normal[0], {"sold": "no"}, strange, *normal[1:]])
+    records = replace(records, keys=[b"k", b"k", b"k", b"x" * 3000, None, b"k"])
+
+    def fitting(limits: dict[str, int]) -> tuple[list[int], list[tuple[int, str]]]:
+        decoded = pipeline.decode(records)
+        scored = pipeline.score(decoded)
+        results = pipeline.render(records, scored, lambda _in, _out: True)
+        found = pipeline.fitting(decoded, scored, results, lambda topic: limits[topic])
+        assert (found is decoded) == (len(found.rows) == len(decoded.rows))
+        assert len(found.matrix) == len(found.rows)
+        return found.rows.tolist(), [(problem.row, problem.message) for problem in found.invalid]
+
+    assert fitting({"scores": 10_000, "anomalies": 10_000})[0] == [0, 2, 3, 4, 5]
+    rows, problems = fitting({"scores": 3000, "anomalies": 10_000})
+    assert rows == [0, 2, 4, 5]
+    assert [row for row, _ in problems] == [1, 3]
+    assert "topic scores takes 3000" in problems[1][1]
+    rows, problems = fitting({"scores": 10_000, "anomalies": 1200})
+    assert rows == [0, 3, 4, 5]
+    assert "topic anomalies takes 1200" in problems[1][1]
+    assert fitting({"scores": 300, "anomalies": 300})[0] == []

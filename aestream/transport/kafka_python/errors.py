@@ -8,15 +8,25 @@ from typing import Any
 
 from kafka import errors as kafka_errors
 
-from aestream.errors import TransportError
+from aestream.errors import ConfigurationError, TransportError
 
 Connection = Mapping[str, Any]
+
+# What a user needs for the resource that an error of this class is about, and how that is called.
+_NEEDED = {
+    kafka_errors.TopicAuthorizationFailedError: ("the topic", "READ on input topics, WRITE on result topics"),
+    kafka_errors.GroupAuthorizationFailedError: ("the consumer group", "READ on the group"),
+    kafka_errors.ClusterAuthorizationFailedError: ("the cluster", "IDEMPOTENT_WRITE on the cluster"),
+}
 
 
 @contextmanager
 def broker_errors(connection: Connection) -> Iterator[None]:
-    """Turn what kafka-python raises into a TransportError of one line that says where and what to look at."""
-    where = ", ".join(connection["bootstrap_servers"])
+    """Turn what kafka-python raises into a TransportError of one line that says where and what to look at.
+
+    Raises ConfigurationError where the client itself refuses the settings.
+    """
+    where = servers(connection)
     try:
         yield
     except kafka_errors.FencedInstanceIdError as error:
@@ -24,17 +34,65 @@ def broker_errors(connection: Connection) -> Iterator[None]:
             "another member of the group runs with the same AESTREAM_KAFKA__GROUP_INSTANCE_ID: give each its own"
         ) from error
     except kafka_errors.AuthorizationError as error:
-        raise TransportError(f"the broker at {where} denies access ({error}): grant the ACL to this user") from error
+        raise TransportError(f"Kafka at {where}: {denied(error)}") from error
     except kafka_errors.SaslAuthenticationFailedError as error:
         raise TransportError(
-            f"the broker at {where} refuses the credentials: check AESTREAM_KAFKA__SASL_* ({error})"
+            f"Kafka at {where} refuses the login: check {credentials(connection)} ({said(error)})"
+        ) from error
+    except kafka_errors.UnsupportedSaslMechanismError as error:
+        raise TransportError(
+            f"Kafka at {where} does not offer the login {connection.get('sasl_mechanism')}: set "
+            "AESTREAM_KAFKA__SASL_MECHANISM to one that its listener has"
+        ) from error
+    except kafka_errors.IllegalSaslStateError as error:
+        raise TransportError(
+            f"Kafka at {where} takes no login on this listener: check AESTREAM_KAFKA__SECURITY_PROTOCOL "
+            f"({connection.get('security_protocol')}) and the port"
         ) from error
     except kafka_errors.KafkaTimeoutError as error:
         raise TransportError(
-            f"no answer from Kafka at {where}: check AESTREAM_KAFKA__BOOTSTRAP_SERVERS, the network and "
-            f"AESTREAM_KAFKA__SECURITY_PROTOCOL ({error})"
+            f"no answer from Kafka at {where}: check {suspects(connection)} ({said(error)})"
+        ) from error
+    except kafka_errors.KafkaProtocolError as error:
+        raise TransportError(
+            f"what answers at {where} does not speak Kafka over "
+            f"{connection.get('security_protocol', 'PLAINTEXT')}: check AESTREAM_KAFKA__SECURITY_PROTOCOL and the port "
+            f"({said(error)})"
         ) from error
     except (kafka_errors.KafkaError, OSError) as error:
-        raise TransportError(f"Kafka at {where}: {type(error).__name__}: {error}") from error
+        raise TransportError(f"Kafka at {where}: {said(error)}") from error
     except (AssertionError, ImportError) as error:  # how the client says that settings do not go together
-        raise TransportError(f"the Kafka client refuses the settings AESTREAM_KAFKA__*: {error}") from error
+        raise ConfigurationError(f"the Kafka client refuses the settings AESTREAM_KAFKA__*: {error}") from error
+
+
+def said(error: BaseException) -> str:
+    """The class of an exception and its words, if it has any: kafka-python often carries None in their place."""
+    words = " ".join(str(part) for part in error.args if part not in {None, ""})
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def denied(error: kafka_errors.AuthorizationError) -> str:
+    """What may not be used, and what to grant."""
+    what, needed = _NEEDED.get(type(error), ("this", "what the operation needs"))
+    named = [part for part in error.args if part]
+    names = [name for part in named for name in (sorted(part) if isinstance(part, set | frozenset) else [part])]
+    return f"access to {what} is denied ({', '.join(map(str, names)) or said(error)}): grant this user {needed}"
+
+
+def servers(connection: Connection) -> str:
+    """Where the brokers are, for a message."""
+    return ", ".join(connection["bootstrap_servers"])
+
+
+def credentials(connection: Connection) -> str:
+    """The settings that log us in."""
+    if connection.get("sasl_mechanism") == "GSSAPI":
+        return "AESTREAM_KAFKA__SASL_KERBEROS_* and the ticket"
+    return "AESTREAM_KAFKA__SASL_PLAIN_USERNAME and __SASL_PLAIN_PASSWORD"
+
+
+def suspects(connection: Connection) -> str:
+    """The settings to check when no broker answers, the likeliest first."""
+    protocol = str(connection.get("security_protocol", "PLAINTEXT"))
+    names = f"AESTREAM_KAFKA__BOOTSTRAP_SERVERS, __SECURITY_PROTOCOL ({protocol}) and the network"
+    return f"{credentials(connection)}, {names}" if protocol.startswith("SASL") else names

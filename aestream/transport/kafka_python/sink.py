@@ -3,43 +3,52 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
-from aestream.errors import DeliveryError, TransportError
-from aestream.transport.kafka_python.errors import Connection, broker_errors
+from aestream.errors import DeliveryError, TooLargeError, TransportError
+from aestream.transport.kafka_python.errors import Connection, broker_errors, denied, said
+from aestream.transport.size import message_bytes
 from aestream.types import Outgoing
 
 _ANSWER_TIMEOUT_MS = 10_000  # how long a topic that is not known is asked for
 _CLOSE_TIMEOUT_SECONDS = 10.0
 # The producer goes on trying for as long as the worker lives: an outage of the broker is waited out, not failed.
 _NEVER_MS = 2**31 - 1
+_TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
+_LEAST_BYTES = 1024  # a topic that does not take so little takes no result at all
 
 
 class KafkaSink:
     """The output topics through an idempotent producer with acks=all.
 
-    `connection` and `producer` hold settings of KafkaProducer under its own names.
+    `connection` and `producer` hold settings of KafkaProducer under its own names. `limits` are the largest messages
+    that topics take, as far as they are known; what a topic refuses below that is learnt.
     """
 
-    def __init__(self, *, connection: Connection, max_request_size: int, **producer: Any) -> None:
+    def __init__(
+        self,
+        *,
+        connection: Connection,
+        max_request_size: int,
+        limits: Mapping[str, int] | None = None,
+        batch_size: int = 16_384,
+        **producer: Any,
+    ) -> None:
         self._connection = connection
-        self._futures: list[Any] = []
-        self.max_bytes = max_request_size
-        with broker_errors(connection):
-            self._producer = KafkaProducer(
-                **connection,
-                acks="all",
-                enable_idempotence=True,
-                max_request_size=max_request_size,
-                delivery_timeout_ms=_NEVER_MS,
-                max_block_ms=_ANSWER_TIMEOUT_MS,
-                allow_auto_create_topics=False,
-                **producer,
-            )
+        self._max_request_size = max_request_size
+        self._limits = dict(limits or {})
+        self._batch_size = batch_size
+        self._settings = producer
+        self._sent: list[tuple[Outgoing, list[Any]]] = []
+        self._producer = self._opened()
+
+    def max_bytes(self, topic: str) -> int:
+        """The smaller one of what the client sends and of what the topic takes, where that is known."""
+        return min(self._max_request_size, self._limits.get(topic, self._max_request_size))
 
     def send(self, messages: Outgoing) -> None:
         """Hand the messages to the producer. Raises DeliveryError for a topic or a message that it refuses."""
@@ -47,16 +56,17 @@ class KafkaSink:
         headers: Iterable[Any] = messages.headers or itertools.repeat(None)
         columns = zip(messages.values, messages.keys, headers, messages.partitions, strict=False)
         try:
-            self._futures += [
+            futures = [
                 send(messages.topic, value, key, list(header) if header else None, partition)
                 for value, key, header, partition in columns
             ]
         except kafka_errors.MessageSizeTooLargeError as error:
-            raise DeliveryError(f"a message for {messages.topic} is too large: {error}") from error
+            raise DeliveryError(f"a message for {messages.topic} is too large: {said(error)}") from error
         except kafka_errors.KafkaTimeoutError as error:
             raise DeliveryError(_no_topic(messages.topic, error)) from error
         except (kafka_errors.KafkaError, AssertionError, ValueError) as error:
-            raise DeliveryError(f"topic {messages.topic} refuses a message: {error}") from error
+            raise DeliveryError(f"topic {messages.topic} refuses a message: {said(error)}") from error
+        self._sent.append((messages, futures))
 
     def flush(self, timeout: float) -> bool:
         """Wait for the acknowledgements of everything sent. False: not all are there yet, ask again."""
@@ -64,12 +74,17 @@ class KafkaSink:
             self._producer.flush(timeout=timeout)
         except (kafka_errors.KafkaTimeoutError, kafka_errors.UnknownError):
             return False  # UnknownError: the client split a batch that was too large and goes on with the halves
-        if not all(future.is_done for future in self._futures):
+        if not all(future.is_done for _, futures in self._sent for future in futures):
             return False
-        futures, self._futures = self._futures, []
-        failed = next((future.exception for future in futures if future.exception is not None), None)
-        if failed is not None:
-            raise DeliveryError(f"a result was not accepted: {type(failed).__name__}: {failed}") from failed
+        sent, self._sent = self._sent, []
+        refused = [
+            (messages, place, future.exception)
+            for messages, futures in sent
+            for place, future in enumerate(futures)
+            if future.exception is not None
+        ]
+        if refused:
+            raise self._refusal(refused)
         return True
 
     def partition_count(self, topic: str) -> int:
@@ -87,6 +102,48 @@ class KafkaSink:
         """Close the connections."""
         self._producer.close(timeout=_CLOSE_TIMEOUT_SECONDS)
 
+    def _opened(self) -> Any:
+        with broker_errors(self._connection):
+            return KafkaProducer(
+                **self._connection,
+                acks="all",
+                enable_idempotence=True,
+                max_request_size=self._max_request_size,
+                # a topic refuses a batch that is too large for it as it refuses a message
+                batch_size=min([self._batch_size, *self._limits.values()]),
+                delivery_timeout_ms=_NEVER_MS,
+                max_block_ms=_ANSWER_TIMEOUT_MS,
+                allow_auto_create_topics=False,
+                **self._settings,
+            )
+
+    def _refusal(self, refused: Sequence[tuple[Outgoing, int, Exception]]) -> DeliveryError:
+        """What it means that these messages were refused.
+
+        The first message that is too large takes all others of the producer with it, under the same error. So it is
+        known which topic refused only when all are of one; its limit is then below the largest of them.
+        """
+        messages, _, error = refused[0]
+        if not isinstance(error, _TOO_LARGE):
+            why = denied(error) if isinstance(error, kafka_errors.AuthorizationError) else said(error)
+            return DeliveryError(f"a result for topic {messages.topic} was not accepted: {why}")
+        self.close()
+        self._producer = self._opened()
+        topics = sorted({messages.topic for messages, _, _ in refused})
+        if len(topics) > 1:
+            return TooLargeError(f"one of the topics {', '.join(topics)} does not take a message for its size")
+        size = max(_bytes(messages, place) for messages, place, _ in refused)
+        limit = min(size, self.max_bytes(topics[0])) // 2
+        if limit < _LEAST_BYTES:
+            return DeliveryError(f"topic {topics[0]} takes no result of {size} bytes: raise its max.message.bytes")
+        self._limits[topics[0]] = limit
+        return TooLargeError(f"topic {topics[0]} takes no message of {size} bytes: raise its max.message.bytes")
+
+
+def _bytes(messages: Outgoing, place: int) -> int:
+    headers = messages.headers[place] if messages.headers else ()
+    return message_bytes(messages.values[place], messages.keys[place], headers)
+
 
 def _no_topic(topic: str, error: Exception) -> str:
-    return f"topic {topic} cannot be written: does it exist? `aestream topics create` makes it ({error})"
+    return f"topic {topic} cannot be written: does it exist? `aestream topics create` makes it ({said(error)})"

@@ -8,6 +8,7 @@ import pytest
 
 from aestream.errors import InvalidRecordsError
 from aestream.transport.dlq import InvalidLimits, dead_letters
+from aestream.transport.size import too_large
 from aestream.types import Batch, Headers, Invalid, Outgoing, Partition, Reason, Span
 
 
@@ -79,6 +80,19 @@ def test_what_does_not_fit_is_cut_and_says_so(value: int, key: int, header: int)
     assert (b"v" * value).startswith(letters.values[0] or b"")
     assert letters.keys[0] == (None if key + header > 4800 else b"k" * key)
     assert dict(letters.headers[0])["aestream.dlq.error_type"] == b"bad_json"
+
+
+@pytest.mark.parametrize("most", [1024, 1500, 2000, 4000])
+def test_a_topic_that_takes_little_gets_less_of_the_message_of_the_error_too(most: int) -> None:
+    records = batch([b"v" * 20_000], keys=[b"k" * 100])
+    problems = [Invalid(0, Reason.BAD_JSON, "why " * 1000)]
+    letters = dead_letters("dead", records, problems, max_bytes=most, same_partitions=lambda _in, _out: True)
+    assert not too_large(letters, most)
+    headers = dict(letters.headers[0])
+    assert headers["aestream.dlq.truncated"] == b"20000"
+    assert headers["aestream.dlq.error"].startswith(b"why why")
+    assert headers["aestream.dlq.offset"] == b"100"
+    assert len(letters.values[0] or b"") < most
 
 
 def invalid(*rows: int) -> list[Invalid]:
