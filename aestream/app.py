@@ -22,7 +22,7 @@ from prometheus_client import (
 )
 
 import aestream
-from aestream import clients, reference, schedule, systemd
+from aestream import clients, log, reference, schedule, systemd, topics
 from aestream.codecs.json import JsonDecoder
 from aestream.detector import Detector
 from aestream.errors import ConfigurationError, ModelError
@@ -43,6 +43,7 @@ from aestream.reloads import Reloads
 from aestream.sampling import Choose, FileSampler, TopicSampler
 from aestream.settings import PREFIX, Settings
 from aestream.trainer import Reporter, Trainer, TrainerService
+from aestream.transport.base import Source
 from aestream.transport.dlq import InvalidLimits
 from aestream.types import Batch
 from aestream.worker import LoadedModel, Stop, Worker
@@ -60,7 +61,7 @@ def check_configuration(settings: Settings, *, group: bool = True) -> None:
 
     Raises ConfigurationError.
     """
-    _need_input(settings)
+    topics.need_input(settings)
     clients.check(settings)
     if group:
         clients.group_id(settings)
@@ -115,25 +116,9 @@ def fit_detector(settings: Settings, file: Path) -> Detector:
     return new_detector(settings).fit_matrix(sample.matrix, sample.schema)
 
 
-def create_topics(settings: Settings, *, partitions: int | None, replication: int, with_input: bool) -> list[str]:
-    """Make the topics that are missing; return their names.
-
-    Without `partitions` the result topics get as many as the input topic has, so that records keep their partition
-    numbers; the input topic itself is made only when `with_input` is set.
-    """
-    _need_input(settings)
-    broker = clients.topics(settings)
-    found = broker.describe(settings.topics.input)
-    count = partitions or max((topic.partitions for topic in found.values()), default=1)
-    names = [settings.topics.scores, settings.topics.anomalies, settings.topics.dead_letters]
-    if with_input:
-        names += [name for name in settings.topics.input if not name.startswith("^")]
-    return broker.create(dict.fromkeys(filter(None, names), count), replication=replication)
-
-
 def follow_anomalies(settings: Settings, last: int) -> Iterator[Batch]:
     """The anomalies topic from `last` records before its end, for ever."""
-    return clients.history(settings, [settings.topics.anomalies]).follow(last=last)
+    return clients.history(settings, [settings.topics.anomalies], topics.RESULT_REMEDY).follow(last=last)
 
 
 def new_detector(settings: Settings) -> Detector:
@@ -192,7 +177,7 @@ def _sampler(settings: Settings, file: Path | None, names: Sequence[str]) -> Fil
     if file is not None:
         return _file_sampler(settings, file)
     if not names:
-        _need_input(settings)
+        topics.need_input(settings)
     return TopicSampler(
         clients.history(settings, names),
         lambda schema: decoder(settings, schema),
@@ -248,8 +233,8 @@ def run_worker(settings: Settings) -> None:
         )
         stop.listen(reload=watcher.look_now)
         Worker(
-            open_source=lambda: clients.source(settings, metrics),
-            open_sink=lambda: clients.sink(settings),
+            open_source=lambda: _open_source(settings, metrics),
+            open_sink=lambda: clients.sink(settings, topics.surveyed(settings).limits),
             group=GroupWatch(
                 session_timeout=settings.kafka.session_timeout_ms / 1000,
                 max_poll_interval=settings.kafka.max_poll_interval_ms / 1000,
@@ -265,6 +250,13 @@ def run_worker(settings: Settings) -> None:
             stop=stop,
             drain_timeout=settings.worker.drain_timeout,
         ).run()
+
+
+def _open_source(settings: Settings, metrics: WorkerMetrics) -> Source:
+    """The worker's input, opened last: its work begins, and the Kafka client is heard from here on."""
+    opened = clients.source(settings, metrics)
+    log.hear_client("warning")
+    return opened
 
 
 def load_model(settings: Settings, version: str) -> LoadedModel:
@@ -333,11 +325,6 @@ def _service(
         yield metrics, health
     finally:
         server.close()
-
-
-def _need_input(settings: Settings) -> None:
-    if not settings.topics.input:
-        raise ConfigurationError("AESTREAM_TOPICS__INPUT is not set: name the topic to read, e.g. telemetry")
 
 
 class _Beats(Reporter):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
 from aestream import app, clients
-from aestream.errors import AestreamError
+from aestream.errors import AestreamError, TransportError
 from aestream.registry.fallback import fall_back
 from aestream.settings import Settings
-from aestream.types import TopicState
+from aestream.topics import Survey, survey
+
+_SCORE_BYTES = 64 * 1024  # a score with its key, and reconstruction where that is on
+_BATCH_BYTES = 12  # the difference between Kafka's default for a topic and the client's for a message
 
 
 class Outcome(StrEnum):
@@ -38,52 +41,70 @@ def run(settings: Settings) -> Iterator[Check]:
     """
     app.check_configuration(settings)
     yield Check("configuration", Outcome.OK, f"input {', '.join(settings.topics.input)}")
-    names = [settings.topics.anomalies, settings.topics.dead_letters]
-    if settings.topics.scores:
-        names.insert(0, settings.topics.scores)
     try:
-        topics = clients.topics(settings)
-        found = topics.describe(settings.topics.input)
-        results = topics.describe(names)
-    except AestreamError as error:
+        found = survey(settings)
+    except TransportError as error:
         yield Check("broker", Outcome.FAILED, str(error))
         yield _model(settings)
         return
     yield Check("broker", Outcome.OK, f"{', '.join(settings.kafka.bootstrap_servers)} answers")
-    yield from _inputs(settings, found)
-    yield from (_result(name, results) for name in names)
-    try:
-        topics.group_allowed(clients.group_id(settings))
-        yield Check("group", Outcome.OK, f"{clients.group_id(settings)} may be joined")
-    except AestreamError as error:
-        yield Check("group", Outcome.FAILED, str(error))
+    if not found.inputs:
+        yield Check(f"topics {settings.topics.input[0]}", Outcome.WARNING, "no topic matches the pattern yet")
+    for topics, purpose in ((found.inputs, "to be read"), (found.results, "to be written")):
+        for name, topic in topics.items():
+            said = f"{_counted(topic.partitions)}, {purpose}"
+            if topic.operations is None:
+                said += " (the broker does not tell permissions)"
+            yield _found(f"topic {name}", said, found)
+    yield _found(f"group {clients.group_id(settings)}", "may be joined", found)
+    yield from _partitions(found)
+    yield from _sizes(settings, found)
     yield _model(settings)
 
 
-def _inputs(settings: Settings, found: Mapping[str, TopicState]) -> Iterator[Check]:
-    wanted = settings.topics.input
-    missing = [] if wanted[0].startswith("^") else [name for name in wanted if name not in found]
-    for name in missing:
-        yield Check(f"topic {name}", Outcome.FAILED, "does not exist: create it, or mend AESTREAM_TOPICS__INPUT")
-    if not found and not missing:
-        yield Check(f"topics {wanted[0]}", Outcome.WARNING, "no topic matches the pattern yet")
-    for topic in found.values():
-        yield _allowed(topic, "READ", "to be read")
+def _found(what: str, well: str, found: Survey) -> Check:
+    problem = found.problems.get(what)
+    return Check(what, Outcome.OK, well) if problem is None else Check(what, Outcome.FAILED, problem)
 
 
-def _result(name: str, found: Mapping[str, TopicState]) -> Check:
-    if name not in found:
-        return Check(f"topic {name}", Outcome.FAILED, "does not exist: `aestream topics create` makes it")
-    return _allowed(found[name], "WRITE", "to be written")
+def _counted(partitions: int) -> str:
+    return f"{partitions} partition" if partitions == 1 else f"{partitions} partitions"
 
 
-def _allowed(topic: TopicState, operation: str, purpose: str) -> Check:
-    name, partitions = f"topic {topic.name}", f"{topic.partitions} partitions"
-    if topic.operations is None:
-        return Check(name, Outcome.OK, f"{partitions}, {purpose} (the broker does not tell permissions)")
-    if operation in topic.operations:
-        return Check(name, Outcome.OK, f"{partitions}, {purpose}")
-    return Check(name, Outcome.FAILED, f"{operation} is denied: grant the ACL to this user")
+def _partitions(found: Survey) -> Iterator[Check]:
+    """Results keep their record's partition number where both topics have as many partitions."""
+    inputs = {name: topic.partitions for name, topic in found.inputs.items() if topic.partitions}
+    for name, topic in found.results.items():
+        others = {count for count in inputs.values() if topic.partitions and count != topic.partitions}
+        if others:
+            fewer = topic.partitions < max(others)
+            remedy = ": `aestream topics create` adds the missing ones" if fewer else ""
+            yield Check(
+                f"topic {name}",
+                Outcome.WARNING,
+                f"{_counted(topic.partitions)} where the input has {', '.join(map(str, sorted(others)))}: results are "
+                f"spread by key, and without a key their order is lost{remedy}",
+            )
+
+
+def _sizes(settings: Settings, found: Survey) -> Iterator[Check]:
+    """What fits into the input has to fit into the dead letters; scores need room for a key beside themselves."""
+    largest = max((topic.max_bytes or 0 for topic in found.inputs.values()), default=0)
+    for name, limit in found.limits.items():
+        if name != settings.topics.dead_letters:
+            if limit < _SCORE_BYTES:
+                why = "a result with a long key or a reconstruction becomes a dead letter: raise its max.message.bytes"
+                yield Check(f"topic {name}", Outcome.WARNING, f"takes {limit} bytes: {why}")
+        elif limit < largest:
+            why = f"larger dead letters are cut: raise its max.message.bytes to {largest}"
+            yield Check(f"topic {name}", Outcome.WARNING, f"takes {limit} bytes and the input {largest}: {why}")
+        elif settings.kafka.max_request_size < largest - _BATCH_BYTES:
+            yield Check(
+                f"topic {name}",
+                Outcome.WARNING,
+                f"AESTREAM_KAFKA__MAX_REQUEST_SIZE is {settings.kafka.max_request_size} and the input takes {largest}: "
+                "larger dead letters are cut, raise it",
+            )
 
 
 def _model(settings: Settings) -> Check:

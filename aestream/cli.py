@@ -107,8 +107,7 @@ def _settings(options: argparse.Namespace) -> settings.Settings:
     """Load the settings and set up logging by them."""
     uses = [f"model.{name}={getattr(options, name)}" for name in _USES if getattr(options, name, None) is not None]
     loaded = settings.load(options.config, reference.assignments([*options.set, *uses]))
-    service = options.command in _SERVICES
-    log.setup(style=loaded.log.format, level=loaded.log.level, client_level="warning" if service else "critical")
+    log.setup(style=loaded.log.format, level=loaded.log.level)
     return loaded
 
 
@@ -209,15 +208,20 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _topics(options: argparse.Namespace) -> int:
-    from aestream import app  # noqa: PLC0415
+    from aestream import topics  # noqa: PLC0415
 
-    made = app.create_topics(
+    made, grown = topics.create(
         _settings(options),
         partitions=options.partitions,
         replication=options.replication,
         with_input=options.with_input,
     )
-    print(f"created {', '.join(made)}" if made else "nothing to create: all topics exist")
+    if made:
+        print(f"created {', '.join(made)}")
+    for name, (before, now) in grown.items():
+        print(f"{name} has {now} partitions now, {before} before: keys move to other partitions from here on")
+    if not made and not grown:
+        print("nothing to create: all topics exist, with enough partitions")
     return 0
 
 

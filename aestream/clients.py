@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ _CONSUMER = (
     "group_instance_id", "auto_offset_reset", "isolation_level", "session_timeout_ms", "heartbeat_interval_ms",
     "max_poll_interval_ms", "fetch_min_bytes", "fetch_max_wait_ms", "max_partition_fetch_bytes",
 )  # fmt: skip
+INPUT_REMEDY = "create it, or mend AESTREAM_TOPICS__INPUT"
 _PRODUCER = ("batch_size", "linger_ms", "compression_type")
 
 _SERVER = re.compile(r"\[[0-9A-Fa-f:.]+\](:\d{1,5})?|[^\s:/\[\]]+(:\d{1,5})?|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*")
@@ -128,21 +129,23 @@ def source(settings: Settings, metrics: WorkerMetrics) -> KafkaSource:
     )
 
 
-def history(settings: Settings, names: Sequence[str]) -> KafkaHistory:
-    """The past of topics, read outside of any group."""
+def history(settings: Settings, names: Sequence[str], remedy: str = INPUT_REMEDY) -> KafkaHistory:
+    """The past of topics, read outside of any group; `remedy` is what to do about one that is not there."""
     return KafkaHistory(
         names,
         connection=connection(settings),
         max_records=settings.worker.max_batch_records,
+        remedy=remedy,
         isolation_level=settings.kafka.isolation_level,
     )
 
 
-def sink(settings: Settings) -> KafkaSink:
-    """What results are written with."""
+def sink(settings: Settings, limits: Mapping[str, int]) -> KafkaSink:
+    """What results are written with; `limits` are the largest messages of topics, where they are known."""
     return KafkaSink(
         connection=connection(settings),
         max_request_size=settings.kafka.max_request_size,
+        limits=limits,
         **_chosen(settings, _PRODUCER),
     )
 

@@ -39,23 +39,35 @@ class PlainFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def setup(*, style: Literal["auto", "json", "plain"], level: str, client_level: str = "warning") -> None:
+def setup(*, style: Literal["auto", "json", "plain"], level: str) -> None:
     """Send all logging to standard error. `auto` is JSON unless standard error is a terminal.
 
-    `client_level` is for the Kafka client: a service shows its warnings, a command says what is wrong in one line.
-    Its tracebacks are for `level` debug only.
+    The Kafka client is not heard: what goes wrong with it is raised, and said in one line. A service whose work has
+    begun lets it be heard by `hear_client`. Its tracebacks are for `level` debug only.
     """
     plain = style == "plain" or (style == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PlainFormatter() if plain else JsonFormatter())
     root = logging.getLogger()
     if level != "debug":
+        handler.addFilter(_no_farewell)
         handler.addFilter(_in_one_line)
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("aestream").setLevel(level.upper())
-    logging.getLogger("kafka").setLevel(client_level.upper())
-    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # its hints on scheduling are for its authors
+    hear_client("warning" if level == "debug" else "critical")
+
+
+def hear_client(level: str) -> None:
+    """Let what the Kafka client has to say from this level on into the log."""
+    logging.getLogger("kafka").setLevel(level.upper())
+    logging.getLogger("kafka.net.selector").setLevel(max(logging.ERROR, logging.getLogger("kafka").level))
+
+
+def _no_farewell(record: logging.LogRecord) -> bool:
+    """Leave out what the Kafka client had under way when we closed it: it logs its own end as an error."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return not (record.name.startswith("kafka.") and any(type(one).__name__ == "Cancelled" for one in arguments))
 
 
 def _in_one_line(record: logging.LogRecord) -> bool:

@@ -102,8 +102,27 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """What a broker says of a topic. `operations` are those allowed to us; None where the broker does not say."""
+    """What a broker says of a topic.
+
+    `operations` are those allowed to us and `max_bytes` is the largest message that it takes: None where the broker
+    does not say. `partitions` is 0 where there is no such topic, or where it is `hidden`: not shown to this user.
+    """
 
     name: str
-    partitions: int
-    operations: frozenset[str] | None
+    partitions: int = 0
+    operations: frozenset[str] | None = None
+    max_bytes: int | None = None
+    hidden: bool = False
+
+    def refusal(self, operation: str, remedy: str) -> str | None:
+        """Why it cannot be used for READ or WRITE; None when it can be, or when the broker does not say.
+
+        `remedy` is what to do where there is no such topic.
+        """
+        if self.hidden:
+            return f"is not shown to this user: grant {operation} on it, or, if it does not exist, {remedy}"
+        if not self.partitions:
+            return f"does not exist: {remedy}"
+        if self.operations is not None and operation not in self.operations:
+            return f"is denied to this user: grant {operation} on it"
+        return None

@@ -14,6 +14,7 @@ from aestream.errors import TransportError
 # Torch's threads wait for one another in a loop: beside any other load two of them are many times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("AESTREAM_CACHE", str(Path(__file__).parents[1] / ".cache"))
+SASL_USERS = tuple(f"user{number}" for number in range(20))  # a fresh one for each test: a user keeps its rules
 _OURS = ("AESTREAM_CACHE", "AESTREAM_TEST_")
 
 # Any user may do anything until a rule says otherwise: that lets a test take a permission away.
@@ -41,6 +42,26 @@ def kafka(request: pytest.FixtureRequest) -> str:
     """Where Apache Kafka listens: an existing one if the environment names it."""
     existing = os.environ.get("AESTREAM_TEST_BOOTSTRAP_SERVERS")
     return existing or request.getfixturevalue("apache_kafka").bootstrap
+
+
+@pytest.fixture(scope="session")
+def secured_kafka() -> Iterator[ApacheKafka]:
+    """Apache Kafka that wants a login on its listener SASL, and where a user may do what a rule allows and no more.
+
+    Without a login, on its other listener, everything is allowed.
+    """
+    users = "".join(f' user_{name}="{name}-secret"' for name in SASL_USERS)
+    login = f"org.apache.kafka.common.security.plain.PlainLoginModule required{users};"
+    properties = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.sasl.plain.sasl.jaas.config": login,
+    }
+    broker = ApacheKafka(properties=properties, listeners={"SASL": None})
+    for _ in _running(broker):
+        yield broker
 
 
 @pytest.fixture(scope="session")

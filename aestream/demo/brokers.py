@@ -226,15 +226,15 @@ class ApacheKafka(Broker):
         *,
         properties: Mapping[str, str] | None = None,
         jvm_options: Sequence[str] = ("-Xmx512m",),
-        listeners: Mapping[str, int] | None = None,
+        listeners: Mapping[str, int | None] | None = None,
         log_file: Path | None = None,
         start_timeout: float = 60.0,
     ) -> None:
         """Prepare a broker.
 
         `properties` add to or replace those of server.properties. `listeners` names further listeners and
-        the loopback port that each advertises (of a proxy, say); where each listens is in `self.ports` once
-        started.
+        the loopback port that each advertises (of a proxy, say; None: its own); where each listens is in
+        `self.ports` once started.
         """
         super().__init__(log_file=log_file, start_timeout=start_timeout)
         self._properties = dict(properties or {})
@@ -272,7 +272,12 @@ class ApacheKafka(Broker):
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{self.ports['CONTROLLER']}",
             "listeners": addresses(self.ports),
-            "advertised.listeners": addresses({"PLAINTEXT": self.ports["PLAINTEXT"], **self._listeners}),
+            "advertised.listeners": addresses(
+                {
+                    "PLAINTEXT": self.ports["PLAINTEXT"],
+                    **{name: port or self.ports[name] for name, port in self._listeners.items()},
+                }
+            ),
             "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in self.ports),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
 
-from aestream import app, clients, log, show
+from aestream import app, clients, log, show, topics
 from aestream.demo import dataset, stage, stream
 from aestream.demo import summary as report
 from aestream.demo.brokers import EmbeddedKafka
@@ -113,7 +113,7 @@ class _Demo:
         here = stage.prepare(self._options, bootstrap=bootstrap, folder=folder)
         if asked and not self._options.keep:
             self._stack.callback(self._remove_topics, here)
-        made = app.create_topics(here.settings, partitions=1, replication=-1, with_input=True)
+        made, _ = topics.create(here.settings, partitions=1, replication=-1, with_input=True)
         self._step(2, f"topics {', '.join(made)}")
         return here
 

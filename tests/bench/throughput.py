@@ -27,7 +27,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
-from aestream import app, clients, settings
+from aestream import app, clients, settings, topics
 from aestream.demo.brokers import ApacheKafka
 from aestream.detector import Detector
 from aestream.features.schema import FeatureSchema
@@ -151,7 +151,7 @@ def main() -> None:
         loaded = settings.load()
         fitted = prepare(loaded, matrix)
         source, copies = loaded.topics.input[0], f"{loaded.topics.input[0]}-copies"
-        clients.topics(loaded).create({copies: PARTITIONS}, replication=1)
+        clients.topics(loaded).create([copies], partitions=PARTITIONS, replication=1)
         fill(bootstrap, source, values)
         copy = [sys.executable, "-m", "tests.bench.copy_loop", bootstrap, source, copies]
         work = [sys.executable, "-m", "aestream", "worker"]
@@ -183,7 +183,7 @@ def environment(bootstrap: str, folder: str) -> dict[str, str]:
 
 def prepare(loaded: settings.Settings, matrix: np.ndarray) -> Detector:
     """Make the topics, train on the first rows, and store the model where the worker looks for it."""
-    app.create_topics(loaded, partitions=PARTITIONS, replication=1, with_input=True)
+    topics.create(loaded, partitions=PARTITIONS, replication=1, with_input=True)
     store = app.registry(loaded)
     schema = FeatureSchema.of_names([f"metric_{i:02d}" for i in range(FEATURES)])
     detector = app.new_detector(loaded).fit_matrix(matrix[:TRAINING_ROWS], schema)

@@ -72,7 +72,7 @@ class Kafka:
 
     def topic(self, partitions: int = 1, *, max_bytes: int | None = None) -> str:
         name = f"contract-{uuid.uuid4().hex[:12]}"
-        KafkaTopics(self.connection).create({name: partitions}, replication=1)
+        KafkaTopics(self.connection).create([name], partitions=partitions, replication=1)
         if max_bytes is not None:
             admin = KafkaAdminClient(**self.connection)
             admin.alter_configs([ConfigResource("topic", name, {"max.message.bytes": str(max_bytes)})])
@@ -99,7 +99,7 @@ class Kafka:
         return made
 
     def history(self, topic: str) -> History:
-        return KafkaHistory([topic], connection=self.connection, max_records=100)
+        return KafkaHistory([topic], connection=self.connection, max_records=100, remedy="create it")
 
     def put(self, topic: str, partition: int, value: bytes, timestamp: int) -> None:
         self.producer.send(topic, value, partition=partition, timestamp_ms=timestamp).get(timeout=SECONDS)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from aestream.demo.brokers import Broker
+from aestream.cli import main
+from aestream.demo.brokers import ApacheKafka, Broker
 from tests.kafka import records
 from tests.kafka.cluster import Cluster
+from tests.kafka.secured import User
 
 Settings = dict[str, str]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -44,22 +49,61 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def make_settings(cluster: Cluster, trained: Path) -> Callable[..., Settings]:
     """Settings for a fresh group and fresh result topics, and a store of its own in `folder`."""
+    return partial(_settings, cluster, trained)
 
-    def make(folder: Path, *inputs: str, partitions: int = 1, model: bool = True) -> Settings:
-        store = folder / "models"
-        if model and not store.exists():
-            shutil.copytree(trained, store)
-        return {
-            "kafka__bootstrap_servers": cluster.bootstrap,
-            "kafka__group_id": cluster.name("group"),
-            "kafka__session_timeout_ms": "6000",
-            "kafka__heartbeat_interval_ms": "1000",
-            "topics__input": ",".join(inputs),
-            "topics__scores": cluster.topic("scores", partitions=partitions),
-            "topics__anomalies": cluster.topic("anomalies", partitions=partitions),
-            "topics__dead_letters": cluster.topic("dead", partitions=partitions),
-            "model__store": str(store),
-            "model__poll_interval": "500ms",
-        }
 
-    return make
+@pytest.fixture(scope="session")
+def secured_cluster(secured_kafka: ApacheKafka) -> Iterator[Cluster]:
+    """The cluster with rules, seen by somebody who may do everything."""
+    made = Cluster(secured_kafka.bootstrap)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def secured_settings(secured_cluster: Cluster, trained: Path) -> Callable[..., Settings]:
+    """The same as `make_settings` on the cluster with rules; a user's own settings say who it is."""
+    return partial(_settings, secured_cluster, trained)
+
+
+@pytest.fixture
+def user(secured_kafka: ApacheKafka, secured_cluster: Cluster) -> User:
+    """Somebody without any rights on the cluster with rules."""
+    return User(secured_kafka, secured_cluster)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    """A command in this process: what `tests.kafka.service.run` does, without the seconds that a start takes."""
+
+    def call(*arguments: str, settings: Settings) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patched:
+            patched.chdir(tmp_path)
+            for name, value in settings.items():
+                patched.setenv(f"AESTREAM_{name.upper()}", value)
+            capsys.readouterr()
+            code = main(arguments)
+            said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, said.out, said.err)
+
+    return call
+
+
+def _settings(
+    cluster: Cluster, trained: Path, folder: Path, *inputs: str, partitions: int = 1, model: bool = True
+) -> Settings:
+    store = folder / "models"
+    if model and not store.exists():
+        shutil.copytree(trained, store)
+    return {
+        "kafka__bootstrap_servers": cluster.bootstrap,
+        "kafka__group_id": cluster.name("group"),
+        "kafka__session_timeout_ms": "6000",
+        "kafka__heartbeat_interval_ms": "1000",
+        "topics__input": ",".join(inputs),
+        "topics__scores": cluster.topic("scores", partitions=partitions),
+        "topics__anomalies": cluster.topic("anomalies", partitions=partitions),
+        "topics__dead_letters": cluster.topic("dead", partitions=partitions),
+        "model__store": str(store),
+        "model__poll_interval": "500ms",
+    }

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from kafka.errors import Cancelled, NodeNotReadyError
 
 from aestream import log
 
@@ -52,6 +53,8 @@ def test_what_the_kafka_client_stumbles_over_is_one_line_unless_debugging(
     capsys: pytest.CaptureFixture[str], level: str, traceback: bool
 ) -> None:
     log.setup(style="plain", level=level)
+    logging.getLogger("kafka.net.transport").error("not heard before the work has begun, unless debugging")
+    log.hear_client("warning")
     with socket.socket() as closed:
         pass
     try:
@@ -59,9 +62,20 @@ def test_what_the_kafka_client_stumbles_over_is_one_line_unless_debugging(
     except OSError:
         logging.getLogger("kafka.net.transport").exception("%s: closing %d%%", "socket", 5)
     said = capsys.readouterr().err.splitlines()
+    assert ("not heard" in said[0]) is traceback
+    said = said[traceback:]
     assert "error   socket: closing 5%" in said[0]
     assert said[-1].endswith(("OSError(9, 'Bad file descriptor')", "OSError: [Errno 9] Bad file descriptor"))
     assert (len(said) > 1) is traceback
+
+
+def test_what_the_kafka_client_had_under_way_when_it_was_closed_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    log.setup(style="plain", level="info")
+    log.hear_client("warning")
+    logging.getLogger("kafka.cluster").error("Metadata refresh: failed %s", Cancelled())
+    logging.getLogger("kafka.cluster").error("Metadata refresh: failed %s", NodeNotReadyError("metadata"))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "NodeNotReadyError" in line
 
 
 def test_auto_is_json_without_a_terminal_and_setup_twice_says_it_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 
 from aestream.errors import TransportError
-from aestream.transport.kafka_python.errors import Connection, broker_errors
-from aestream.transport.kafka_python.records import columns, matching
+from aestream.transport.kafka_python.errors import Connection, broker_errors, servers
+from aestream.transport.kafka_python.records import columns
+from aestream.transport.kafka_python.topics import KafkaTopics
 from aestream.types import Batch
 
 _STALLED_SECONDS = 30.0
@@ -19,18 +20,25 @@ _POLL_SECONDS = 1.0
 
 
 class KafkaHistory:
-    """The newest records of the input topics, by a consumer without a group: nothing is joined, nothing committed."""
+    """The newest records of the input topics, by a consumer without a group: nothing is joined, nothing committed.
 
-    def __init__(self, topics: Sequence[str], *, connection: Connection, max_records: int, **consumer: Any) -> None:
+    `remedy` is what to do about a topic that is not there.
+    """
+
+    def __init__(
+        self, topics: Sequence[str], *, connection: Connection, max_records: int, remedy: str, **consumer: Any
+    ) -> None:
         self._topics = topics
         self._connection = connection
         self._max_records = max_records
+        self._remedy = remedy
         self._settings = consumer
 
     def read(self, *, records: int, period: float | None) -> Iterator[Batch]:
         """Stream the records between a start that fits `records` and `period`, and the end as it is now."""
+        parts = self._partitions()
         with self._opened() as consumer:
-            ends = self._seek(consumer, records, period)
+            ends = _seek(consumer, parts, records, period)
             yield from _until(consumer, ends)
 
     def follow(self, *, last: int) -> Iterator[Batch]:
@@ -38,8 +46,9 @@ class KafkaHistory:
 
         Yields an empty batch about once a second when nothing arrives.
         """
+        parts = self._partitions()
         with self._opened() as consumer:
-            self._seek(consumer, last, None)
+            _seek(consumer, parts, last, None)
             while True:
                 yield columns([consumer.poll(timeout_ms=int(_POLL_SECONDS * 1000))])
 
@@ -59,27 +68,37 @@ class KafkaHistory:
             finally:
                 consumer.close(autocommit=False)
 
-    def _seek(self, consumer: KafkaConsumer, records: int, period: float | None) -> dict[TopicPartition, int]:
-        """Place the consumer at the start of the sample; return the offsets at which it ends."""
-        topics = matching(self._topics, consumer.topics())
-        parts = [TopicPartition(t, p) for t in topics for p in sorted(consumer.partitions_for_topic(t) or ())]
-        if not parts:
+    def _partitions(self) -> list[TopicPartition]:
+        """All partitions. Raises TransportError for a topic that is not there or may not be read."""
+        found = KafkaTopics(self._connection).describe(self._topics)
+        for name, topic in found.items():
+            refusal = topic.refusal("READ", self._remedy)
+            if refusal is not None:
+                raise TransportError(f"topic {name} {refusal}")
+        if not found:
             raise TransportError(
-                f"no input topic {', '.join(self._topics)} on {', '.join(self._connection['bootstrap_servers'])}: "
-                "check AESTREAM_TOPICS__INPUT"
+                f"no topic at {servers(self._connection)} that this user may read matches {self._topics[0]}: "
+                f"{self._remedy}"
             )
-        consumer.assign(parts)
-        starts, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
-        if period is not None:
-            since = int((time.time() - period) * 1000)
-            for part, found in consumer.offsets_for_times(dict.fromkeys(parts, since)).items():
-                starts[part] = found.offset if found is not None else ends[part]
-        held = sum(ends[p] - starts[p] for p in parts)
-        share = min(1.0, records / held) if held else 0.0
-        for part in parts:
-            starts[part] = ends[part] - int((ends[part] - starts[part]) * share)
-            consumer.seek(part, starts[part])
-        return {part: end for part, end in ends.items() if starts[part] < end}
+        return [TopicPartition(name, number) for name, topic in found.items() for number in range(topic.partitions)]
+
+
+def _seek(
+    consumer: KafkaConsumer, parts: Sequence[TopicPartition], records: int, period: float | None
+) -> dict[TopicPartition, int]:
+    """Place the consumer at the start of the sample; return the offsets at which it ends."""
+    consumer.assign(parts)
+    starts, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
+    if period is not None:
+        since = int((time.time() - period) * 1000)
+        for part, found in consumer.offsets_for_times(dict.fromkeys(parts, since)).items():
+            starts[part] = found.offset if found is not None else ends[part]
+    held = sum(ends[p] - starts[p] for p in parts)
+    share = min(1.0, records / held) if held else 0.0
+    for part in parts:
+        starts[part] = ends[part] - int((ends[part] - starts[part]) * share)
+        consumer.seek(part, starts[part])
+    return {part: end for part, end in ends.items() if starts[part] < end}
 
 
 def _until(consumer: KafkaConsumer, ends: dict[TopicPartition, int]) -> Iterator[Batch]:

@@ -1,90 +1,149 @@
-"""What a broker says of topics, and making them, over kafka-python 3."""
+"""What a broker says of topics and groups, and making topics, over kafka-python 3."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove
 
+from aestream.errors import TransportError
+from aestream.transport.kafka_python.contact import make_contact
 from aestream.transport.kafka_python.errors import Connection, broker_errors
 from aestream.transport.kafka_python.records import matching
 from aestream.types import TopicState
 
 _COORDINATOR_SECONDS = 15.0
 _RETRY_SECONDS = 0.5
+_LIMIT = "max.message.bytes"
+_NOBODY = MemberToRemove(member_id="aestream-asks-whether-it-may-use-the-group")
 
 
 class KafkaTopics:
-    """Looks at topics and creates them."""
+    """Looks at topics and groups, and creates topics. `connection` holds settings of the client under its own names.
+
+    Every method raises TransportError when no broker answers.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._reached = False
 
     def describe(self, names: Sequence[str]) -> Mapping[str, TopicState]:
-        """The topics among `names` (or matching a pattern) that exist. Raises TransportError without a broker."""
-        with broker_errors(self._connection):
-            admin = KafkaAdminClient(**self._connection)
-            try:
-                wanted = set(matching(names, admin.list_topics()))
-                found = admin.describe_topics()
-            finally:
-                admin.close()
-        return {t["name"]: _state(t) for t in found if t["name"] in wanted}
+        """The topics of these names, also those that are not there; for a pattern those that match and are shown.
 
-    def group_allowed(self, group_id: str) -> None:
-        """Ask for the group's offsets. Raises TransportError when this user may not use the group."""
-        with broker_errors(self._connection):
-            admin = KafkaAdminClient(**self._connection)
+        Topics are asked for by name: a list of all leaves out silently what this user may not describe.
+        """
+        with self._admin() as admin:
+            wanted = matching(names, admin.list_topics() if names[0].startswith("^") else ())
+            if not wanted:
+                return {}
+            found = {topic["name"]: topic for topic in admin.describe_topics(wanted)}
+            limits = _limits(admin, [name for name in wanted if found[name]["partitions"]])
+        return {name: _state(found[name], limits.get(name)) for name in wanted}
+
+    def group_refusal(self, group_id: str) -> str | None:
+        """Why this user cannot work in a group; None when it can.
+
+        Reading a group's offsets takes DESCRIBE only. Leaving it takes READ, as joining and committing do, and leaving
+        changes nothing for a member that is not there.
+        """
+        with self._admin() as admin:
             deadline = time.monotonic() + _COORDINATOR_SECONDS
-            try:
-                while True:
-                    try:
-                        admin.list_group_offsets([group_id])
-                    except kafka_errors.RetriableError:  # a fresh broker makes its offsets topic for the first asker
-                        if time.monotonic() > deadline:
-                            raise
-                        time.sleep(_RETRY_SECONDS)
-                    else:
-                        return
-            finally:
-                admin.close()
-
-    def create(self, partitions: Mapping[str, int], *, replication: int) -> list[str]:
-        """Create the topics that do not exist; return their names. A replication of -1 is the broker's default."""
-        missing = sorted(set(partitions) - set(self.describe(list(partitions))))
-        if missing:
-            options = {"replication_factor": replication}
-            with broker_errors(self._connection):
-                admin = KafkaAdminClient(**self._connection)
+            while True:
                 try:
-                    wanted = {name: {"num_partitions": partitions[name], **options} for name in missing}
-                    admin.create_topics(wanted, wait_for_metadata=True)
-                except kafka_errors.TopicAlreadyExistsError:
-                    pass  # somebody else was faster: it is there
-                finally:
-                    admin.close()
-        return missing
+                    admin.remove_group_members(group_id, [_NOBODY])
+                except kafka_errors.GroupAuthorizationFailedError:
+                    return "is denied to this user: grant READ on it"
+                except (kafka_errors.UnknownMemberIdError, kafka_errors.GroupIdNotFoundError):
+                    return None
+                except kafka_errors.RetriableError:  # a fresh broker makes its offsets topic for the first asker
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(_RETRY_SECONDS)
+                else:
+                    return None
+
+    def create(self, names: Sequence[str], *, partitions: int, replication: int) -> list[str]:
+        """Create topics; return those that were not there. -1 partitions or replicas are the broker's default.
+
+        Raises TransportError when the broker refuses.
+        """
+        wanted = {name: {"num_partitions": partitions, "replication_factor": replication} for name in names}
+        there = kafka_errors.TopicAlreadyExistsError.errno
+        with self._admin() as admin:
+            answers = admin.create_topics(wanted, raise_errors=False)["topics"]
+            _refused("created", "CREATE", [answer for answer in answers if answer["error_code"] != there])
+            with contextlib.suppress(kafka_errors.KafkaTimeoutError):  # made, and not shown to this user
+                admin.wait_for_topics(names)
+        return [answer["name"] for answer in answers if not answer["error_code"]]
+
+    def grow(self, partitions: Mapping[str, int]) -> None:
+        """Add partitions to topics, up to these counts. Raises TransportError when refused."""
+        with self._admin() as admin:
+            answer = admin.create_partitions(dict(partitions), raise_errors=False)
+            _refused("given more partitions", "ALTER", answer.to_dict()["results"])
 
     def delete(self, names: Sequence[str], *, group_id: str | None = None) -> None:
         """Delete the topics that exist, and a group without members. Raises TransportError when refused."""
-        there = sorted(self.describe(names))
+        there = sorted(name for name, topic in self.describe(names).items() if topic.partitions)
+        with self._admin() as admin:
+            if there:
+                admin.delete_topics(there)
+            if group_id is not None:
+                with contextlib.suppress(kafka_errors.GroupIdNotFoundError):
+                    admin.delete_groups([group_id])
+
+    @contextmanager
+    def _admin(self) -> Iterator[Any]:
         with broker_errors(self._connection):
+            if not self._reached:
+                make_contact(self._connection)
+                self._reached = True
             admin = KafkaAdminClient(**self._connection)
             try:
-                if there:
-                    admin.delete_topics(there)
-                if group_id is not None:
-                    with contextlib.suppress(kafka_errors.GroupIdNotFoundError):
-                        admin.delete_groups([group_id])
+                yield admin
             finally:
                 admin.close()
 
 
-def _state(found: Mapping[str, Any]) -> TopicState:
-    operations = found.get("topic_authorized_operations")
-    told = frozenset(operations) if isinstance(operations, list | tuple | set) else frozenset()
-    return TopicState(found["name"], len(found["partitions"]), told or None)
+def _limits(admin: Any, names: Sequence[str]) -> dict[str, int]:
+    """The largest batch of records of each topic, of those whose configuration this user may describe."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, [_LIMIT]) for name in names]
+    if not resources:
+        return {}
+    try:
+        found = admin.describe_configs(resources, config_filter="all").get("topic", {})
+    except kafka_errors.KafkaError:  # an old broker, or an emulated one
+        return {}
+    return {name: int(configs[_LIMIT]["value"]) for name, configs in found.items() if _LIMIT in configs}
+
+
+def _state(found: Mapping[str, Any], max_bytes: int | None) -> TopicState:
+    told = frozenset(found["authorized_operations"] or ())  # who is shown a topic may at least describe it
+    return TopicState(
+        found["name"],
+        len(found["partitions"]),
+        told or None,
+        max_bytes,
+        hidden=found["error_code"] == kafka_errors.TopicAuthorizationFailedError.errno,
+    )
+
+
+def _refused(done: str, operation: str, answers: Sequence[Mapping[str, Any]]) -> None:
+    """Raise TransportError for the topics that the broker did not take."""
+    denied = kafka_errors.TopicAuthorizationFailedError.errno
+    problems = []
+    for answer in answers:
+        code = answer["error_code"]
+        if code:
+            reason = answer["error_message"] or kafka_errors.for_code(code).__name__
+            why = f"grant this user {operation} on it" if code == denied else reason
+            problems.append(f"topic {answer['name']} cannot be {done}: {why}")
+    if problems:
+        raise TransportError("; ".join(problems))

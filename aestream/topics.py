@@ -1,0 +1,88 @@
+"""The topics and the group that a worker needs: whether this user may use them, and making what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aestream import clients
+from aestream.errors import ConfigurationError, TransportError
+from aestream.settings import Settings
+from aestream.types import TopicState
+
+RESULT_REMEDY = "make it with `aestream topics create`"
+_BROKERS_DEFAULT = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a worker needs of the broker, as the broker has it: the topics, and what keeps this user from its work."""
+
+    inputs: Mapping[str, TopicState]
+    results: Mapping[str, TopicState]
+    problems: Mapping[str, str]  # "topic x" or "group y" to what is wrong with it, and the remedy
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The largest message of each result topic, as far as the broker tells."""
+        return {name: topic.max_bytes for name, topic in self.results.items() if topic.max_bytes is not None}
+
+
+def survey(settings: Settings) -> Survey:
+    """Look at all that a worker needs. Raises TransportError when no broker answers."""
+    broker = clients.topics(settings)
+    names = [settings.topics.scores, settings.topics.anomalies, settings.topics.dead_letters]
+    inputs, results = broker.describe(settings.topics.input), broker.describe([name for name in names if name])
+    refusals = {name: topic.refusal("READ", clients.INPUT_REMEDY) for name, topic in inputs.items()}
+    refusals |= {name: topic.refusal("WRITE", RESULT_REMEDY) for name, topic in results.items()}
+    problems = {f"topic {name}": refusal for name, refusal in refusals.items() if refusal is not None}
+    group = clients.group_id(settings)
+    refusal = broker.group_refusal(group)
+    if refusal is not None:
+        problems[f"group {group}"] = refusal
+    return Survey(inputs, results, problems)
+
+
+def surveyed(settings: Settings) -> Survey:
+    """The same for a worker that is to start. Raises TransportError with all that is wrong, in one line."""
+    found = survey(settings)
+    if found.problems:
+        raise TransportError("; ".join(f"{what} {problem}" for what, problem in found.problems.items()))
+    return found
+
+
+def create(
+    settings: Settings, *, partitions: int | None, replication: int, with_input: bool
+) -> tuple[list[str], dict[str, tuple[int, int]]]:
+    """Make the topics that are missing and give result topics the partitions that they lack.
+
+    Returns the names of the new topics, and of those with new partitions how many they had and have. Without
+    `partitions` the result topics get as many as the input has, so that results keep the partition numbers of their
+    records. The input topic is made only when `with_input` is set, with the broker's default if nothing else is said.
+    Raises TransportError when nobody says how many partitions there should be.
+    """
+    need_input(settings)
+    broker = clients.topics(settings)
+    inputs = broker.describe(settings.topics.input)
+    absent = [name for name, topic in inputs.items() if not topic.partitions]
+    if partitions is None and (not inputs or (absent and not with_input)):
+        what = f"topic {', '.join(absent)} is not there" if absent else f"no topic matches {settings.topics.input[0]}"
+        raise TransportError(
+            f"{what} (or not shown to this user), so the number of partitions is not known: create the input first"
+            f"{' (or with --with-input)' if absent else ''}, or give --partitions"
+        )
+    count = partitions or max((topic.partitions for topic in inputs.values()), default=0) or _BROKERS_DEFAULT
+    names = [settings.topics.scores, settings.topics.anomalies, settings.topics.dead_letters]
+    results = broker.describe([name for name in names if name])
+    new = [name for name, topic in results.items() if not topic.partitions] + (absent if with_input else [])
+    grown = {name: (topic.partitions, count) for name, topic in results.items() if 0 < topic.partitions < count}
+    made = broker.create(new, partitions=count, replication=replication) if new else []
+    if grown:
+        broker.grow({name: more for name, (_, more) in grown.items()})
+    return made, grown
+
+
+def need_input(settings: Settings) -> None:
+    """Raise ConfigurationError when no topic is named to read."""
+    if not settings.topics.input:
+        raise ConfigurationError("AESTREAM_TOPICS__INPUT is not set: name the topic to read, e.g. telemetry")
