@@ -15,14 +15,15 @@ from aestream.settings import Settings
 from aestream.transport.kafka_python.history import KafkaHistory
 from aestream.transport.kafka_python.sink import KafkaSink
 from aestream.transport.kafka_python.source import KafkaSource
+from aestream.transport.kafka_python.tls import tls_context
 from aestream.transport.kafka_python.topics import KafkaTopics
 
 _CONNECTION = (
     "bootstrap_servers", "client_id", "security_protocol", "sasl_mechanism", "sasl_plain_username",
     "sasl_plain_password", "sasl_kerberos_name", "sasl_kerberos_service_name", "sasl_kerberos_domain_name",
-    "ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_crlfile", "ssl_ciphers", "ssl_check_hostname",
     "request_timeout_ms", "bootstrap_timeout_ms",
 )  # fmt: skip
+_TLS = ("cafile", "certfile", "keyfile", "password", "crlfile", "ciphers", "check_hostname")
 _CONSUMER = (
     "group_instance_id", "auto_offset_reset", "isolation_level", "session_timeout_ms", "heartbeat_interval_ms",
     "max_poll_interval_ms", "fetch_min_bytes", "fetch_max_wait_ms", "max_partition_fetch_bytes",
@@ -93,7 +94,11 @@ def connection(settings: Settings) -> dict[str, Any]:
     Raises ConfigurationError when the settings cannot work whatever the broker says.
     """
     check(settings)
-    return _chosen(settings, _CONNECTION)
+    chosen = _chosen(settings, _CONNECTION)
+    if settings.kafka.security_protocol.endswith("SSL"):
+        tls = _chosen(settings, [f"ssl_{name}" for name in _TLS])
+        chosen["ssl_context"] = tls_context(**{name.removeprefix("ssl_"): value for name, value in tls.items()})
+    return chosen
 
 
 def topics(settings: Settings) -> KafkaTopics:

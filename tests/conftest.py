@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from aestream.demo.brokers import ApacheKafka, Broker, EmbeddedKafka
 from aestream.errors import TransportError
+from tests.certificates import make as make_certificates
 
 # Torch's threads wait for one another in a loop: beside any other load two of them are many times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -45,21 +47,33 @@ def kafka(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def secured_kafka() -> Iterator[ApacheKafka]:
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a broker's certificates."""
+    if shutil.which("openssl") is None and not os.environ.get("CI"):
+        pytest.skip("openssl is missing: it makes the broker's certificates")
+    folder = tmp_path_factory.mktemp("certificates")
+    make_certificates(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(certificates: Path) -> Iterator[ApacheKafka]:
     """Apache Kafka that wants a login on its listener SASL, and where a user may do what a rule allows and no more.
 
-    Without a login, on its other listener, everything is allowed.
+    Without a login, on its listeners PLAINTEXT and TLS, everything is allowed.
     """
     users = "".join(f' user_{name}="{name}-secret"' for name in SASL_USERS)
     login = f"org.apache.kafka.common.security.plain.PlainLoginModule required{users};"
     properties = {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL",
         "sasl.enabled.mechanisms": "PLAIN",
         "listener.name.sasl.plain.sasl.jaas.config": login,
+        "listener.name.tls.ssl.keystore.type": "PEM",
+        "listener.name.tls.ssl.keystore.location": str(certificates / "broker.pem"),
     }
-    broker = ApacheKafka(properties=properties, listeners={"SASL": None})
+    broker = ApacheKafka(properties=properties, listeners={"SASL": None, "TLS": None})
     for _ in _running(broker):
         yield broker
 

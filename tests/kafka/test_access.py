@@ -177,10 +177,16 @@ def test_services_say_a_wrong_password_in_one_line_too(
         ({"security_protocol": "SASL_SSL"}, "__SECURITY_PROTOCOL (SASL_SSL)", 1),
         ({"security_protocol": "SSL", "sasl_mechanism": "none"}, "__SECURITY_PROTOCOL (SSL)", 1),
         ({"bootstrap_servers": "PLAINTEXT"}, "takes no login on this listener", 1),
+        (
+            {"bootstrap_servers": "TLS", "security_protocol": "PLAINTEXT", "sasl_mechanism": "none"},
+            "does not speak Kafka over PLAINTEXT",
+            1,
+        ),
         ({"bootstrap_servers": "127.0.0.1:1"}, "127.0.0.1:1: connection refused", 1),
         ({"bootstrap_servers": "no.such.host.invalid:9092"}, "name cannot be resolved", 1),
         ({"bootstrap_servers": "127.0.0.1:port"}, "write host:port", 2),
         ({"bootstrap_servers": "a..b:9092"}, "cannot use a..b:9092", 2),
+        ({"security_protocol": "SASL_SSL", "ssl_cafile": "no.pem"}, "__SSL_CAFILE: no.pem cannot be read", 2),
         ({"sasl_mechanism": "none"}, "AESTREAM_KAFKA__SASL_MECHANISM is not set", 2),
     ],
 )
