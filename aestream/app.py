@@ -42,11 +42,12 @@ from aestream.registry.watcher import Watcher
 from aestream.reloads import Reloads
 from aestream.sampling import Choose, FileSampler, TopicSampler
 from aestream.settings import PREFIX, Settings
+from aestream.stop import Stop
 from aestream.trainer import Reporter, Trainer, TrainerService
 from aestream.transport.base import Source
 from aestream.transport.dlq import InvalidLimits
 from aestream.types import Batch
-from aestream.worker import LoadedModel, Stop, Worker
+from aestream.worker import LoadedModel, Worker
 
 _log = logging.getLogger(__name__)
 

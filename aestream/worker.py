@@ -1,15 +1,12 @@
-"""The loop: poll, decode, score, publish, commit. Signals set a flag; the batch in hand is always finished."""
+"""The loop: poll, decode, score, publish, commit. A signal only sets a flag; the batch in hand is always finished."""
 
 from __future__ import annotations
 
 import logging
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
-from types import FrameType
 
 import numpy as np
 
@@ -22,6 +19,7 @@ from aestream.metrics import WorkerMetrics
 from aestream.output import Scored
 from aestream.pipeline import Pipeline
 from aestream.registry.watcher import Watcher
+from aestream.stop import Stop
 from aestream.transport.base import Sink, Source
 from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.dlq import InvalidLimits, dead_letters
@@ -42,49 +40,6 @@ class LoadedModel:
     sha256: str
     trained: float  # seconds since the epoch
     threshold: float
-
-
-class Stop:
-    """What ends a service: SIGTERM or SIGINT set it; a second one ends the process on the spot."""
-
-    def __init__(self) -> None:
-        self.since: float | None = None
-        # An Event would lock itself out where a handler sets it while the same thread is about to wait for it.
-        self._signals: SimpleQueue[None] = SimpleQueue()
-
-    def listen(self, *, reload: Callable[[], None]) -> None:
-        """Install the signal handlers; SIGHUP calls `reload`, also for one that came while it was held back."""
-
-        def on_reload(_number: int, _frame: FrameType | None) -> None:
-            reload()
-            self._signals.put(None)
-
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
-        signal.signal(signal.SIGHUP, on_reload)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-
-    def set(self) -> None:
-        """Ask for the end."""
-        self.since = time.monotonic()
-        self._signals.put(None)
-
-    def is_set(self) -> bool:
-        """Whether the end was asked for."""
-        return self.since is not None
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep until then, or until a signal comes; True once the end was asked for."""
-        if not self.is_set():
-            with suppress(Empty):
-                self._signals.get(timeout=seconds)
-        return self.is_set()
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self.set()
 
 
 class Worker:

@@ -18,11 +18,12 @@ from aestream.membership import GroupWatch
 from aestream.metrics import WorkerMetrics
 from aestream.registry.watcher import Watcher
 from aestream.reloads import Reloads
+from aestream.stop import Stop
 from aestream.transport.base import Source
 from aestream.transport.dlq import InvalidLimits
 from aestream.transport.memory import MemoryBroker, MemorySink, MemorySource, Message
 from aestream.types import Membership, Partition
-from aestream.worker import Stop, Worker
+from aestream.worker import Worker
 from tests.kafka import records
 
 SESSION = 0.3  # seconds

@@ -1,0 +1,53 @@
+"""How a service hears signals: SIGTERM and SIGINT ask for its end, SIGHUP for whatever it reloads."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from types import FrameType
+
+
+class Stop:
+    """What ends a service: SIGTERM or SIGINT set it; a second one ends the process on the spot."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        # An Event would lock itself out where a handler sets it while the same thread is about to wait for it.
+        self._signals: SimpleQueue[None] = SimpleQueue()
+
+    def listen(self, *, reload: Callable[[], None]) -> None:
+        """Install the signal handlers; SIGHUP calls `reload`, also for one that came while it was held back."""
+
+        def on_reload(_number: int, _frame: FrameType | None) -> None:
+            reload()
+            self._signals.put(None)
+
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGHUP, on_reload)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+    def set(self) -> None:
+        """Ask for the end."""
+        self.since = time.monotonic()
+        self._signals.put(None)
+
+    def is_set(self) -> bool:
+        """Whether the end was asked for."""
+        return self.since is not None
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep until then, or until a signal comes; True once the end was asked for."""
+        if not self.is_set():
+            with suppress(Empty):
+                self._signals.get(timeout=seconds)
+        return self.is_set()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.set()
