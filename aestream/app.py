@@ -22,15 +22,12 @@ from prometheus_client import (
 )
 
 import aestream
-from aestream import clients, log, reference, schedule, systemd, topics
+from aestream import clients, reference, topics
 from aestream.codecs.json import JsonDecoder
 from aestream.detector import Detector
 from aestream.errors import ConfigurationError, ModelError
 from aestream.features.inference import infer_schema, inspect
 from aestream.features.schema import FeatureSchema, LeftOut
-from aestream.health import Health, HttpServer
-from aestream.membership import GroupWatch
-from aestream.metrics import Metrics, TrainerMetrics, WorkerMetrics
 from aestream.models.fit import Progress
 from aestream.models.threads import use_threads
 from aestream.output import Renderer
@@ -39,15 +36,19 @@ from aestream.proposal import propose
 from aestream.registry.fallback import fall_back
 from aestream.registry.local import LocalRegistry
 from aestream.registry.watcher import Watcher
-from aestream.reloads import Reloads
 from aestream.sampling import Choose, FileSampler, TopicSampler
+from aestream.service import log, schedule, systemd
+from aestream.service.health import Health, HttpServer
+from aestream.service.membership import GroupWatch
+from aestream.service.metrics import Metrics, TrainerMetrics, WorkerMetrics
+from aestream.service.reloads import Reloads
+from aestream.service.stop import Stop
+from aestream.service.trainer import Reporter, Trainer, TrainerService
+from aestream.service.worker import LoadedModel, Worker
 from aestream.settings import PREFIX, Settings
-from aestream.stop import Stop
-from aestream.trainer import Reporter, Trainer, TrainerService
 from aestream.transport.base import Source
 from aestream.transport.dlq import InvalidLimits
 from aestream.types import Batch
-from aestream.worker import LoadedModel, Worker
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import aestream
-from aestream import log, reference, settings
+from aestream import reference, settings
 from aestream.errors import AestreamError, ConfigurationError, ModelError
+from aestream.service import log
 
 Handler = Callable[[argparse.Namespace], int]
 

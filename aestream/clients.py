@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from aestream.errors import ConfigurationError
-from aestream.metrics import WorkerMetrics
+from aestream.service.metrics import WorkerMetrics
 from aestream.settings import Settings
 from aestream.transport.kafka_python.history import KafkaHistory
 from aestream.transport.kafka_python.sink import KafkaSink

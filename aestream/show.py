@@ -17,7 +17,7 @@ from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.models.fit import Progress as Step
 from aestream.output import Score
 from aestream.registry.base import Version
-from aestream.trainer import Reporter, Run
+from aestream.service.trainer import Reporter, Run
 
 _LISTED = 8
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
 
-from aestream import app, clients, log, show, topics
+from aestream import app, clients, show, topics
 from aestream.demo import dataset, stage, stream
 from aestream.demo import summary as report
 from aestream.demo.brokers import EmbeddedKafka
@@ -24,6 +24,7 @@ from aestream.demo.stage import Stage
 from aestream.demo.verdict import Finding, Summary, judge
 from aestream.errors import AestreamError, ConfigurationError
 from aestream.models.threads import use_threads
+from aestream.service import log
 from aestream.transport.kafka_python.sink import KafkaSink
 
 _DEFAULT_SECONDS = 20.0  # that the stream takes, unless a rate is given

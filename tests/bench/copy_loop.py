@@ -6,7 +6,7 @@ import sys
 
 from kafka import KafkaConsumer, KafkaProducer
 
-from aestream import garbage
+from aestream.service import garbage
 
 SCORE = (
     b'{"score":0.2607415965148488,"anomaly":false,"error":1.6198405174483306,"threshold":6.212436140223155,'

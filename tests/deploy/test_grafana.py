@@ -8,7 +8,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from aestream.metrics import Metrics
+from aestream.service.metrics import Metrics
 from tests.deploy.files import dashboard, filled, panels
 from tests.deploy.tools import run
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from aestream.health import Health, HttpServer
+from aestream.service.health import Health, HttpServer
 from aestream.settings import Http, Worker
 from tests.deploy.files import BASE
 from tests.deploy.tools import run

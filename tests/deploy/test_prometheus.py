@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from aestream.health import Health, HttpServer
+from aestream.service.health import Health, HttpServer
 from aestream.settings import Http
 from tests.deploy.files import (
     ADDRESSES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -11,8 +12,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import HistogramMetricFamily
 
 from aestream import cli, reference
-from aestream.metrics import Metrics, TrainerMetrics, WorkerMetrics
 from aestream.output import Score
+from aestream.service.metrics import Metrics, TrainerMetrics, WorkerMetrics
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- generated: make docs -->", "<!-- end of the generated part -->"
@@ -72,6 +73,13 @@ def score_schema() -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
+def layers() -> str:
+    """Who imports whom, as the linter holds it: one line a layer, the uppermost first."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    lines = [f"    {layer}" for layer in contracts[0]["layers"]]
+    return "\n".join(lines).replace("aestream.", "")
+
+
 def documents() -> dict[Path, str]:
     """The files that are generated, or hold a generated part, and what they must hold."""
     return {
@@ -79,6 +87,7 @@ def documents() -> dict[Path, str]:
         ROOT / "docs/score.schema.json": score_schema(),
         ROOT / "docs/configuration.md": _filled(ROOT / "docs/configuration.md", settings_table()),
         ROOT / "docs/metrics.md": _filled(ROOT / "docs/metrics.md", metrics_table()),
+        ROOT / "docs/ARCHITECTURE.md": _filled(ROOT / "docs/ARCHITECTURE.md", "\n" + layers() + "\n"),
         ROOT / "docs/commands.md": _filled(ROOT / "docs/commands.md", commands_table()),
     }
 
@@ -87,7 +96,8 @@ def _filled(path: Path, text: str) -> str:
     """The file with what stands between the two marks replaced."""
     before, _, rest = path.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{text.strip()}\n{END}{after}"
+    inner = text.strip("\n")
+    return f"{before}{BEGIN}\n{inner}\n{END}{after}"
 
 
 def main() -> None:

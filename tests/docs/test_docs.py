@@ -39,6 +39,20 @@ def test_the_example_sets_nothing_and_every_line_of_it_is_accepted(
     assert load() == defaults
 
 
+def test_every_module_has_its_place_in_the_table() -> None:
+    # A folder stands for what is in it, unless its files are named one by one.
+    table = (ROOT / "docs/ARCHITECTURE.md").read_text().partition("## Where things are")[2].partition("## Who")[0]
+    named = set(re.findall(r"`([\w/]+/|[\w/]+\.py)`", table))
+    missing = [
+        str(path)
+        for path in sorted(p.relative_to(ROOT / "aestream") for p in (ROOT / "aestream").rglob("*.py"))
+        if not path.name.startswith("__") and not {str(path), *(f"{parent}/" for parent in path.parents)} & named
+    ]
+    assert not missing
+    gone = [name for name in named if not (ROOT / "aestream" / name).exists()]
+    assert not gone
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_every_variable_that_a_page_names_exists(page: Path) -> None:
     named = set(re.findall(r"AESTREAM_[A-Z]+(?:__[A-Z_]+[A-Z]|_[A-Z]+)*", page.read_text()))

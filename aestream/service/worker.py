@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aestream import garbage, systemd
 from aestream.codecs.base import Decoded
 from aestream.errors import AestreamError, TooLargeError, TransportError
-from aestream.health import Health
-from aestream.membership import GroupWatch
-from aestream.metrics import WorkerMetrics
 from aestream.output import Scored
 from aestream.pipeline import Pipeline
 from aestream.registry.watcher import Watcher
-from aestream.stop import Stop
+from aestream.service import garbage, systemd
+from aestream.service.health import Health
+from aestream.service.membership import GroupWatch
+from aestream.service.metrics import WorkerMetrics
+from aestream.service.stop import Stop
 from aestream.transport.base import Sink, Source
 from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.dlq import InvalidLimits, dead_letters

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aestream import systemd
+from aestream.service import systemd
 
 
 @pytest.mark.parametrize("abstract", [False, True])

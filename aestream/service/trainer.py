@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aestream import systemd
 from aestream.detector import Detector
 from aestream.errors import AestreamError, DataError
 from aestream.features.schema import FeatureSchema, LeftOut
-from aestream.health import Health
-from aestream.metrics import TrainerMetrics
 from aestream.models.fit import Progress
 from aestream.registry.base import Registry
 from aestream.sampling import Sampler
-from aestream.schedule import Schedule, next_run
+from aestream.service import systemd
+from aestream.service.health import Health
+from aestream.service.metrics import TrainerMetrics
+from aestream.service.schedule import Schedule, next_run
 
 _log = logging.getLogger(__name__)
 

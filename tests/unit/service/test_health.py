@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from aestream.errors import ConfigurationError
-from aestream.health import Health, HttpServer
+from aestream.service.health import Health, HttpServer
 
 
 class Clock:

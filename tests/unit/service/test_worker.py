@@ -13,17 +13,17 @@ from prometheus_client import CollectorRegistry
 
 from aestream import app, settings
 from aestream.errors import TransportError
-from aestream.health import Health
-from aestream.membership import GroupWatch
-from aestream.metrics import WorkerMetrics
 from aestream.registry.watcher import Watcher
-from aestream.reloads import Reloads
-from aestream.stop import Stop
+from aestream.service.health import Health
+from aestream.service.membership import GroupWatch
+from aestream.service.metrics import WorkerMetrics
+from aestream.service.reloads import Reloads
+from aestream.service.stop import Stop
+from aestream.service.worker import Worker
 from aestream.transport.base import Source
 from aestream.transport.dlq import InvalidLimits
 from aestream.transport.memory import MemoryBroker, MemorySink, MemorySource, Message
 from aestream.types import Membership, Partition
-from aestream.worker import Worker
 from tests.kafka import records
 
 SESSION = 0.3  # seconds

@@ -15,12 +15,12 @@ from prometheus_client import CollectorRegistry
 
 from aestream.errors import DataError, TransportError
 from aestream.features.schema import FeatureSchema
-from aestream.health import Health
-from aestream.metrics import TrainerMetrics
 from aestream.registry.local import LocalRegistry
 from aestream.sampling import Sample
-from aestream.schedule import parse
-from aestream.trainer import Trainer, TrainerService
+from aestream.service.health import Health
+from aestream.service.metrics import TrainerMetrics
+from aestream.service.schedule import parse
+from aestream.service.trainer import Trainer, TrainerService
 
 HOUR = 3600.0
 

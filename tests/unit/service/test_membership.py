@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from aestream.membership import GroupWatch
+from aestream.service.membership import GroupWatch
 from aestream.types import Membership
 
 SESSION, INTERVAL = 45.0, 300.0

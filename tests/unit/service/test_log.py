@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from kafka.errors import Cancelled, NodeNotReadyError
 
-from aestream import log
+from aestream.service import log
 
 
 @pytest.fixture(autouse=True)

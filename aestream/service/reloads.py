@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from aestream.metrics import WorkerMetrics
 from aestream.registry.watcher import Failure
+from aestream.service.metrics import WorkerMetrics
 
 _log = logging.getLogger(__name__)
 

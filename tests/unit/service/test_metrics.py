@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from aestream.metrics import BatchHistogram, Metrics, TrainerMetrics, WorkerMetrics
+from aestream.service.metrics import BatchHistogram, Metrics, TrainerMetrics, WorkerMetrics
 
 BOUNDS = (0.1, 1.0, 5.0)
 

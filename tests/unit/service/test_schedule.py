@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 from aestream.errors import ConfigurationError
-from aestream.schedule import next_run, parse
+from aestream.service.schedule import next_run, parse
 
 NOW = datetime.datetime(2026, 3, 29, 12, 0, tzinfo=datetime.UTC)
 HOUR = datetime.timedelta(hours=1)
