@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aestream.detector import Detector
+    from aestream.detector.detector import Detector
 
 __all__ = ["Detector", "__version__"]
 
@@ -17,7 +17,7 @@ except PackageNotFoundError:  # run from a checkout that was never installed
 def __getattr__(name: str) -> object:
     """Import the detector, and torch with it, only when somebody asks for it (PEP 562)."""
     if name == "Detector":
-        from aestream.detector import Detector  # noqa: PLC0415 - `import aestream` must not cost a second
+        from aestream.detector.detector import Detector  # noqa: PLC0415 - `import aestream` must not cost a second
 
         return Detector
     message = f"module {__name__!r} has no attribute {name!r}"

@@ -24,7 +24,7 @@ from prometheus_client import (
 import aestream
 from aestream import clients, reference, topics
 from aestream.codecs.json import JsonDecoder
-from aestream.detector import Detector
+from aestream.detector.detector import Detector
 from aestream.errors import ConfigurationError, ModelError
 from aestream.features.inference import infer_schema, inspect
 from aestream.features.schema import FeatureSchema, LeftOut

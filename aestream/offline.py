@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aestream.codecs.json import JsonDecoder, documents
 from aestream.columns import Kind, Value
-from aestream.detector import Detector
+from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.features.schema import FeatureSchema
 from aestream.files import Columns, columns_of, format_of, read_documents, read_lines, read_tables

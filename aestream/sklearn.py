@@ -6,7 +6,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from aestream.detector import MIN_ROWS, Detector
+from aestream.detector.detector import MIN_ROWS, Detector
 from aestream.features.schema import FeatureSchema
 from aestream.thresholds.calibrators import CALIBRATORS
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aestream.detector import Detector
+from aestream.detector.detector import Detector
 from aestream.errors import AestreamError, DataError
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.models.fit import Progress

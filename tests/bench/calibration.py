@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from aestream.detector import Detector
+from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.thresholds.calibrators import CALIBRATORS
 

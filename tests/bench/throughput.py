@@ -29,7 +29,7 @@ from rich.table import Table
 
 from aestream import app, clients, settings, topics
 from aestream.demo.brokers import ApacheKafka
-from aestream.detector import Detector
+from aestream.detector.detector import Detector
 from aestream.features.schema import FeatureSchema
 from aestream.models.threads import use_threads
 from aestream.types import Batch, Partition, Span

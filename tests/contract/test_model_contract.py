@@ -6,10 +6,10 @@ import torch
 
 import aestream.models.dense
 import aestream.models.skip  # noqa: F401 - both enter their kinds
+from aestream.detector.folds import Folds, evenly
 from aestream.errors import ModelError
 from aestream.models.base import Autoencoder, kinds, restore, state
 from aestream.models.fit import fit
-from aestream.models.folds import Folds, evenly
 
 SIZES = {"features": 6, "latent_size": 2, "hidden": 16, "members": 3, "seed": 5}
 CONFIGS = {"dense": SIZES, "skip": SIZES}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aestream.detector import Detector
+from aestream.detector.detector import Detector
 from aestream.registry.local import LocalRegistry
 
 

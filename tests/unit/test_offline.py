@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from aestream import offline
-from aestream.detector import Detector
+from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.features.inference import infer_schema
 from aestream.features.schema import FeatureSchema

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 import aestream
-from aestream.detector import Detector
+from aestream.detector.detector import Detector
 
 
 def test_importing_the_package_does_not_import_torch() -> None:

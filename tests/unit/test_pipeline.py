@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from aestream.codecs.json import JsonDecoder
-from aestream.detector import Detector
+from aestream.detector.detector import Detector
 from aestream.output import Renderer
 from aestream.pipeline import Pipeline
 from aestream.types import Batch, Partition, Reason, Span

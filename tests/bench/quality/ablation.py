@@ -2,7 +2,7 @@
 
 The product has no switches for this. `tests/unit/bench` shows that each of these still changes the scores. Two are
 not among them: early stopping saves time where it acts, and keeps the best weights either way; and the word that all
-rows have about what the inner ones take for fixed (`scoring.WILDEST`) acts on one set in thirty, http.
+rows have about what the inner ones take for fixed (`residuals.WILDEST`) acts on one set in thirty, http.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from aestream.detector.folds import Folds
+from aestream.detector.residuals import LatentBounds, ResidualScore
 from aestream.models.fit import fit
-from aestream.models.folds import Folds
-from aestream.scoring import LatentBounds, ResidualScore
 from tests.bench.quality.variational import VariationalAutoencoder
 
 

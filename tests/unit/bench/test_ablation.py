@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from aestream import Detector, scoring
+from aestream import Detector
+from aestream.detector import residuals
 from tests.bench.quality.ablation import OVERRIDES, Override
 from tests.bench.quality.variational import VARIANCE, VariationalAutoencoder
 
@@ -48,11 +49,11 @@ def test_all_parts_are_put_back(rows: np.ndarray, whole: np.ndarray) -> None:
 
 
 def test_parts_are_put_back_after_a_failure() -> None:
-    before = scoring.REFITS
+    before = residuals.REFITS
     override = Override("", {"scoring:REFITS": before + 1})
     with contextlib.suppress(KeyError), override.applied():
         raise KeyError
-    assert before == scoring.REFITS
+    assert before == residuals.REFITS
 
 
 def test_a_part_that_is_gone_is_an_error() -> None:

@@ -98,7 +98,7 @@ def test_a_change_of_the_product_measures_it_anew_and_not_its_peers(tmp_path: Pa
 def test_the_hash_is_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     before = product_hash()
     assert before == product_hash()
-    monkeypatch.setattr("tests.bench.quality.results._DECIDES", ("detector.py",))
+    monkeypatch.setattr("tests.bench.quality.results._DECIDES", ("detector",))
     assert product_hash() != before
 
 

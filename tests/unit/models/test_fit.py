@@ -1,9 +1,9 @@
 import torch
 
+from aestream.detector.folds import Folds, evenly
 from aestream.models.base import state
 from aestream.models.dense import DenseAutoencoder
 from aestream.models.fit import Progress, fit
-from aestream.models.folds import Folds, evenly
 
 
 def plane(count: int = 400) -> torch.Tensor:

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from aestream.memory import Memory
-from aestream.models.folds import Folds
-from aestream.scoring import PRECISION
+from aestream.detector.folds import Folds
+from aestream.detector.neighbours import Memory
+from aestream.detector.residuals import PRECISION
 
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.normal(size=(2000, 4))

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from aestream.models.folds import RowNumbers, evenly
-from aestream.scoring import PRECISION, tails
+from aestream.detector.folds import RowNumbers, evenly
+from aestream.detector.residuals import PRECISION, tails
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 

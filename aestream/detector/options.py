@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aestream import deviations
+from aestream.detector import deviations
 from aestream.errors import ConfigurationError
 from aestream.thresholds import calibrators
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from aestream import Detector
-from aestream.deviations import Deviations
+from aestream.detector.deviations import Deviations
 from aestream.errors import ConfigurationError
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema

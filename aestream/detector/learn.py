@@ -10,18 +10,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from aestream.deviations import Deviations, only, what_counts
+from aestream.detector.deviations import Deviations, only, what_counts
+from aestream.detector.fitted import CHUNK, Fitted, counting, rebuild, reconstructions
+from aestream.detector.folds import Folds, evenly
+from aestream.detector.neighbours import Memory
+from aestream.detector.options import Options
+from aestream.detector.representation import represent
+from aestream.detector.residuals import LatentBounds, ResidualScore
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
-from aestream.fitted import CHUNK, Fitted, counting, rebuild, reconstructions
-from aestream.memory import Memory
 from aestream.models.base import Autoencoder
 from aestream.models.dense import DenseAutoencoder
 from aestream.models.fit import Progress, fit
-from aestream.models.folds import Folds, evenly
-from aestream.models.representation import represent
-from aestream.options import Options
-from aestream.scoring import LatentBounds, ResidualScore
 from aestream.thresholds import calibrators
 
 Matrix: TypeAlias = npt.NDArray[np.float64]

@@ -12,14 +12,14 @@ import numpy.typing as npt
 import torch
 
 import aestream
+from aestream.detector.attribution import Attribution
+from aestream.detector.fitted import Detection, Fitted
+from aestream.detector.learn import learn
+from aestream.detector.options import Options
 from aestream.errors import DataError, ModelError
-from aestream.explain import Attribution
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.features.table import finite, learn_table, read_table
-from aestream.fitted import Detection, Fitted
-from aestream.learning import learn
 from aestream.models.fit import Progress
-from aestream.options import Options
 from aestream.thresholds import calibrators
 
 Matrix: TypeAlias = npt.NDArray[np.float64]

@@ -11,16 +11,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from aestream.deviations import Deviations, only, what_counts
+from aestream.detector.attribution import Attribution, shares
+from aestream.detector.deviations import Deviations, only, what_counts
+from aestream.detector.neighbours import Memory
+from aestream.detector.options import Options
+from aestream.detector.residuals import LatentBounds, ResidualScore
 from aestream.errors import ConfigurationError, DataError, ModelError
-from aestream.explain import Attribution, shares
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
-from aestream.memory import Memory
 from aestream.models import artefact
 from aestream.models.base import Autoencoder, restore, state
-from aestream.options import Options
-from aestream.scoring import LatentBounds, ResidualScore
 from aestream.thresholds import calibrators
 from aestream.thresholds.base import Threshold
 

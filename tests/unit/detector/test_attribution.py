@@ -1,6 +1,6 @@
 import numpy as np
 
-from aestream.explain import shares
+from aestream.detector.attribution import shares
 
 
 def test_shares_keep_the_proportions_and_sum_to_one() -> None:

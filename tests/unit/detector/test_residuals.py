@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from aestream.scoring import WIDE, LatentBounds, ResidualScore
+from aestream.detector.residuals import WIDE, LatentBounds, ResidualScore
 
 RANDOM = np.random.default_rng(0)
 LATENT = RANDOM.normal(size=(2000, 3)) * [1.0, 5.0, 0.5] + [0.0, 100.0, 0.0]

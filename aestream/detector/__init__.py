@@ -1,0 +1,1 @@
+"""The detector: what it learns, what it says of rows, and its other two uses."""
