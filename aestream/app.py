@@ -28,9 +28,10 @@ from aestream.detector.detector import Detector
 from aestream.errors import ConfigurationError, ModelError
 from aestream.features.inference import infer_schema, inspect
 from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.messages.dead_letters import InvalidLimits
+from aestream.messages.scores import Renderer
 from aestream.models.fit import Progress
 from aestream.models.threads import use_threads
-from aestream.output import Renderer
 from aestream.pipeline import Pipeline
 from aestream.proposal import propose
 from aestream.registry.fallback import fall_back
@@ -47,7 +48,6 @@ from aestream.service.trainer import Reporter, Trainer, TrainerService
 from aestream.service.worker import LoadedModel, Worker
 from aestream.settings import PREFIX, Settings
 from aestream.transport.base import Source
-from aestream.transport.dlq import InvalidLimits
 from aestream.types import Batch
 
 _log = logging.getLogger(__name__)

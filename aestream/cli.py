@@ -168,7 +168,8 @@ def _trainer(options: argparse.Namespace) -> int:
 
 
 def _offline(options: argparse.Namespace) -> int:
-    from aestream import app, files, offline  # noqa: PLC0415
+    from aestream import app  # noqa: PLC0415
+    from aestream.files import formats, offline  # noqa: PLC0415
 
     work: Any = {"score": offline.score, "encode": offline.encode, "denoise": offline.denoise}[options.command]
     loaded = _settings(options)
@@ -178,7 +179,7 @@ def _offline(options: argparse.Namespace) -> int:
         detector = app.fit_detector(loaded, options.fit) if options.fit else app.load_for_use(loaded)
     chunks = offline.apply(work, detector, options.file, max_record_bytes=loaded.worker.max_record_bytes)
     total, problems = 0, []
-    with files.writer(options.output, options.format) as writer:
+    with formats.writer(options.output, options.format) as writer:
         for chunk in chunks:
             writer.write(chunk)
             total += len(chunk["problem"])

@@ -10,7 +10,7 @@ import numpy as np
 from aestream.codecs.base import Decoded, Decoder
 from aestream.columns import Kind
 from aestream.detector.detector import Detector
-from aestream.output import FeatureShare, Renderer, SamePartitions, Scored
+from aestream.messages.scores import FeatureShare, Renderer, SamePartitions, Scored
 from aestream.transport.size import too_large
 from aestream.types import Batch, Invalid, Outgoing, Reason
 

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from aestream import offline
 from aestream.codecs.base import Decoder
 from aestream.codecs.json import documents
 from aestream.errors import DataError
 from aestream.features.inference import infer_schema
 from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.files import offline
 from aestream.transport.base import History
 from aestream.types import Batch
 

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from aestream.cloudevents import moment
 from aestream.columns import Value
 from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.messages.cloudevents import moment
+from aestream.messages.scores import Score
 from aestream.models.fit import Progress as Step
-from aestream.output import Score
 from aestream.registry.base import Version
 from aestream.service.trainer import Reporter, Run
 

@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from aestream.output import FeatureShare, Score
+from aestream.messages.scores import FeatureShare, Score
 from aestream.show import shown
 
 _SHOWN_ANOMALIES = 8

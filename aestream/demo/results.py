@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from aestream.errors import AestreamError, TransportError
-from aestream.output import Score
-from aestream.transport.dlq import PREFIX
+from aestream.messages.dead_letters import PREFIX
+from aestream.messages.scores import Score
 from aestream.types import Batch
 
 _START_SECONDS = 30.0

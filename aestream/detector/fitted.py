@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from aestream import artefact
 from aestream.detector.attribution import Attribution, shares
 from aestream.detector.deviations import Deviations, only, what_counts
 from aestream.detector.neighbours import Memory
@@ -19,7 +20,6 @@ from aestream.detector.residuals import LatentBounds, ResidualScore
 from aestream.errors import ConfigurationError, DataError, ModelError
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
-from aestream.models import artefact
 from aestream.models.base import Autoencoder, restore, state
 from aestream.thresholds import calibrators
 from aestream.thresholds.base import Threshold

@@ -12,7 +12,8 @@ import numpy as np
 
 from aestream.codecs.base import Decoded
 from aestream.errors import AestreamError, TooLargeError, TransportError
-from aestream.output import Scored
+from aestream.messages.dead_letters import InvalidLimits, dead_letters
+from aestream.messages.scores import Scored
 from aestream.pipeline import Pipeline
 from aestream.registry.watcher import Watcher
 from aestream.service import garbage, systemd
@@ -22,7 +23,6 @@ from aestream.service.metrics import WorkerMetrics
 from aestream.service.stop import Stop
 from aestream.transport.base import Sink, Source
 from aestream.transport.delivery import AtLeastOnce
-from aestream.transport.dlq import InvalidLimits, dead_letters
 from aestream.types import Batch, Invalid, Outgoing
 
 _log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import HistogramMetricFamily
 
 from aestream import cli, reference
-from aestream.output import Score
+from aestream.messages.scores import Score
 from aestream.service.metrics import Metrics, TrainerMetrics, WorkerMetrics
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import yaml
 
 from aestream import reference
 from aestream.cli import build_parser
-from aestream.output import FeatureShare, Origin, Score
+from aestream.messages.scores import FeatureShare, Origin, Score
 from aestream.settings import load
 from aestream.types import Reason
 from tests.docs import generate

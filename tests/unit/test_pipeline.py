@@ -13,7 +13,7 @@ import pytest
 
 from aestream.codecs.json import JsonDecoder
 from aestream.detector.detector import Detector
-from aestream.output import Renderer
+from aestream.messages.scores import Renderer
 from aestream.pipeline import Pipeline
 from aestream.types import Batch, Partition, Reason, Span
 

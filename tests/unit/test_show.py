@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aestream.output import FeatureShare, Origin, Score
+from aestream.messages.scores import FeatureShare, Origin, Score
 from aestream.show import anomaly_line
 
 

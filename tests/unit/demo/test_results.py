@@ -18,7 +18,7 @@ from aestream.demo.incidents import Incident
 from aestream.demo.results import Follower, Results
 from aestream.demo.verdict import Finding, Summary, judge
 from aestream.errors import DataError, TransportError
-from aestream.output import FeatureShare, Origin, Score
+from aestream.messages.scores import FeatureShare, Origin, Score
 from aestream.types import Batch, Partition, Span
 
 FIRST = 100

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from aestream import app, settings
 from aestream.errors import TransportError
+from aestream.messages.dead_letters import InvalidLimits
 from aestream.registry.watcher import Watcher
 from aestream.service.health import Health
 from aestream.service.membership import GroupWatch
@@ -21,7 +22,6 @@ from aestream.service.reloads import Reloads
 from aestream.service.stop import Stop
 from aestream.service.worker import Worker
 from aestream.transport.base import Source
-from aestream.transport.dlq import InvalidLimits
 from aestream.transport.memory import MemoryBroker, MemorySink, MemorySource, Message
 from aestream.types import Membership, Partition
 from tests.kafka import records

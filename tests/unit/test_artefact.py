@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aestream import artefact
 from aestream.errors import ModelError
-from aestream.models import artefact
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import jsonschema
 import numpy as np
 import pytest
 
-from aestream.output import FeatureShare, Renderer, Scored
+from aestream.messages.scores import FeatureShare, Renderer, Scored
 from aestream.types import Batch, Headers, Outgoing, Partition, Span
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/score.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[3] / "docs/score.schema.json").read_text())
 CHECK = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
 
 

@@ -15,7 +15,7 @@ from aestream.columns import Kind, Value
 from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.features.schema import FeatureSchema
-from aestream.files import Columns, columns_of, format_of, read_documents, read_lines, read_tables
+from aestream.files.formats import Columns, columns_of, format_of, read_documents, read_lines, read_tables
 
 _INFERRED_FROM_RECORDS = 5_000
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from aestream import offline
 from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.features.inference import infer_schema
 from aestream.features.schema import FeatureSchema
+from aestream.files import offline
 
 LIMIT = 10_000
 SCHEMA = FeatureSchema(("cpu.user", "load", "rate"), (("cpu", "user"), ("load",), ("rate",)))

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from aestream import files
 from aestream.columns import Column, Kind
 from aestream.errors import ConfigurationError, DataError
-from aestream.files import columns_of, read_documents, read_lines, read_tables, writer
+from aestream.files import formats as files
+from aestream.files.formats import columns_of, read_documents, read_lines, read_tables, writer
 
 
 def numbers(path: Path, *names: str) -> list[list[float]]:

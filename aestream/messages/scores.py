@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aestream.cloudevents import event
 from aestream.columns import Value
+from aestream.messages.cloudevents import event
 from aestream.types import Batch, Headers, Outgoing, Partition
 
 EVENT_TYPE = "io.aestream.score.v1"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
-from aestream.cloudevents import event
 from aestream.errors import InvalidRecordsError
+from aestream.messages.cloudevents import event
 from aestream.transport.size import headers_bytes, message_bytes
 from aestream.types import Batch, Headers, Invalid, Outgoing, Partition, Reason
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from aestream.errors import InvalidRecordsError
-from aestream.transport.dlq import InvalidLimits, dead_letters
+from aestream.messages.dead_letters import InvalidLimits, dead_letters
 from aestream.transport.size import too_large
 from aestream.types import Batch, Headers, Invalid, Outgoing, Partition, Reason, Span
 
