@@ -22,7 +22,7 @@ from prometheus_client import (
 )
 
 import aestream
-from aestream import clients, reference, topics
+from aestream import clients, topics
 from aestream.codecs.json import JsonDecoder
 from aestream.detector.detector import Detector
 from aestream.errors import ConfigurationError, ModelError
@@ -46,7 +46,8 @@ from aestream.service.reloads import Reloads
 from aestream.service.stop import Stop
 from aestream.service.trainer import Reporter, Trainer, TrainerService
 from aestream.service.worker import LoadedModel, Worker
-from aestream.settings import PREFIX, Settings
+from aestream.settings import reference
+from aestream.settings.settings import PREFIX, Settings
 from aestream.transport.base import Source
 from aestream.types import Batch
 

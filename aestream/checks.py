@@ -10,7 +10,7 @@ from functools import partial
 from aestream import app, clients
 from aestream.errors import AestreamError, TransportError
 from aestream.registry.fallback import fall_back
-from aestream.settings import Settings
+from aestream.settings.settings import Settings
 from aestream.topics import Survey, survey
 
 _SCORE_BYTES = 64 * 1024  # a score with its key, and reconstruction where that is on

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import aestream
-from aestream import reference, settings
 from aestream.errors import AestreamError, ConfigurationError, ModelError
 from aestream.service import log
+from aestream.settings import reference, settings
 
 Handler = Callable[[argparse.Namespace], int]
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from aestream.errors import ConfigurationError
 from aestream.service.metrics import WorkerMetrics
-from aestream.settings import Settings
+from aestream.settings.settings import Settings
 from aestream.transport.kafka_python.history import KafkaHistory
 from aestream.transport.kafka_python.sink import KafkaSink
 from aestream.transport.kafka_python.source import KafkaSource

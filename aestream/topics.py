@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aestream import clients
 from aestream.errors import ConfigurationError, TransportError
-from aestream.settings import Settings
+from aestream.settings.settings import Settings
 from aestream.types import TopicState
 
 RESULT_REMEDY = "make it with `aestream topics create`"

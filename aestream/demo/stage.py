@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aestream import reference, settings
 from aestream.demo.brokers import free_port
-from aestream.settings import PREFIX, Settings
+from aestream.settings import reference, settings
+from aestream.settings.settings import PREFIX, Settings
 
 _MODELS = "models"
 

@@ -21,9 +21,10 @@ from kafka import KafkaConsumer
 from rich.console import Console
 from rich.table import Table
 
-from aestream import app, settings
+from aestream import app
 from aestream.demo.brokers import free_port
 from aestream.models.threads import use_threads
+from aestream.settings import settings
 from tests.bench.throughput import DEADLINE_SECONDS, broker, ends, environment, fill, prepare, records
 
 ROUNDS = 10

@@ -27,11 +27,12 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
-from aestream import app, clients, settings, topics
+from aestream import app, clients, topics
 from aestream.demo.brokers import ApacheKafka
 from aestream.detector.detector import Detector
 from aestream.features.schema import FeatureSchema
 from aestream.models.threads import use_threads
+from aestream.settings import settings
 from aestream.types import Batch, Partition, Span
 
 FEATURES = 20

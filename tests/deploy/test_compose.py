@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aestream.settings import Http, Worker
+from aestream.settings.settings import Http, Worker
 from tests.deploy.files import ADDRESSES, COMPOSE, DEPLOY, yaml_of
 from tests.deploy.tools import run
 

@@ -10,7 +10,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from aestream.service.health import Health, HttpServer
-from aestream.settings import Http, Worker
+from aestream.settings.settings import Http, Worker
 from tests.deploy.files import BASE
 from tests.deploy.tools import run
 

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import Metric
 
 from aestream.cli import build_parser
-from aestream.reference import environment_names
 from aestream.service.metrics import TrainerMetrics, WorkerMetrics
+from aestream.settings.reference import environment_names
 from tests.deploy.files import ROOT, Found, commands, queries, rules, texts
 
 TARGET_LABELS = {"job", "instance", "le"}  # given by Prometheus, not by us

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from aestream import clients
-from aestream.settings import load
+from aestream.settings.settings import load
 from tests.deploy.files import BASE, kustomizations
 from tests.deploy.tools import run
 

@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from aestream.service.health import Health, HttpServer
-from aestream.settings import Http
+from aestream.settings.settings import Http
 from tests.deploy.files import (
     ADDRESSES,
     DASHBOARD,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aestream.errors import ConfigurationError
-from aestream.settings import Http, Worker
+from aestream.settings.settings import Http, Worker
 from tests.deploy.files import ROOT, UNITS
 from tests.deploy.tools import run
 
@@ -100,7 +100,7 @@ def test_a_secret_volume_of_kubernetes_reaches_the_settings(tmp_path: Path) -> N
 
 def password(folder: Path) -> str:
     """The password that a process finds which starts with this folder of secrets."""
-    code = "from aestream import settings; print(settings.load().kafka.sasl_plain_password.get_secret_value())"
+    code = "from aestream.settings import settings; print(settings.load().kafka.sasl_plain_password.get_secret_value())"
     environment = {**os.environ, "CREDENTIALS_DIRECTORY": str(folder), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=True

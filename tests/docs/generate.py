@@ -11,9 +11,10 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import HistogramMetricFamily
 
-from aestream import cli, reference
+from aestream import cli
 from aestream.messages.scores import Score
 from aestream.service.metrics import Metrics, TrainerMetrics, WorkerMetrics
+from aestream.settings import reference
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- generated: make docs -->", "<!-- end of the generated part -->"

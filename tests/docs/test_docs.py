@@ -10,10 +10,10 @@ import msgspec
 import pytest
 import yaml
 
-from aestream import reference
 from aestream.cli import build_parser
 from aestream.messages.scores import FeatureShare, Origin, Score
-from aestream.settings import load
+from aestream.settings import reference
+from aestream.settings.settings import load
 from aestream.types import Reason
 from tests.docs import generate
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from aestream import settings
 from aestream.cli import main
 from aestream.columns import Column, Kind
 from aestream.features.inference import Finding
 from aestream.proposal import propose
 from aestream.registry.local import LocalRegistry
+from aestream.settings import settings
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from aestream import settings
 from aestream.demo.options import add_arguments
 from aestream.demo.stage import prepare, user_settings
 from aestream.errors import ConfigurationError
+from aestream.settings import settings
 
 
 def options(*arguments: str) -> argparse.Namespace:

@@ -52,7 +52,7 @@ def test_a_file_scores_as_the_matrix_does_and_rows_count_on(
 ) -> None:
     xs = np.linspace(-1, 1, 50)
     path = jsonl(tmp_path / "a.jsonl", *map(good, xs))
-    monkeypatch.setattr("aestream.files._CHUNK_BYTES", 500)
+    monkeypatch.setattr("aestream.files.formats._CHUNK_BYTES", 500)
     chunks = list(offline.apply(offline.score, detector, path, max_record_bytes=LIMIT))
     assert len(chunks) > 3
     assert np.concatenate([chunk["row"] for chunk in chunks]).tolist() == list(range(50))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from aestream import app, settings
+from aestream import app
 from aestream.errors import TransportError
 from aestream.messages.dead_letters import InvalidLimits
 from aestream.registry.watcher import Watcher
@@ -21,6 +21,7 @@ from aestream.service.metrics import WorkerMetrics
 from aestream.service.reloads import Reloads
 from aestream.service.stop import Stop
 from aestream.service.worker import Worker
+from aestream.settings import settings
 from aestream.transport.base import Source
 from aestream.transport.memory import MemoryBroker, MemorySink, MemorySource, Message
 from aestream.types import Membership, Partition

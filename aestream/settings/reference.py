@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel, BeforeValidator, ByteSize, SecretStr, TypeAdapter
 
 from aestream.errors import ConfigurationError
-from aestream.notation import UNITS, seconds
-from aestream.settings import PREFIX, Settings
+from aestream.settings.settings import PREFIX, Settings
+from aestream.settings.values import UNITS, seconds
 
 
 def assignments(pairs: Sequence[str]) -> dict[str, Any]:

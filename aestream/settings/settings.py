@@ -23,7 +23,7 @@ from pydantic_settings import (
 )
 
 from aestream.errors import ConfigurationError
-from aestream.notation import (
+from aestream.settings.values import (
     Duration,
     Least,
     MemoryRows,

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from aestream import app, clients, notation, reference, settings
+from aestream import app, clients
 from aestream.errors import ConfigurationError
+from aestream.settings import reference, settings
+from aestream.settings import values as notation
 
 
 @pytest.fixture(autouse=True)

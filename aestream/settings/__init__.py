@@ -1,0 +1,1 @@
+"""Every setting: read, checked, and as documentation shows it."""
