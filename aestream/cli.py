@@ -126,12 +126,12 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _init(options: argparse.Namespace) -> int:
-    from aestream import app  # noqa: PLC0415
+    from aestream.app import propose  # noqa: PLC0415
 
     out: Path | None = options.out
     if out is not None and out.exists():
         raise ConfigurationError(f"{out} exists already: name a new file, or move that one away")
-    text = app.proposed_configuration(_settings(options), options.file, options.topic)
+    text = propose.proposed_configuration(_settings(options), options.file, options.topic)
     if out is None:
         print(text, end="")
         return 0
@@ -144,39 +144,39 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _worker(options: argparse.Namespace) -> int:
-    from aestream import app  # noqa: PLC0415 - torch takes seconds to import
+    from aestream.app import worker  # noqa: PLC0415 - torch takes seconds to import
 
-    app.run_worker(_settings(options))
+    worker.run_worker(_settings(options))
     return 0
 
 
 def _train(options: argparse.Namespace) -> int:
-    from aestream import app, show  # noqa: PLC0415
+    from aestream.app import terminal, trainer  # noqa: PLC0415
 
     loaded = _settings(options)
-    with show.TrainingReport() as report:
-        run = app.trainer(loaded, report, options.file).run()
-    show.trained(run, loaded.model.name)
+    with terminal.TrainingReport() as report:
+        run = trainer.trainer(loaded, report, options.file).run()
+    terminal.trained(run, loaded.model.name)
     return 0
 
 
 def _trainer(options: argparse.Namespace) -> int:
-    from aestream import app  # noqa: PLC0415
+    from aestream.app import trainer  # noqa: PLC0415
 
-    app.run_trainer(_settings(options))
+    trainer.run_trainer(_settings(options))
     return 0
 
 
 def _offline(options: argparse.Namespace) -> int:
-    from aestream import app  # noqa: PLC0415
+    from aestream.app import models  # noqa: PLC0415
     from aestream.files import formats, offline  # noqa: PLC0415
 
     work: Any = {"score": offline.score, "encode": offline.encode, "denoise": offline.denoise}[options.command]
     loaded = _settings(options)
     if options.command == "score":
-        detector = app.load_detector(loaded)
+        detector = models.load_detector(loaded)
     else:
-        detector = app.fit_detector(loaded, options.fit) if options.fit else app.load_for_use(loaded)
+        detector = models.fit_detector(loaded, options.fit) if options.fit else models.load_for_use(loaded)
     chunks = offline.apply(work, detector, options.file, max_record_bytes=loaded.worker.max_record_bytes)
     total, problems = 0, []
     with formats.writer(options.output, options.format) as writer:
@@ -191,12 +191,12 @@ def _offline(options: argparse.Namespace) -> int:
 
 def _validate(options: argparse.Namespace) -> int:
     loaded = _settings(options)
-    from aestream import checks  # noqa: PLC0415
+    from aestream.app import validate  # noqa: PLC0415
 
     failed = False
-    for check in checks.run(loaded):
+    for check in validate.run(loaded):
         print(f"{check.outcome:8} {check.name}: {check.message}")
-        failed = failed or check.outcome is checks.Outcome.FAILED
+        failed = failed or check.outcome is validate.Outcome.FAILED
     return 1 if failed else 0
 
 
@@ -210,7 +210,7 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _topics(options: argparse.Namespace) -> int:
-    from aestream import topics  # noqa: PLC0415
+    from aestream.app import topics  # noqa: PLC0415
 
     made, grown = topics.create(
         _settings(options),
@@ -228,18 +228,17 @@ def _topics(options: argparse.Namespace) -> int:
 
 
 def _model(options: argparse.Namespace) -> int:
-    from aestream import show  # noqa: PLC0415
-    from aestream.app import registry  # noqa: PLC0415
+    from aestream.app import models, terminal  # noqa: PLC0415
 
-    store = registry(_settings(options))
+    store = models.registry(_settings(options))
     if options.action == "list":
         found = store.versions()
         try:
             current = store.current()
         except ModelError:
-            show.versions(found, None)  # which the way out of this error needs
+            terminal.versions(found, None)  # which the way out of this error needs
             raise
-        show.versions(found, current)
+        terminal.versions(found, current)
     elif options.action == "rollback":
         print(f"current is now {store.model}@{store.rollback(options.version)}; workers follow at their next look")
     else:
@@ -255,13 +254,13 @@ def _model(options: argparse.Namespace) -> int:
 
 
 def _tail(options: argparse.Namespace) -> int:
-    from aestream import app, show  # noqa: PLC0415
+    from aestream.app import terminal, topics  # noqa: PLC0415
 
     loaded = _settings(options)
-    for batch in app.follow_anomalies(loaded, options.last):
+    for batch in topics.follow_anomalies(loaded, options.last):
         for value in batch.values:
             if value is not None:
-                show.anomaly(value)
+                terminal.anomaly(value)
     return 0
 
 

@@ -17,8 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from aestream.app.terminal import shown
 from aestream.messages.scores import FeatureShare, Score
-from aestream.show import shown
 
 _SHOWN_ANOMALIES = 8
 _SHOWN_FEATURES = 3

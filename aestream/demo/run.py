@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
 
-from aestream import app, clients, show, topics
+from aestream.app import clients, terminal, topics, trainer
 from aestream.demo import dataset, stage, stream
 from aestream.demo import summary as report
 from aestream.demo.brokers import EmbeddedKafka
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
             finally:
                 interrupts.ignore()
         except KeyboardInterrupt:
-            show.console.print("stopping", highlight=False)
+            terminal.console.print("stopping", highlight=False)
             return interrupts.exit_code
         finally:
             interrupts.ignore()
@@ -76,7 +76,7 @@ class _Demo:
         self._interrupts = interrupts
         self._stack = stack
         self._began = began
-        self._console = show.console
+        self._console = terminal.console
 
     def run(self) -> int:
         """Broker, topics, training part, model, worker, test part, verdict; return the exit code."""
@@ -128,9 +128,9 @@ class _Demo:
 
     def _train(self, here: Stage) -> str:
         """The same as `aestream train`; return the model's name and version."""
-        with show.TrainingReport(self._console) as bars:
-            run = app.trainer(here.settings, bars).run()
-        show.trained(run, here.settings.model.name)
+        with terminal.TrainingReport(self._console) as bars:
+            run = trainer.trainer(here.settings, bars).run()
+        terminal.trained(run, here.settings.model.name)
         return f"{here.settings.model.name}@{run.version}"
 
     def _start_worker(self, here: Stage) -> tuple[WorkerProcess, Follower]:

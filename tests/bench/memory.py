@@ -21,7 +21,7 @@ from kafka import KafkaConsumer
 from rich.console import Console
 from rich.table import Table
 
-from aestream import app
+from aestream.app import models
 from aestream.demo.brokers import free_port
 from aestream.models.threads import use_threads
 from aestream.settings import settings
@@ -58,7 +58,7 @@ def main() -> None:
         names, scores = loaded.topics.input[0], str(loaded.topics.scores)
         consumer = KafkaConsumer(bootstrap_servers=bootstrap)
         worker = subprocess.Popen([sys.executable, "-m", "aestream", "worker"], env=surroundings)
-        store, process, rows = app.registry(loaded), psutil.Process(worker.pid), []
+        store, process, rows = models.registry(loaded), psutil.Process(worker.pid), []
         try:
             for turn in range(1, ROUNDS + 1):
                 fill(bootstrap, names, values)

@@ -27,7 +27,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
-from aestream import app, clients, topics
+from aestream.app import clients, models, topics
 from aestream.demo.brokers import ApacheKafka
 from aestream.detector.detector import Detector
 from aestream.features.schema import FeatureSchema
@@ -102,7 +102,7 @@ def watch(name: str, command: list[str], environment: dict[str, str], topic: str
 
 def scoring_alone(detector: Detector, values: list[bytes]) -> Result:
     """Bytes to bytes in this process: decode, detect, explain, encode, batch by batch."""
-    pipeline = app.pipeline(settings.load(), detector, "bench")
+    pipeline = models.pipeline(settings.load(), detector, "bench")
     batches = []
     for start in range(0, len(values), BATCH):
         part = values[start : start + BATCH]
@@ -185,9 +185,9 @@ def environment(bootstrap: str, folder: str) -> dict[str, str]:
 def prepare(loaded: settings.Settings, matrix: np.ndarray) -> Detector:
     """Make the topics, train on the first rows, and store the model where the worker looks for it."""
     topics.create(loaded, partitions=PARTITIONS, replication=1, with_input=True)
-    store = app.registry(loaded)
+    store = models.registry(loaded)
     schema = FeatureSchema.of_names([f"metric_{i:02d}" for i in range(FEATURES)])
-    detector = app.new_detector(loaded).fit_matrix(matrix[:TRAINING_ROWS], schema)
+    detector = models.new_detector(loaded).fit_matrix(matrix[:TRAINING_ROWS], schema)
     return Detector.load(store.open(store.publish(detector.save)))
 
 

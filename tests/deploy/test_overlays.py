@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from aestream import clients
+from aestream.app import clients
 from aestream.settings.settings import load
 from tests.deploy.files import BASE, kustomizations
 from tests.deploy.tools import run

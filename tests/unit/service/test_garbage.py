@@ -48,6 +48,6 @@ def test_a_cycle_that_outlived_one_model_goes_with_the_next() -> None:
 
 def test_a_process_that_settled_ends_without_a_word() -> None:
     # A library's own check at the end takes frozen objects for leaks.
-    code = "from aestream import app; from aestream.service import garbage; garbage.settle(); garbage.release()"
+    code = "from aestream.app import worker; from aestream.service import garbage; garbage.settle(); garbage.release()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout + done.stderr == ""

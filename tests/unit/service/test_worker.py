@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from aestream import app
+from aestream.app import models
 from aestream.errors import TransportError
 from aestream.messages.dead_letters import InvalidLimits
 from aestream.registry.watcher import Watcher
@@ -103,8 +103,8 @@ class Running:
             open_sink=lambda: MemorySink(broker),
             group=GroupWatch(session_timeout=SESSION, max_poll_interval=60),
             watcher=Watcher(
-                app.registry(loaded),
-                lambda version: app.load_model(loaded, version),
+                models.registry(loaded),
+                lambda version: models.load_model(loaded, version),
                 interval=60,
                 listener=Reloads("default", self.metrics),
             ),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aestream import app, clients
+from aestream.app import clients, models
 from aestream.errors import ConfigurationError
 from aestream.settings import reference, settings
 from aestream.settings import values as notation
@@ -196,12 +196,12 @@ def test_features_and_threshold_reach_the_detector() -> None:
             "threshold.calibrator=quantile",
         ]
     )
-    options = app.new_detector(settings.load(overrides=asked)).options
+    options = models.new_detector(settings.load(overrides=asked)).options
     assert options.direction == {"disk.await_ms": "up", "cpu": "down"}
     assert (options.min_abs_deviation, options.min_rel_deviation) == ({"cpu": 5.0}, {"cpu": 0.1})
     assert (options.calibrator, options.false_alarm_rate) == ("quantile", None)
     asked = reference.assignments(["threshold.false_alarm_rate=0.001"])
-    assert app.new_detector(settings.load(overrides=asked)).options.false_alarm_rate == 0.001
+    assert models.new_detector(settings.load(overrides=asked)).options.false_alarm_rate == 0.001
 
 
 def test_the_command_line_names_sections_and_refuses_the_unknown() -> None:

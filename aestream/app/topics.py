@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from aestream import clients
+from aestream.app import clients
 from aestream.errors import ConfigurationError, TransportError
 from aestream.settings.settings import Settings
-from aestream.types import TopicState
+from aestream.types import Batch, TopicState
 
 RESULT_REMEDY = "make it with `aestream topics create`"
 _BROKERS_DEFAULT = -1
@@ -86,3 +86,8 @@ def need_input(settings: Settings) -> None:
     """Raise ConfigurationError when no topic is named to read."""
     if not settings.topics.input:
         raise ConfigurationError("AESTREAM_TOPICS__INPUT is not set: name the topic to read, e.g. telemetry")
+
+
+def follow_anomalies(settings: Settings, last: int) -> Iterator[Batch]:
+    """The anomalies topic from `last` records before its end, for ever."""
+    return clients.history(settings, [settings.topics.anomalies], RESULT_REMEDY).follow(last=last)

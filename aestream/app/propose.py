@@ -4,12 +4,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
-from aestream.features.inference import MIN_PRESENT, Finding, percent
+from aestream.app import samplers
+from aestream.features.inference import MIN_PRESENT, Finding, inspect, percent
+from aestream.settings import reference
+from aestream.settings.settings import PREFIX, Settings
 
 # What a list of names cannot hold, or would take for a pattern: one character of any kind stands for it.
 _UNWRITABLE = re.compile(r"[,*?\[\s]")
 _TO_QUOTE = re.compile(r"[\s#'\"$`\\]")
+
+
+def proposed_configuration(settings: Settings, file: Path | None, topic: str | None) -> str:
+    """A commented configuration from what a file or a topic (or else the input topics) holds."""
+    names = [topic] if topic else settings.topics.input
+    records = samplers.sampler(settings, file, names).documents()
+    chosen = {**samplers.inference(settings), "missing": ["impute"]}
+    in_force = dict(line.split("=", 1) for line in reference.in_force(settings))
+    connection = {
+        setting.variable: in_force[setting.variable]
+        for setting in reference.describe()
+        if setting.dotted == "kafka.bootstrap_servers"
+        or (setting.dotted.startswith("kafka.") and in_force[setting.variable] != setting.default)
+    }
+    connection[f"{PREFIX}TOPICS__INPUT"] = ",".join(names)
+    return propose(
+        inspect(records, **chosen),
+        source=file.name if file else f"topic {', '.join(names)}",
+        records=len(records),
+        connection={name: "" if value.startswith("***") else value for name, value in connection.items()},
+    )
 
 
 def propose(findings: Sequence[Finding], *, source: str, records: int, connection: Mapping[str, str]) -> str:

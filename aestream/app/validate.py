@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
-from aestream import app, clients
+from aestream.app import clients, models
+from aestream.app.topics import Survey, need_input, survey
 from aestream.errors import AestreamError, TransportError
 from aestream.registry.fallback import fall_back
+from aestream.service import schedule
 from aestream.settings.settings import Settings
-from aestream.topics import Survey, survey
 
 _SCORE_BYTES = 64 * 1024  # a score with its key, and reconstruction where that is on
 _BATCH_BYTES = 12  # the difference between Kafka's default for a topic and the client's for a message
@@ -34,12 +35,25 @@ class Check:
     message: str
 
 
+def check_configuration(settings: Settings, *, group: bool = True) -> None:
+    """What a single setting cannot tell; `group`: with what only a member of the group needs.
+
+    Raises ConfigurationError.
+    """
+    need_input(settings)
+    clients.check(settings)
+    if group:
+        clients.group_id(settings)
+    schedule.parse(settings.trainer.schedule)
+    models.registry(settings)
+
+
 def run(settings: Settings) -> Iterator[Check]:
     """Check one thing after the other; what needs a broker is left out when there is none.
 
     Raises ConfigurationError when a setting contradicts another.
     """
-    app.check_configuration(settings)
+    check_configuration(settings)
     yield Check("configuration", Outcome.OK, f"input {', '.join(settings.topics.input)}")
     try:
         found = survey(settings)
@@ -109,8 +123,8 @@ def _sizes(settings: Settings, found: Survey) -> Iterator[Check]:
 
 def _model(settings: Settings) -> Check:
     """A missing model is a warning: the worker waits for it and the trainer makes it."""
-    store = app.registry(settings)
-    load = partial(app.load_model, settings)
+    store = models.registry(settings)
+    load = partial(models.load_model, settings)
     version = None
     try:
         version = store.current()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from aestream.app.terminal import anomaly_line
 from aestream.messages.scores import FeatureShare, Origin, Score
-from aestream.show import anomaly_line
 
 
 def score(timestamp: int, key: str | None = "k") -> Score:

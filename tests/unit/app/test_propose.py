@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from aestream.app.propose import propose
 from aestream.cli import main
 from aestream.columns import Column, Kind
 from aestream.features.inference import Finding
-from aestream.proposal import propose
 from aestream.registry.local import LocalRegistry
 from aestream.settings import settings
 

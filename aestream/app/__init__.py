@@ -1,0 +1,1 @@
+"""Settings into objects, and nothing else: the only place that knows both."""

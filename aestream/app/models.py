@@ -1,0 +1,122 @@
+"""Settings into models: the store, a detector to be fitted, and a version ready to use."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from pathlib import Path
+
+from aestream.app import samplers
+from aestream.detector.detector import Detector
+from aestream.errors import ConfigurationError, ModelError
+from aestream.messages.scores import Renderer
+from aestream.models.threads import use_threads
+from aestream.pipeline import Pipeline
+from aestream.registry.fallback import fall_back
+from aestream.registry.local import LocalRegistry
+from aestream.service.worker import LoadedModel
+from aestream.settings.settings import Settings
+
+
+def registry(settings: Settings) -> LocalRegistry:
+    """The model store."""
+    if "://" in settings.model.store:
+        raise ConfigurationError(f"AESTREAM_MODEL__STORE: {settings.model.store!r} is no folder: give a path")
+    return LocalRegistry(Path(settings.model.store), settings.model.name, keep=settings.model.keep)
+
+
+def new_detector(settings: Settings) -> Detector:
+    """A detector to be fitted."""
+    asked = "false_alarm_rate" in settings.threshold.model_fields_set
+    return Detector(
+        false_alarm_rate=settings.threshold.false_alarm_rate if asked else None,
+        calibrator=settings.threshold.calibrator,
+        latent_size=settings.model.latent_size,
+        noise=settings.model.noise,
+        memory=settings.model.memory,
+        seed=settings.model.seed,
+        missing=",".join(settings.features.missing),
+        timestamps=settings.features.timestamps,
+        direction=settings.features.direction,
+        min_abs_deviation=settings.features.min_abs_deviation,
+        min_rel_deviation=settings.features.min_rel_deviation,
+    )
+
+
+def load_detector(settings: Settings) -> Detector:
+    """The current model. Raises ModelError when there is none that can be used: no other one is taken in its place."""
+    use_threads(settings.worker.threads)
+    store = registry(settings)
+    version = store.current()
+    if version is None:
+        raise ModelError(
+            f"there is no model {settings.model.name!r} in {settings.model.store}: `aestream train` makes one"
+        )
+    try:
+        return Detector.load(store.open(version))
+    except ModelError as error:
+        older = fall_back(store, version, lambda name: Detector.load(store.open(name)))
+        way = f"`aestream model rollback {older[0]}` goes back to one that can" if older else "nor can an older one"
+        raise ModelError(f"the current model {store.model}@{version} cannot be used, {way}: {error}") from error
+
+
+def load_for_use(settings: Settings) -> Detector:
+    """The current model, to encode and denoise with.
+
+    Raises ModelError when there is none, ConfigurationError when it was trained for another latent size or noise.
+    """
+    detector = load_detector(settings)
+    for name in ("latent_size", "noise"):
+        wanted, has = getattr(settings.model, name), getattr(detector.options, name)
+        if wanted not in {None, has}:
+            raise ConfigurationError(
+                f"{name} {wanted} is asked for, and the model {settings.model.name!r} was trained with {has}: "
+                f"`aestream train --{name.replace('_', '-')} {wanted}` makes one, or name a file to learn from by --fit"
+            )
+    return detector
+
+
+def fit_detector(settings: Settings, file: Path) -> Detector:
+    """A detector fitted on a file, kept nowhere. Raises DataError when the file cannot teach anything."""
+    use_threads(settings.worker.threads)
+    sample = samplers.of_file(settings, file).sample(progress=lambda _records, _wanted: None)
+    return new_detector(settings).fit_matrix(sample.matrix, sample.schema)
+
+
+def load_model(settings: Settings, version: str) -> LoadedModel:
+    """A version from the store with the pipeline around it. Raises ModelError when it cannot be used."""
+    folder = registry(settings).open(version)
+    detector = Detector.load(folder)
+    try:
+        manifest = (folder / "manifest.json").read_bytes()
+        created = datetime.datetime.fromisoformat(json.loads(manifest)["created"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder}/manifest.json does not say when it was made: train again or roll back") from error
+    return LoadedModel(
+        pipeline=pipeline(settings, detector, version),
+        version=f"{settings.model.name}@{version}",
+        sha256=hashlib.sha256(manifest).hexdigest(),
+        trained=created.timestamp(),
+        threshold=detector.threshold,
+    )
+
+
+def pipeline(settings: Settings, detector: Detector, version: str) -> Pipeline:
+    """The way from bytes to messages for one model."""
+    renderer = Renderer(
+        model=f"{settings.model.name}@{version}",
+        threshold=detector.threshold,
+        names=detector.schema.names,
+        scores_topic=settings.topics.scores,
+        anomalies_topic=settings.topics.anomalies,
+        headers=settings.output.headers,
+    )
+    return Pipeline(
+        detector,
+        samplers.decoder(settings, detector.schema),
+        renderer,
+        top_features=settings.output.top_features,
+        latent=settings.output.latent,
+        reconstruction=settings.output.reconstruction,
+    )

@@ -1,0 +1,55 @@
+"""Settings into where records to learn from are had: a file, or the past of topics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from aestream.app import clients, topics
+from aestream.codecs.json import JsonDecoder
+from aestream.features.inference import infer_schema
+from aestream.features.schema import FeatureSchema
+from aestream.sampling import Choose, FileSampler, TopicSampler
+from aestream.settings.settings import Settings
+
+
+def sampler(settings: Settings, file: Path | None, names: Sequence[str]) -> FileSampler | TopicSampler:
+    """Where records are to be had: a file, or the past of topics."""
+    if file is not None:
+        return of_file(settings, file)
+    if not names:
+        topics.need_input(settings)
+    return TopicSampler(
+        clients.history(settings, names),
+        lambda schema: decoder(settings, schema),
+        records=settings.trainer.sample_records,
+        period=settings.trainer.sample_period,
+        choose=_choose(settings),
+    )
+
+
+def of_file(settings: Settings, file: Path) -> FileSampler:
+    """The records of a file."""
+    return FileSampler(
+        file,
+        records=settings.trainer.sample_records,
+        max_record_bytes=settings.worker.max_record_bytes,
+        choose=_choose(settings),
+    )
+
+
+def inference(settings: Settings) -> dict[str, Any]:
+    """What the settings say of the choice of features; the rest is about their deviations."""
+    return settings.features.model_dump(include={"include", "exclude", "timestamps", "missing"})
+
+
+def _choose(settings: Settings) -> Choose:
+    """How the features are told from records."""
+    return partial(infer_schema, **inference(settings))
+
+
+def decoder(settings: Settings, schema: FeatureSchema) -> JsonDecoder:
+    """The codec for the features of a model."""
+    return JsonDecoder(schema.paths, schema.columns, max_record_bytes=settings.worker.max_record_bytes)

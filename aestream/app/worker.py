@@ -1,0 +1,61 @@
+"""Settings into the worker."""
+
+from __future__ import annotations
+
+from aestream.app import clients, models, topics
+from aestream.app.service import surrounded
+from aestream.app.validate import check_configuration
+from aestream.messages.dead_letters import InvalidLimits
+from aestream.models.threads import use_threads
+from aestream.registry.watcher import Watcher
+from aestream.service import log
+from aestream.service.membership import GroupWatch
+from aestream.service.metrics import WorkerMetrics
+from aestream.service.reloads import Reloads
+from aestream.service.stop import Stop
+from aestream.service.worker import Worker
+from aestream.settings.settings import Settings
+from aestream.transport.base import Source
+
+_STALE_SECONDS = 60.0
+
+
+def run_worker(settings: Settings) -> None:
+    """The worker as a service: HTTP, model watcher, loop, signals. Raises ConfigurationError before it begins."""
+    check_configuration(settings)
+    use_threads(settings.worker.threads)
+    stop = Stop()
+    with surrounded(settings, WorkerMetrics, stale_after=_STALE_SECONDS) as (metrics, health):
+        metrics.inference_threads.set(settings.worker.threads)
+        watcher = Watcher(
+            models.registry(settings),
+            lambda version: models.load_model(settings, version),
+            interval=settings.model.poll_interval,
+            listener=Reloads(settings.model.name, metrics),
+        )
+        stop.listen(reload=watcher.look_now)
+        Worker(
+            open_source=lambda: _open_source(settings, metrics),
+            open_sink=lambda: clients.sink(settings, topics.surveyed(settings).limits),
+            group=GroupWatch(
+                session_timeout=settings.kafka.session_timeout_ms / 1000,
+                max_poll_interval=settings.kafka.max_poll_interval_ms / 1000,
+            ),
+            watcher=watcher,
+            limits=InvalidLimits(
+                max_ratio=settings.dead_letters.max_invalid_ratio,
+                max_consecutive=settings.dead_letters.max_consecutive_count,
+            ),
+            dead_letters_topic=settings.topics.dead_letters,
+            metrics=metrics,
+            health=health,
+            stop=stop,
+            drain_timeout=settings.worker.drain_timeout,
+        ).run()
+
+
+def _open_source(settings: Settings, metrics: WorkerMetrics) -> Source:
+    """The worker's input, opened last: its work begins, and the Kafka client is heard from here on."""
+    opened = clients.source(settings, metrics)
+    log.hear_client("warning")
+    return opened
