@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from aestream.demo.brokers import ApacheKafka, Broker, EmbeddedKafka
+from aestream.demo.brokers import Broker, EmbeddedKafka
 from aestream.errors import TransportError
+from tests.brokers.apache import ApacheKafka
 from tests.certificates import make as make_certificates
 
 # Torch's threads wait for one another in a loop: beside any other load two of them are many times slower than one.

@@ -28,12 +28,12 @@ from rich.console import Console
 from rich.table import Table
 
 from aestream.app import clients, models, topics
-from aestream.demo.brokers import ApacheKafka
 from aestream.detector.detector import Detector
 from aestream.features.schema import FeatureSchema
 from aestream.models.threads import use_threads
 from aestream.settings import settings
 from aestream.types import Batch, Partition, Span
+from tests.brokers.apache import ApacheKafka
 
 FEATURES = 20
 PARTITIONS = 4

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from aestream.cli import main
-from aestream.demo.brokers import ApacheKafka, Broker
+from aestream.demo.brokers import Broker
+from tests.brokers.apache import ApacheKafka
 from tests.kafka import records
 from tests.kafka.cluster import Cluster
 from tests.kafka.secured import User

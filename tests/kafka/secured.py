@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
-from aestream.demo.brokers import ApacheKafka
+from tests.brokers.apache import ApacheKafka
 from tests.conftest import SASL_USERS
 from tests.kafka.cluster import Cluster, wait_for
 

@@ -17,8 +17,10 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 
 from aestream.demo import brokers
-from aestream.demo.brokers import ApacheKafka, EmbeddedKafka
+from aestream.demo.brokers import EmbeddedKafka
 from aestream.errors import TransportError
+from tests.brokers.apache import ApacheKafka, pause, resume
+from tests.brokers.jars import kafka_jars
 from tests.kafka.cluster import wait_for
 
 if TYPE_CHECKING:
@@ -85,17 +87,17 @@ def test_a_record_comes_back_and_stop_leaves_no_process_and_no_folder(broker: Br
 def test_a_paused_broker_goes_on_where_it_was() -> None:
     with EmbeddedKafka() as broker:
         create_topic(broker, "paused")
-        broker.pause()
+        pause(broker)
         frozen = psutil.Process(broker.pid)
         wait_for("the process is stopped", lambda: frozen.status() == psutil.STATUS_STOPPED)
-        broker.resume()
+        resume(broker)
         assert round_trip(broker, "paused", b"after") == b"after"
 
 
 def test_a_paused_broker_stops_too() -> None:
     with EmbeddedKafka() as broker:
         pid = broker.pid
-        broker.pause()
+        pause(broker)
     assert not alive(pid)
 
 
@@ -144,11 +146,11 @@ def test_what_is_missing_is_named_with_its_remedy(tmp_path: Path, monkeypatch: p
     with pytest.raises(TransportError, match="Java is missing: install"):
         ApacheKafka().start()
     with pytest.raises(TransportError, match="Maven is missing, it fetches Kafka: install it"):
-        brokers.kafka_jars()
+        kafka_jars()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_kafka_home_without_kafka_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_HOME", str(tmp_path))
     with pytest.raises(TransportError, match="or unset it"):
-        brokers.kafka_jars()
+        kafka_jars()

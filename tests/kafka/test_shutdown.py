@@ -12,6 +12,7 @@ from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, R
 from kafka.errors import SecurityDisabledError
 
 from aestream.demo.brokers import Broker
+from tests.brokers.apache import pause, resume
 from tests.kafka import records
 from tests.kafka.cluster import Cluster, place_of, score_of
 from tests.kafka.service import Service, run
@@ -61,7 +62,7 @@ def test_a_second_signal_ends_it_on_the_spot(
         worker.ready()
         cluster.send(topic, records.values(10_000))
         worker.until("scores", publishing(cluster, settings))
-        pausable.pause()
+        pause(pausable)
         try:
             worker.signal(signal.SIGINT)
             time.sleep(1.0)  # the time itself is what is tested: it waits
@@ -69,7 +70,7 @@ def test_a_second_signal_ends_it_on_the_spot(
             worker.signal(signal.SIGINT)
             assert worker.ended() == -signal.SIGINT
         finally:
-            pausable.resume()
+            resume(pausable)
     with Service(["worker"], settings=settings, folder=tmp_path) as worker:
         everything = {(topic, 0, offset) for offset in range(10_000)}
         worker.until("all scores", lambda: set(places(cluster, settings)) == everything)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aestream.demo.brokers import ApacheKafka
+from tests.brokers.apache import ApacheKafka
 from tests.kafka.cluster import Cluster
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

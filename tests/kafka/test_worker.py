@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from aestream.demo.brokers import Broker
+from tests.brokers.apache import pause, resume
 from tests.kafka import records
 from tests.kafka.cluster import Cluster, place_of, score_of
 from tests.kafka.service import Service
@@ -222,14 +223,14 @@ def test_a_broker_that_stands_still_is_waited_for(running: Running, pausable: Br
     running.cluster.send(topic, records.values(20_000), partition=0)
     before = running.worker.metric("aestream_records_scored_total")
     running.worker.until("a start", lambda: running.worker.metric("aestream_records_scored_total") > before)
-    pausable.pause()
+    pause(pausable)
     try:
         looks = []
         for _ in range(20):
             looks.append(running.worker.get("/livez")[0])
             time.sleep(0.5)  # the time itself is what is tested
     finally:
-        pausable.resume()
+        resume(pausable)
     assert set(looks) == {200}
     running.done(topic)
     offsets = [place_of(score_of(record))[2] for record in running.results("scores", topic)]

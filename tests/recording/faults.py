@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from tests.brokers.apache import pause, resume
 from tests.recording import load, trouble
 
 if TYPE_CHECKING:
@@ -118,9 +119,9 @@ def _leak(name: str, size: str, seconds: int, topic: str, mebibytes: float) -> F
 def _pauses(name: str, size: str, seconds: int, every: int, length: int) -> Fault:
     def tick(stage: Stage, second: int) -> None:
         if second % every == 1:
-            stage.broker.pause()
+            pause(stage.broker)
         elif second % every == 1 + length:
-            stage.broker.resume()
+            resume(stage.broker)
 
     shows = (
         "producer_",
@@ -130,7 +131,7 @@ def _pauses(name: str, size: str, seconds: int, every: int, length: int) -> Faul
         "process_cpu",
         "host_cpu_idle",
     )
-    return Fault(name, "paused broker", size, seconds, shows, stop=lambda s: s.broker.resume(), tick=tick)
+    return Fault(name, "paused broker", size, seconds, shows, stop=lambda s: resume(s.broker), tick=tick)
 
 
 def _flood(name: str, size: str, seconds: int, factor: float, *topics: str) -> Fault:
