@@ -68,7 +68,6 @@ def _envelope(partition: Partition, offset: int, timestamp: int, problem: Invali
         "topic": partition.topic.encode(),
         "partition": str(partition.partition).encode(),
         "offset": str(offset).encode(),
-        "attempts": b"1",
     }
     return (*about, *((PREFIX + name, content) for name, content in fields.items()))
 

@@ -48,7 +48,6 @@ def test_the_original_is_kept_and_the_reason_added() -> None:
         "topic": b"in",
         "partition": b"1",
         "offset": b"102",
-        "attempts": b"1",
     }
     assert found["ce_id"] == b"in/1/102"
 
