@@ -20,6 +20,24 @@ ROUNDS = 3
 DIRECTIONS = {"up": 1.0, "down": -1.0, "both": 0.0}
 
 
+Reconstruct: TypeAlias = Callable[[Tensor], Tensor]
+Counts: TypeAlias = Tensor | None  # (B, w): which inputs deviate in a way that counts; None: all
+
+
+class EveryDeviation:
+    """The rule where none was asked for: every deviation counts."""
+
+    def settle(
+        self, _reconstruct: Reconstruct, _matrix: Matrix, _inputs: Tensor, rebuilt: Tensor
+    ) -> tuple[Tensor, Counts]:
+        """The reconstructions (M, B, w) as they are: nothing has to be asked again."""
+        return rebuilt, None
+
+    def still(self, counts: Counts, _matrix: Matrix, _rebuilt: Tensor) -> Counts:
+        """What counted does so."""
+        return counts
+
+
 @dataclass(frozen=True, slots=True)
 class Deviations:
     """For each of d features, (d,) each: the direction (1 up, -1 down, 0 both) and the least size of what counts.
@@ -40,8 +58,8 @@ class Deviations:
         direction: Mapping[str, str],
         min_abs_deviation: Mapping[str, float],
         min_rel_deviation: Mapping[str, float],
-    ) -> Self | None:
-        """Read mappings by feature name, which `check` has passed; None: every deviation counts.
+    ) -> Self | EveryDeviation:
+        """Read mappings by feature name, which `check` has passed.
 
         Raises:
             ConfigurationError: when a name is no feature.
@@ -59,11 +77,11 @@ class Deviations:
                     known = ", ".join(names[:10]) + (", ..." if names[10:] else "")
                     raise ConfigurationError(f"{option} names {name!r}, which is no feature: the features are {known}")
         if not any(any(values.values()) for values in asked.values()):
-            return None
+            return EveryDeviation()
         columns = [np.array([float(values.get(name, 0.0)) for name in names]) for values in asked.values()]
         return cls(columns[0], columns[1], columns[2], encoder)
 
-    def counted(self, observed: Matrix, expected: Matrix) -> Mask:
+    def counts(self, observed: Matrix, expected: Matrix) -> Mask:
         """Say which features of (n, d) rows, in the user's units, deviate in a way that counts: (n, d)."""
         with np.errstate(over="ignore"):
             deviation = observed - expected
@@ -71,43 +89,38 @@ class Deviations:
         mask: Mask = ~(few | (np.sign(deviation) * self.direction < 0))  # a missing value counts
         return mask
 
-    def counted_inputs(self, matrix: Matrix, expected: Tensor) -> Tensor:
+    def input_counts(self, matrix: Matrix, expected: Tensor) -> Tensor:
         """Say which inputs deviate in a way that counts: (B, d) rows, expected inputs (B, w) -> (B, w)."""
-        counted = self.counted(matrix, self.encoder.inverse(expected.double().numpy(), matrix))
-        return torch.from_numpy(self.encoder.by_input(counted))
+        counts = self.counts(matrix, self.encoder.inverse(expected.double().numpy(), matrix))
+        return torch.from_numpy(self.encoder.by_input(counts))
+
+    def still(self, counts: Counts, matrix: Matrix, rebuilt: Tensor) -> Tensor:
+        """Which of the inputs that counted do so against these reconstructions as well, (B, w)."""
+        now = self.input_counts(matrix, rebuilt.mean(dim=0))
+        return now if counts is None else counts & now
 
     def settle(
-        self, rebuild: Callable[[Tensor], Tensor], matrix: Matrix, inputs: Tensor, rebuilt: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        self, reconstruct: Reconstruct, matrix: Matrix, inputs: Tensor, rebuilt: Tensor
+    ) -> tuple[Tensor, Counts]:
         """Reconstruct rows without what does not count -> reconstructions (M, B, d), and what counts (B, w).
 
         A feature that does not count is taken for what the members expect of it on the whole, and the network is asked
-        again (`rebuild`): else it would go on drawing along what is expected of the others. Some rounds settle it, and
-        what has once dropped out stays out.
+        again: else it would go on drawing along what is expected of the others. Some rounds settle it, and what has
+        once dropped out stays out.
 
         Args:
-            rebuild: scaled rows (B, d) to reconstructions (M, B, d).
+            reconstruct: scaled rows (B, d) to reconstructions (M, B, d).
             matrix: (B, d) rows in the user's units.
             inputs: the same, scaled.
             rebuilt: the reconstructions of `inputs`, (M, B, d).
 
         """
-        counted = torch.ones_like(inputs, dtype=torch.bool)
+        counts: Counts = None
         for _ in range(ROUNDS):
             expected = rebuilt.mean(dim=0)
-            counted &= self.counted_inputs(matrix, expected)
-            rebuilt = rebuild(torch.where(counted, inputs, expected))
-        return rebuilt, counted & self.counted_inputs(matrix, rebuilt.mean(dim=0))
-
-
-def only(values: Tensor, counted: Tensor | None) -> Tensor:
-    """Residuals (..., B, d) with 0 where they do not count; None: all do."""
-    return values if counted is None else values * counted
-
-
-def what_counts(inputs: Tensor, rebuilt: Tensor, counted: Tensor) -> Tensor:
-    """Inputs (B, w) with what the members expect, (M, B, w), where they do not count."""
-    return torch.where(counted, inputs, rebuilt.mean(dim=0))
+            counts = now = self.still(counts, matrix, rebuilt)
+            rebuilt = reconstruct(torch.where(now, inputs, expected))
+        return rebuilt, self.still(counts, matrix, rebuilt)
 
 
 def check(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -13,8 +12,9 @@ from torch import Tensor
 
 from aestream import artefact
 from aestream.detector.attribution import Attribution, shares
-from aestream.detector.deviations import Deviations, only, what_counts
+from aestream.detector.deviations import Deviations, EveryDeviation
 from aestream.detector.neighbours import Memory
+from aestream.detector.network import CHUNK, Look, Network
 from aestream.detector.options import Options
 from aestream.detector.residuals import LatentBounds, ResidualScore
 from aestream.errors import ConfigurationError, DataError, ModelError
@@ -28,8 +28,6 @@ Matrix: TypeAlias = npt.NDArray[np.float64]
 Vector: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
-# Rows computed at a time: what fits into a core's cache.
-CHUNK = 1024
 # A feature that is so many of its usual spreads from what was expected is not asked what to expect of the others,
 # unless its square is less than this share of the largest: then it may only be drawn along.
 CLEARLY_OFF, DRAWN_ALONG = 3.0, 0.1
@@ -61,11 +59,9 @@ class Fitted:
     options: Options
     schema: FeatureSchema
     encoder: FeatureEncoder
-    model: Autoencoder
-    bounds: LatentBounds
+    network: Network
     scorer: ResidualScore
     memory: Memory | None
-    deviations: Deviations | None
     threshold: Threshold
     score_quantiles: Mapping[str, float]
     training: Mapping[str, Any]
@@ -74,34 +70,31 @@ class Fitted:
     @property
     def describing(self) -> Autoencoder:
         """The network that encodes and reconstructs: one of its own where the options asked for it."""
-        return self.representation or self.model
+        return self.representation or self.network.model
 
     def detect(self, matrix: Matrix, *, latent: bool, reconstruction: bool) -> Detection:
         """Judge (n, d) rows."""
         scaled = torch.from_numpy(self.encoder.transform(matrix).astype(np.float32))  # (n, w)
         count, width = scaled.shape
-        error, any_counts = np.empty(count), np.ones(count, bool)
-        considered = scaled if self.deviations is None else torch.empty_like(scaled)
+        error, any_counts, counting = np.empty(count), np.empty(count, bool), torch.empty_like(scaled)
         latents = np.empty((count, self.describing.latent_size)) if latent else None
         expected = np.empty((count, width)) if reconstruction else None
         with torch.inference_mode():
             for start in range(0, count, CHUNK):
                 place = slice(start, start + CHUNK)
-                inputs = scaled[place]
-                code, rebuilt, counted = self._look(matrix[place], inputs)
-                error[place] = self.scorer.error(only(inputs - rebuilt, counted)).numpy()
-                if counted is not None:
-                    considered[place] = what_counts(inputs, rebuilt, counted)
-                    any_counts[place] = counted.any(dim=1).numpy()
+                look = self.network.look(matrix[place], scaled[place])
+                error[place] = self.scorer.error(look.residuals).numpy()
+                counting[place], any_counts[place] = look.counting_inputs, look.any_counts()
+                code, rebuilt = look.latent, look.rebuilt
                 if self.representation is not None and (latent or reconstruction):
-                    code = self.representation.encode(inputs)
+                    code = self.representation.encode(look.inputs)
                     rebuilt = self.representation.decode(code)
                 if latents is not None:
                     latents[place] = code[0].numpy()
                 if expected is not None:
                     expected[place] = rebuilt.mean(dim=0).numpy()
             if self.memory is not None:  # after the network, not in turns with it: each fills the core's cache
-                error = self.memory.join(error, considered)
+                error = self.memory.join(error, counting)
         error *= any_counts
         score = error / self.threshold.value
         return Detection(
@@ -120,18 +113,17 @@ class Fitted:
         """
         observed = np.array(matrix, dtype=np.float64)
         scaled = torch.from_numpy(self.encoder.transform(matrix).astype(np.float32))  # (m, w)
-        expected, squares = np.empty(scaled.shape), np.empty(scaled.shape)
+        expected, squares, any_counts = np.empty(scaled.shape), np.empty(scaled.shape), np.empty(len(scaled), bool)
         with torch.inference_mode():
             for start in range(0, len(scaled), CHUNK):
                 place = slice(start, start + CHUNK)
-                inputs = scaled[place]
-                rebuilt, counted = self._look_again(observed[place], inputs)
-                expected[place] = rebuilt.mean(dim=0).numpy()
-                squares[place] = self.scorer.squares(only(inputs - rebuilt, counted)).amin(dim=0).numpy()
+                look = self._look_past_the_clear(observed[place], scaled[place])
+                expected[place] = look.expected.numpy()
+                squares[place] = self.scorer.squares(look.residuals).amin(dim=0).numpy()
+                any_counts[place] = look.any_counts()
         together = self.encoder.by_feature(squares)
         share = shares(together)
-        if self.deviations is not None:
-            share[~together.any(axis=1)] = 0.0
+        share[~any_counts] = 0.0
         return Attribution(
             observed=observed,
             expected=self.encoder.inverse(expected, observed),
@@ -156,7 +148,7 @@ class Fitted:
             "options": asdict(self.options),
             "schema": self.schema.to_dict(),
             "schema_hash": self.schema.hash,
-            "model": _described(self.model),
+            "model": _described(self.network.model),
             "threshold": {"kind": self.threshold.kind, **self.threshold.to_dict()},
             "representation": None if self.representation is None else _described(self.representation),
             "score_quantiles": dict(self.score_quantiles),
@@ -164,8 +156,8 @@ class Fitted:
         }
         parts: dict[str, Mapping[str, npt.NDArray[Any]]] = {
             "encoder": self.encoder.arrays(),
-            "model": state(self.model),
-            "bounds": self.bounds.arrays(),
+            "model": state(self.network.model),
+            "bounds": self.network.bounds.arrays(),
             "scorer": self.scorer.arrays(),
             "memory": {} if self.memory is None else self.memory.arrays(),
             "threshold": self.threshold.arrays(),
@@ -196,11 +188,9 @@ class Fitted:
                 options=options,
                 schema=schema,
                 encoder=encoder,
-                model=network("model"),
-                bounds=LatentBounds.from_arrays(part("bounds")),
+                network=Network(network("model"), LatentBounds.from_arrays(part("bounds")), counting(options, encoder)),
                 scorer=ResidualScore.from_arrays(part("scorer")),
                 memory=Memory.from_arrays(part("memory")) if options.memory else None,
-                deviations=counting(options, encoder),
                 threshold=calibrators.restore(manifest["threshold"], part("threshold")),
                 score_quantiles=manifest["score_quantiles"],
                 training=manifest["training"],
@@ -210,28 +200,16 @@ class Fitted:
             missing = f"the manifest is not complete ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
             raise ModelError(f"{directory}: {missing}: train again or roll back") from error
 
-    def _look(self, matrix: Matrix, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """(B, d) in the user's units, and encoded (B, w) -> latent, reconstructions (M, B, w), what counts (B, w)."""
-        code, rebuilt = rebuild(self.model, self.bounds, inputs)
-        if self.deviations is None:
-            return code, rebuilt, None
-        again = partial(reconstructions, self.model, self.bounds)
-        return code, *self.deviations.settle(again, matrix, inputs, rebuilt)
-
-    def _look_again(self, matrix: Matrix, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Reconstruct rows without what is clearly off -> reconstructions (M, B, w), what counts (B, w).
+    def _look_past_the_clear(self, matrix: Matrix, inputs: Tensor) -> Look:
+        """Look at rows, (B, d) and (B, w), and once more without what is clearly off.
 
         A feature that is clearly off draws along what is expected of the others, which would share its blame. It is
         taken for what the members expect of it on the whole, and the network is asked once more.
         """
-        _, rebuilt, counted = self._look(matrix, inputs)
-        squares = self.scorer.squares(only(inputs - rebuilt, counted)).mean(dim=0)
+        look = self.network.look(matrix, inputs)
+        squares = self.scorer.squares(look.residuals).mean(dim=0)
         off = (squares > CLEARLY_OFF**2) & (squares > DRAWN_ALONG * squares.amax(dim=1, keepdim=True))
-        trusted = ~off if counted is None else counted & ~off
-        rebuilt = reconstructions(self.model, self.bounds, what_counts(inputs, rebuilt, trusted))
-        if self.deviations is not None and counted is not None:
-            counted &= self.deviations.counted_inputs(matrix, rebuilt.mean(dim=0))
-        return rebuilt, counted
+        return self.network.look_past(off, look, matrix)
 
     def _user_units(self, expected: Matrix, scaled: Tensor, matrix: Matrix) -> Matrix:
         """Turn reconstructed inputs (n, w) into features (n, d) in the user's units, within the range seen in training.
@@ -244,19 +222,8 @@ class Fitted:
         return encoder.correct(expected, scaled.numpy(), matrix)
 
 
-def rebuild(model: Autoencoder, bounds: LatentBounds, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, w) -> latent vectors (M, B, k), and the reconstructions from within the bounds (M, B, w)."""
-    code = model.encode(inputs)
-    return code, model.decode(bounds.apply(code))
-
-
-def reconstructions(model: Autoencoder, bounds: LatentBounds, inputs: Tensor) -> Tensor:
-    """(B, w) -> reconstructions from within the bounds (M, B, w)."""
-    return rebuild(model, bounds, inputs)[1]
-
-
-def counting(options: Options, encoder: FeatureEncoder) -> Deviations | None:
-    """Return which deviations count; None: all. Raises ConfigurationError when an option names no feature."""
+def counting(options: Options, encoder: FeatureEncoder) -> Deviations | EveryDeviation:
+    """Which deviations count. Raises ConfigurationError when an option names no feature."""
     return Deviations.of(
         encoder,
         direction=options.direction,

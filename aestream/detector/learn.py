@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -10,10 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from aestream.detector.deviations import Deviations, only, what_counts
-from aestream.detector.fitted import CHUNK, Fitted, counting, rebuild, reconstructions
+from aestream.detector.deviations import Deviations, EveryDeviation
+from aestream.detector.fitted import Fitted, counting
 from aestream.detector.folds import Folds, evenly
 from aestream.detector.neighbours import Memory
+from aestream.detector.network import CHUNK, Network
 from aestream.detector.options import Options
 from aestream.detector.representation import represent
 from aestream.detector.residuals import LatentBounds, ResidualScore
@@ -84,7 +84,7 @@ def learn(
             seed=options.seed,
             progress=progress,
         )
-    bounds, scorer, memory, errors = _learn_score(
+    network, scorer, memory, errors = _learn_score(
         model, matrix, rows, folds, encoder.weights, deviations, options.memory
     )
     least = errors.min(where=errors > 0, initial=np.inf)  # where nothing counts the error is 0, no threshold
@@ -94,11 +94,9 @@ def learn(
         options=options,
         schema=schema,
         encoder=encoder,
-        model=model,
-        bounds=bounds,
+        network=network,
         scorer=scorer,
         memory=memory,
-        deviations=deviations,
         threshold=threshold,
         score_quantiles={f"{q:g}": float(score) for q, score in zip(QUANTILES, scores, strict=True)},
         training={"records": len(rows), **asdict(training)},
@@ -113,9 +111,9 @@ def _learn_score(
     rows: Tensor,
     folds: Folds,
     weights: Vector | None,
-    deviations: Deviations | None,
+    deviations: Deviations | EveryDeviation,
     kept: int,
-) -> tuple[LatentBounds, ResidualScore, Memory | None, Vector]:
+) -> tuple[Network, ResidualScore, Memory | None, Vector]:
     """Learn the usual latent vectors and residuals, and what error every row would have, had it not been seen: (n,).
 
     `matrix` are the rows in the user's units, `kept` how many of them to remember. The usual residuals are all of them,
@@ -123,30 +121,25 @@ def _learn_score(
     """
     latents = model.encode(rows[evenly(folds.seen, STATISTICS_ROWS)])
     bounds = LatentBounds.fit([latent.double().numpy() for latent in latents])
+    network = Network(model, bounds, deviations)
     residuals = [
-        _residuals(model, bounds, rows[own], member).double().numpy()
+        _residuals(network, rows[own], member).double().numpy()
         for member, own in enumerate(evenly(folds.unseen, STATISTICS_ROWS))
     ]
     scorer = ResidualScore.fit(residuals)
     if weights is not None:  # several inputs of one feature count as one
         scorer = scorer.weighted(weights)
-    again = partial(reconstructions, model, bounds)
-    considered = rows if deviations is None else torch.empty_like(rows)
-    logs, any_counts = np.empty((model.members, len(rows))), np.ones(len(rows), bool)
+    logs, any_counts, counting_rows = np.empty((model.members, len(rows))), np.empty(len(rows), bool), rows.clone()
     for start in range(0, len(rows), CHUNK):
         place = slice(start, start + CHUNK)
-        inputs, counted = rows[place], None
-        rebuilt = again(inputs)
-        if deviations is not None:
-            rebuilt, counted = deviations.settle(again, matrix[place], inputs, rebuilt)
-            considered[place] = what_counts(inputs, rebuilt, counted)
-            any_counts[place] = counted.any(dim=1).numpy()
-        logs[:, place] = scorer.member_errors(only(inputs - rebuilt, counted)).log().numpy()
+        look = network.look(matrix[place], rows[place])
+        logs[:, place] = scorer.member_errors(look.residuals).log().numpy()
+        counting_rows[place], any_counts[place] = look.counting_inputs, look.any_counts()
     errors = np.exp(_held_out(logs, folds))
     memory = None
     if kept:
-        memory, errors = Memory.fit(considered, folds.unseen, errors, size=kept, weights=weights)
-    return bounds, scorer, memory, errors * any_counts
+        memory, errors = Memory.fit(counting_rows, folds.unseen, errors, size=kept, weights=weights)
+    return network, scorer, memory, errors * any_counts
 
 
 def _held_out(logs: Matrix, folds: Folds) -> Vector:
@@ -162,6 +155,6 @@ def _held_out(logs: Matrix, folds: Folds) -> Vector:
     return means
 
 
-def _residuals(model: Autoencoder, bounds: LatentBounds, rows: Tensor, member: int) -> Tensor:
+def _residuals(network: Network, rows: Tensor, member: int) -> Tensor:
     """Return what one member leaves of rows, (n, d) -> (n, d)."""
-    return torch.cat([inputs - rebuild(model, bounds, inputs)[1][member] for inputs in torch.split(rows, CHUNK)])
+    return torch.cat([inputs - network.reconstruct(inputs)[member] for inputs in torch.split(rows, CHUNK)])

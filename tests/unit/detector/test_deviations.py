@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from aestream import Detector
-from aestream.detector.deviations import Deviations
+from aestream.detector.deviations import Deviations, EveryDeviation
 from aestream.errors import ConfigurationError
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
@@ -45,10 +45,10 @@ def counted(observed: list[float], expected: list[float], **options: dict[str, s
         "min_abs_deviation": {},
         "min_rel_deviation": {},
     }
-    encoder = FeatureEncoder.fit(np.zeros((2, len(schema))), schema)  # `counted` has no need of its scales
+    encoder = FeatureEncoder.fit(np.zeros((2, len(schema))), schema)  # `counts` has no need of its scales
     read = Deviations.of(encoder, **{**asked, **options})  # type: ignore[arg-type]
-    assert read is not None
-    found: list[bool] = read.counted(np.array([observed]), np.array([expected]))[0].tolist()
+    assert isinstance(read, Deviations)
+    found: list[bool] = read.counts(np.array([observed]), np.array([expected]))[0].tolist()
     return found
 
 
@@ -71,7 +71,8 @@ def test_the_largest_numbers_count() -> None:
 
 def test_nothing_asked_costs_nothing(plain: Detector) -> None:
     neutral = fitted(direction={"feature_0": "both"}, min_abs_deviation={"feature_1": 0.0})
-    assert plain._fitted.deviations is neutral._fitted.deviations is None
+    for detector in (plain, neutral):
+        assert isinstance(detector._fitted.network.deviations, EveryDeviation)
     assert np.array_equal(plain.error(moved(0, 20)), neutral.error(moved(0, 20)))
 
 
