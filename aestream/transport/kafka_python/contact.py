@@ -49,7 +49,7 @@ def make_contact(connection: Connection) -> None:
                 raise error
         if time.monotonic() + _PAUSE_SECONDS > deadline:
             reasons = ", ".join(f"{server}: {_reason(error)}" for server, error in refusals.items())
-            raise TransportError(f"no Kafka in {timeout:.0f} s ({reasons}): check {suspects(connection)}")
+            raise TransportError(f"no Kafka in {timeout:g} s ({reasons}): check {suspects(connection)}")
         time.sleep(_PAUSE_SECONDS)
 
 
