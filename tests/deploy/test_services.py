@@ -113,5 +113,5 @@ def test_a_service_that_makes_no_progress_is_started_anew(services: Machine, ser
     fed = state(services, service, "WatchdogTimestampMonotonic")
     wait_until(lambda: int(state(services, service, "WatchdogTimestampMonotonic")[0]) > int(fed[0]) + 6_000_000)
     assert state(services, service, "ActiveState", "NRestarts") == ["active", "0"]
-    services.run("systemctl", "kill", "--signal=STOP", f"aestream-{service}")
+    services.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", f"aestream-{service}")
     wait_until(lambda: state(services, service, "NRestarts", "ActiveState") == ["1", "active"], 90)
