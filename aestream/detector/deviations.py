@@ -17,7 +17,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 
 # How often the network is asked again where some deviations do not count.
 ROUNDS = 3
-DIRECTIONS = {"up": 1.0, "down": -1.0, "both": 0.0}
+_SIGNS = {"up": 1.0, "down": -1.0, "both": 0.0}
 
 
 Reconstruct: TypeAlias = Callable[[Tensor], Tensor]
@@ -59,14 +59,14 @@ class Deviations:
         min_abs_deviation: Mapping[str, float],
         min_rel_deviation: Mapping[str, float],
     ) -> Self | EveryDeviation:
-        """Read mappings by feature name, which `check` has passed.
+        """Read mappings by feature name, which obey `FEATURE_RULES`.
 
         Raises:
             ConfigurationError: when a name is no feature.
 
         """
         asked = {
-            "direction": {name: DIRECTIONS[way] for name, way in direction.items()},
+            "direction": {name: _SIGNS[way] for name, way in direction.items()},
             "min_abs_deviation": min_abs_deviation,
             "min_rel_deviation": min_rel_deviation,
         }
@@ -121,22 +121,3 @@ class Deviations:
             counts = now = self.still(counts, matrix, rebuilt)
             rebuilt = reconstruct(torch.where(now, inputs, expected))
         return rebuilt, self.still(counts, matrix, rebuilt)
-
-
-def check(
-    direction: Mapping[str, str], min_abs_deviation: Mapping[str, float], min_rel_deviation: Mapping[str, float]
-) -> None:
-    """Refuse values that cannot be meant.
-
-    Raises:
-        ConfigurationError: for an unknown direction, or a least deviation that is no finite number from 0.
-
-    """
-    for name, way in direction.items():
-        if way not in DIRECTIONS:
-            raise ConfigurationError(f"direction of {name!r} is {way!r}: write up, down or both")
-    sizes = {"min_abs_deviation": min_abs_deviation, "min_rel_deviation": min_rel_deviation}
-    for option, values in sizes.items():
-        for name, size in values.items():
-            if not 0 <= size < np.inf:
-                raise ConfigurationError(f"{option} of {name!r} is {size}: give a number from 0")

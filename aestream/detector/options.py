@@ -1,14 +1,41 @@
-"""What a detector can be told."""
+"""What a detector can be told, and which values can work: the settings take these rules from here."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from aestream.detector import deviations
 from aestream.errors import ConfigurationError
 from aestream.thresholds import calibrators
 
-# With fewer rows there might be none outside a row's own stretch.
-LEAST_MEMORY = 10
+DIRECTIONS = ("up", "down", "both")
+
+
+class Rule(NamedTuple):
+    """Which values of an option can work, and what to give."""
+
+    holds: Callable[[Any], bool]
+    advice: str
+
+
+# None is no question for a rule: it leaves the choice to the fit.
+RULES: Mapping[str, Rule] = {
+    "false_alarm_rate": Rule(lambda rate: 0 < rate <= 0.5, "give a share above 0, at most 0.5, such as 0.001"),  # noqa: PLR2004
+    "calibrator": Rule(lambda name: name in calibrators.CALIBRATORS, f"write {' or '.join(calibrators.CALIBRATORS)}"),
+    "latent_size": Rule(lambda size: size >= 1, "give a whole number from 1"),
+    "noise": Rule(lambda noise: noise > 0, "give standard deviations above 0"),
+    "steps": Rule(lambda steps: steps >= 1, "give a whole number from 1"),
+    "hidden": Rule(lambda size: size >= 1, "give a whole number from 1"),
+    # With fewer rows there might be none outside a row's own stretch.
+    "memory": Rule(lambda rows: rows == 0 or rows >= 10, "give 10 rows or more, or 0 for none"),  # noqa: PLR2004
+}
+_LEAST = Rule(lambda size: 0 <= size < math.inf, "give a number from 0")
+# The same for options by feature: of each value.
+FEATURE_RULES: Mapping[str, Rule] = {
+    "direction": Rule(lambda way: way in DIRECTIONS, "write up, down or both"),
+    "min_abs_deviation": _LEAST,
+    "min_rel_deviation": _LEAST,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +57,12 @@ class Options:
     min_rel_deviation: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work, before any training."""
-        checks = (
-            (
-                self.false_alarm_rate is None or 0 < self.false_alarm_rate < 1,
-                "false_alarm_rate",
-                "give a share between 0 and 1, such as 0.001, or None",
-            ),
-            (self.calibrator in calibrators.CALIBRATORS, "calibrator", f"one of {', '.join(calibrators.CALIBRATORS)}"),
-            (self.latent_size is None or self.latent_size >= 1, "latent_size", "give a whole number from 1, or None"),
-            (self.noise is None or self.noise > 0, "noise", "give standard deviations above 0, or None"),
-            (self.steps >= 1, "steps", "give a whole number from 1"),
-            (self.hidden >= 1, "hidden", "give a whole number from 1"),
-            (self.memory == 0 or self.memory >= LEAST_MEMORY, "memory", "give a number of rows from 10, or 0 for none"),
-        )
-        for good, name, advice in checks:
-            if not good:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}: {advice}")
-        deviations.check(self.direction, self.min_abs_deviation, self.min_rel_deviation)
+        """Refuse what cannot work, before any training. Raises ConfigurationError."""
+        for name, rule in RULES.items():
+            value = getattr(self, name)
+            if value is not None and not rule.holds(value):
+                raise ConfigurationError(f"{name} is {value}: {rule.advice}")
+        for name, rule in FEATURE_RULES.items():
+            for feature, value in getattr(self, name).items():
+                if not rule.holds(value):
+                    raise ConfigurationError(f"{name} of {feature!r} is {value!r}: {rule.advice}")

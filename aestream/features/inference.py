@@ -140,9 +140,7 @@ def imputes(name: str, missing: Sequence[str]) -> bool:
     for item in missing:
         pattern, _, wanted = item.rpartition("=")
         if wanted not in POLICIES:
-            raise ConfigurationError(
-                f"AESTREAM_FEATURES__MISSING: {item!r} is no policy: write {' or '.join(POLICIES)}, or NAME=POLICY"
-            )
+            raise ConfigurationError(f"missing: {item!r} is no policy: write {' or '.join(POLICIES)}, or NAME=POLICY")
         if not pattern or _matches(name, [pattern]):
             policy = wanted
     return policy == "impute"

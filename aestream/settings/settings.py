@@ -15,26 +15,27 @@ from pydantic import BaseModel, BeforeValidator, ByteSize, Field, ValidationErro
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
     YamlConfigSettingsSource,
 )
 
+from aestream.columns import POLICIES
 from aestream.errors import ConfigurationError
 from aestream.settings.values import (
     Duration,
-    Least,
-    MemoryRows,
     Names,
+    Numbers,
+    OptionalCount,
     OptionalDuration,
-    OptionalNoise,
+    OptionalNumber,
     OptionalSecret,
-    OptionalSize,
     OptionalText,
+    Words,
+    each_obeys,
     none_if_off,
-    pairs,
+    obeys,
 )
 
 PREFIX = "AESTREAM_"
@@ -130,13 +131,13 @@ class Model(BaseModel):
     )
     poll_interval: Duration = Field(30.0, description="How often a worker looks for a new version.")
     keep: int = Field(10, ge=2, description="How many versions the store keeps.")
-    latent_size: OptionalSize = Field(
+    latent_size: Annotated[OptionalCount, obeys("latent_size")] = Field(
         None, description="Train a network of its own for `encode`, to vectors so long; `none`: the detector's."
     )
-    noise: OptionalNoise = Field(
+    noise: Annotated[OptionalNumber, obeys("noise")] = Field(
         None, description="Train a network of its own for `denoise`, to remove so many standard deviations."
     )
-    memory: MemoryRows = Field(
+    memory: Annotated[int, obeys("memory")] = Field(
         2000, description="Training rows that records are compared with: more find more, 0 is fastest."
     )
     seed: int = Field(0, ge=0, description="The random seed: the same sample and seed give the same model.")
@@ -153,13 +154,13 @@ class Features(BaseModel):
         description="What a missing value does: `dead_letter` or `impute`; for some features `NAME=impute`, by comma.",
     )
 
-    direction: Annotated[dict[str, Literal["up", "down", "both"]], NoDecode, BeforeValidator(pairs)] = Field(
+    direction: Annotated[Words, each_obeys("direction")] = Field(
         {}, description="Which deviations of a feature count, `disk.await_ms=up,memory.free=down`; others: both."
     )
-    min_abs_deviation: Least = Field(
+    min_abs_deviation: Annotated[Numbers, each_obeys("min_abs_deviation")] = Field(
         {}, description="By feature, in its own units: less of a difference from the expected value does not count."
     )
-    min_rel_deviation: Least = Field(
+    min_rel_deviation: Annotated[Numbers, each_obeys("min_rel_deviation")] = Field(
         {}, description="By feature, as a share of the expected value: less of a difference does not count."
     )
 
@@ -167,22 +168,20 @@ class Features(BaseModel):
     def _known_policies(self) -> Features:
         """Refuse a policy that is none."""
         for item in self.missing:
-            if item.rpartition("=")[2] not in {"dead_letter", "impute"}:
-                raise ValueError(f"missing: {item!r} is no policy; write dead_letter, impute, or NAME=impute")
+            if item.rpartition("=")[2] not in POLICIES:
+                raise ValueError(f"missing: {item!r} is not a policy; write {', '.join(POLICIES)}, or NAME=POLICY")
         return self
 
 
 class Threshold(BaseModel):
     """When a record is an anomaly."""
 
-    false_alarm_rate: float = Field(
+    false_alarm_rate: Annotated[float, obeys("false_alarm_rate")] = Field(
         0.001,
-        gt=0,
-        lt=0.5,
         description="The share of normal records that may be flagged. Training refuses one that its sample cannot "
         "support; where none is set, it takes the lowest that the sample does support.",
     )
-    calibrator: Literal["pot", "quantile"] = Field(
+    calibrator: Annotated[str, obeys("calibrator")] = Field(
         "pot",
         description="`pot` extrapolates the largest errors where need be: 0.001 takes 250 records. `quantile` assumes "
         "nothing of their tail: 0.001 takes 999.",

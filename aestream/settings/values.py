@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
+
+from aestream.detector.options import FEATURE_RULES, RULES
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -53,19 +55,37 @@ def none_if_off(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() in {"", "off", "none"} else value
 
 
-def none_or_ten(rows: int) -> int:
-    """Refuse 1 to 9 rows to compare with: there might be none but a row's own neighbours in time."""
-    if 0 < rows < 10:  # noqa: PLR2004
-        raise ValueError(f"{rows} rows are too few: give 10 or more, or 0 for none")
-    return rows
+def obeys(option: str) -> AfterValidator:
+    """Hold a setting to the rule of the detector's option. None is no question for a rule."""
+    rule = RULES[option]
+
+    def check(value: Any) -> Any:
+        if value is not None and not rule.holds(value):
+            raise ValueError(rule.advice)
+        return value
+
+    return AfterValidator(check)
+
+
+def each_obeys(option: str) -> AfterValidator:
+    """Hold every value of a mapping by feature to the rule of the detector's option."""
+    rule = FEATURE_RULES[option]
+
+    def check(values: dict[str, Any]) -> dict[str, Any]:
+        for feature, value in values.items():
+            if not rule.holds(value):
+                raise ValueError(f"{feature}={value}: {rule.advice}")
+        return values
+
+    return AfterValidator(check)
 
 
 Duration = Annotated[float, BeforeValidator(seconds), Field(ge=0)]
 OptionalDuration = Annotated[Duration | None, BeforeValidator(none_if_off)]
 Names = Annotated[list[str], NoDecode, BeforeValidator(items)]
-Least = Annotated[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], NoDecode, BeforeValidator(pairs)]
+Numbers = Annotated[dict[str, float], NoDecode, BeforeValidator(pairs)]
+Words = Annotated[dict[str, str], NoDecode, BeforeValidator(pairs)]
 OptionalText = Annotated[str | None, BeforeValidator(none_if_off)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(none_if_off)]
-OptionalSize = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(none_if_off)]
-MemoryRows = Annotated[int, Field(ge=0), AfterValidator(none_or_ten)]
-OptionalNoise = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(none_if_off)]
+OptionalCount = Annotated[int | None, BeforeValidator(none_if_off)]
+OptionalNumber = Annotated[float | None, BeforeValidator(none_if_off)]

@@ -7,8 +7,8 @@ import aestream
 from aestream.detector.detector import Detector
 
 
-def test_importing_the_package_does_not_import_torch() -> None:
-    code = "import aestream, sys; assert 'torch' not in sys.modules; print(aestream.__version__)"
+def test_neither_the_package_nor_its_commands_import_torch() -> None:
+    code = "import aestream.cli, sys; assert 'torch' not in sys.modules; print(aestream.__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == aestream.__version__
 

@@ -180,5 +180,5 @@ def test_the_last_policy_that_names_a_feature_wins() -> None:
     assert imputes("a", ["impute"])
     assert not imputes("cpu.user", ["impute", "cpu.*=dead_letter"])
     assert imputes("a=b", ["a=b=impute"])
-    with pytest.raises(ConfigurationError, match="AESTREAM_FEATURES__MISSING: 'median' is no policy"):
+    with pytest.raises(ConfigurationError, match="missing: 'median' is no policy"):
         imputes("a", ["median"])
