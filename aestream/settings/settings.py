@@ -59,7 +59,8 @@ class Kafka(BaseModel):
     auto_offset_reset: Literal["earliest", "latest"] = Field(
         "earliest",
         description="Where a new group begins: with the topic's past, or with what arrives from now on. Partitions "
-        "that are added to a topic later are read from their start in any case.",
+        "that are added to a topic later, and topics that are made anew or that a pattern matches later, are read from "
+        "their start in any case.",
     )
     isolation_level: Literal["read_uncommitted", "read_committed"] = Field(
         "read_committed", description="Whether records of open or aborted transactions are read."

@@ -13,7 +13,7 @@ from kafka.structs import OffsetAndMetadata
 
 from aestream.transport.kafka_python.source import KafkaSource
 from aestream.types import Membership, Partition
-from tests.kafka.cluster import SECONDS, Cluster
+from tests.kafka.cluster import SECONDS, Cluster, wait_for
 
 Open = Callable[..., KafkaSource]
 Offsets = set[tuple[str, int, int]]
@@ -159,6 +159,43 @@ def test_a_topic_that_was_made_anew_is_read_from_its_start(
     assert read_until(source(topic, group=group), {(topic, 0, 19)}) == {(topic, 0, offset) for offset in range(20)}
     assert missed == {}
     assert f"{topic}/0 ends before offset 1000" in caplog.text
+
+
+def test_a_topic_that_was_made_anew_while_it_was_read_is_read_from_its_start(cluster: Cluster, source: Open) -> None:
+    # 1. A group begins with `latest`. 2. Its topic goes, and the member has seen that. 3. The topic comes back, and is
+    # written to before the member sees it. Result: all of it is read.
+    topic, group = cluster.topic(), cluster.name("group")
+    member = source(topic, group=group)
+    settle(member)
+    cluster.send(topic, [b"old"] * 3, partition=0)
+    read_until(member, {(topic, 0, 2)})
+    cluster.admin.delete_topics([topic])
+    wait_for("the topic gone", lambda: not poll(member) and not member.assigned())
+
+    cluster.admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+    cluster.add_partitions(topic, 2)
+    wanted = {(topic, partition, offset) for partition in range(2) for offset in range(5)}
+    for partition in range(2):
+        cluster.send(topic, [b"new"] * 5, partition=partition)
+    assert read_until(member, wanted, seconds=60) == wanted
+
+
+def test_a_new_topic_of_a_pattern_is_read_from_its_start_by_whoever_comes(cluster: Cluster, source: Open) -> None:
+    # 1. A group begins with `latest` at the topics that a pattern matches. 2. It leaves. 3. Another topic is made and
+    # written to. 4. A member comes back. Result: the topic is new to the group, and nothing of it is passed over.
+    name, group = cluster.name("many"), cluster.name("group")
+    old, new = f"{name}.old", f"{name}.new"
+    pattern = f"^{name}\\..*"
+    for topic in (old, f"{name}.other"):
+        cluster.admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+        cluster.send(topic, [b"past"] * 5, partition=0)
+    first = source(pattern, group=group)
+    assert settle(first) == set()
+    first.close()
+    cluster.admin.create_topics({new: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+    cluster.send(new, [b"new"] * 5, partition=0)
+    wanted = {(new, 0, offset) for offset in range(5)}
+    assert read_until(source(pattern, group=group), wanted) == wanted
 
 
 def test_a_join_is_taken_up_however_short_the_polls_are(cluster: Cluster, source: Open) -> None:

@@ -45,7 +45,7 @@ class Places:
     topic after the group had begun is new to everybody: it begins at its start with `latest` too. That is told by a
     note in the group's commits of how many partitions the topic had then. Where an offset was committed without the
     note, every further partition counts as added; so does a whole topic that is not among `topics`, those that were
-    there when this member came.
+    there when this member came, and one that was made anew: the broker drops a topic's offsets with the topic.
 
     `on_missed(topic, records)` is told of records that were deleted before they were read.
     """
@@ -64,9 +64,17 @@ class Places:
         self._on_missed = on_missed
         self._places: dict[TopicPartition, _Place] = {}
         self._began_with: dict[str, int] = {}  # partitions of a topic when the group began to read it
+        self._pinned: dict[str, TopicPartition] = {}  # one partition of a topic that had a committed offset
 
     def __iter__(self) -> Iterator[TopicPartition]:
         return iter(self._places)
+
+    def look_back(self, topics: Iterable[str]) -> None:
+        """Take those of `topics` that the group has no offset for as added, where it has offsets for others."""
+        for topic in topics:
+            any(self._committed(TopicPartition(topic, p)) for p in self._consumer.partitions_for_topic(topic) or ())
+        if self._pinned:
+            self._topics = set(self._pinned)
 
     def forget(self, partition: TopicPartition) -> None:
         """Let go of a partition that was taken away, even if it came back at once: another member had it."""
@@ -106,6 +114,7 @@ class Places:
         told = {tp: OffsetAndMetadata(offset, self._note_for(tp.topic), -1) for tp, offset in offsets.items()}
         self._consumer.commit(told, timeout_ms=_ANSWER_TIMEOUT_MS)
         for partition, offset in offsets.items():
+            self._pinned.setdefault(partition.topic, partition)
             if partition in self._places:
                 self._places[partition].committed = offset
 
@@ -165,6 +174,8 @@ class Places:
 
     def _committed(self, partition: TopicPartition) -> OffsetAndMetadata | None:
         found = self._consumer.committed(partition, metadata=True, timeout_ms=_ANSWER_TIMEOUT_MS)
+        if found is not None:
+            self._pinned.setdefault(partition.topic, partition)
         noted = _NOTE.fullmatch(found.metadata or "") if found is not None else None
         if noted is not None:
             self._began_with[partition.topic] = int(noted[1])
@@ -181,6 +192,8 @@ class Places:
     def _added(self, partition: TopicPartition) -> bool:
         """Whether a partition came to its topic after the group had begun to read that."""
         topic = partition.topic
+        if topic in self._pinned and self._committed(self._pinned[topic]) is None:
+            self._began_with[topic] = 0  # made anew
         if topic not in self._began_with:
             others = sorted(self._consumer.partitions_for_topic(topic) - {partition.partition})
             known = [found for p in others if (found := self._committed(TopicPartition(topic, p))) is not None]

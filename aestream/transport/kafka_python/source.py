@@ -15,7 +15,7 @@ from kafka.structs import MemberState
 from aestream.errors import NoAnswerError, TransportError
 from aestream.transport.kafka_python.errors import Connection, broker_errors
 from aestream.transport.kafka_python.places import COMMIT_REFUSED, Places
-from aestream.transport.kafka_python.records import columns
+from aestream.transport.kafka_python.records import columns, matching
 from aestream.types import Batch, Membership, Partition, Position
 
 _QUESTION_TIMEOUT_MS = 1_000
@@ -73,6 +73,9 @@ class KafkaSource:
             if not topics[0].startswith("^"):
                 self._need(topics, there)
         self._places = Places(self._consumer, latest=auto_offset_reset == "latest", topics=there, on_missed=on_missed)
+        if topics[0].startswith("^") and auto_offset_reset == "latest":
+            with broker_errors(connection):
+                self._places.look_back(matching(topics, there))
 
     def poll(self, timeout: float) -> Batch:
         """Wait for records; go on gathering for at most `max_wait` seconds while more are coming."""
