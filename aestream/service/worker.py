@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 0.5  # how long a poll waits when there is nothing; bounds how long a stop or a new model waits
 _TIDY_SECONDS = 1.0  # how often gauges are set
+_AWAY = "an answer from Kafka"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,7 @@ class Worker:
 
     def _patience(self) -> bool:
         """Wait on for the broker: always while running, and for `drain_timeout` after a stop was asked for."""
+        self._health.wait_for(_AWAY)  # `_tidy` takes it back
         self._beat()
         return self._stop.since is None or time.monotonic() - self._stop.since < self._drain_timeout
 
@@ -271,7 +273,10 @@ class Worker:
             return
         self._tidied = now
         assigned = self._source.assigned()
-        self._health.wait_for(None if self._source.joined() else "the consumer group")
+        waits = None if self._source.joined() else "the consumer group"
+        if assigned and not self._source.answers():  # the client believes in its membership through any outage
+            waits = _AWAY
+        self._health.wait_for(waits)
         self._metrics.assigned_partitions.set(len(assigned))
         positions = self._source.positions()
         self._metrics.consumer_lag_records.clear()

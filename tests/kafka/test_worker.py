@@ -216,7 +216,7 @@ def test_the_paths_answer_and_nothing_else_does(running: Running) -> None:
 
 
 def test_a_broker_that_stands_still_is_waited_for(running: Running, pausable: Broker) -> None:
-    # 1. Records are in, more than one batch. 2. The broker freezes for 10 s. 3. The worker stays live.
+    # 1. Records are in, more than one batch. 2. The broker freezes for 10 s. 3. The worker stays live, and is not ready.
     # 4. The broker goes on. Result: the same process scores every record, in order; twice at most the batch in hand,
     # if the pause outlasted the group's session.
     topic = running.inputs["paused"]
@@ -229,6 +229,7 @@ def test_a_broker_that_stands_still_is_waited_for(running: Running, pausable: Br
         for _ in range(20):
             looks.append(running.worker.get("/livez")[0])
             time.sleep(0.5)  # the time itself is what is tested
+        assert running.worker.get("/readyz") == (503, "waiting: an answer from Kafka\n")
     finally:
         resume(pausable)
     assert set(looks) == {200}
@@ -236,6 +237,17 @@ def test_a_broker_that_stands_still_is_waited_for(running: Running, pausable: Br
     offsets = [place_of(score_of(record))[2] for record in running.results("scores", topic)]
     assert list(dict.fromkeys(offsets)) == list(range(20_000))
     assert len(offsets) - 20_000 <= 5000
+
+
+def test_a_worker_with_nothing_to_do_is_not_ready_while_its_broker_is_away(running: Running, pausable: Broker) -> None:
+    running.worker.ready()
+    pausable.pause()
+    try:
+        running.worker.until("not ready", lambda: "an answer from Kafka" in running.worker.get("/readyz")[1])
+        assert running.worker.get("/livez")[0] == 200
+    finally:
+        pausable.resume()
+    running.worker.ready()
 
 
 def test_the_metrics_add_up(running: Running) -> None:

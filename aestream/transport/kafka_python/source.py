@@ -129,7 +129,7 @@ class KafkaSource:
         """Whether the broker answers a small question within a second."""
         topics = sorted(self._consumer.subscription() or ())
         try:
-            some = [TopicPartition(t, p) for t in topics[:1] for p in self._consumer.partitions_for_topic(t)][:1]
+            some = [TopicPartition(t, p) for t in topics for p in self._consumer.partitions_for_topic(t) or ()][:1]
             return bool(some and self._consumer.end_offsets(some, timeout_ms=_QUESTION_TIMEOUT_MS))
         except kafka_errors.KafkaError:
             return False
