@@ -216,7 +216,7 @@ def test_the_paths_answer_and_nothing_else_does(running: Running) -> None:
 
 
 def test_a_broker_that_stands_still_is_waited_for(running: Running, pausable: Broker) -> None:
-    # 1. Records are in, more than one batch. 2. The broker freezes for 10 s. 3. The worker stays live, and is not ready.
+    # 1. Records are in, more than one batch. 2. The broker freezes for 10 s. 3. The worker is live, not ready.
     # 4. The broker goes on. Result: the same process scores every record, in order; twice at most the batch in hand,
     # if the pause outlasted the group's session.
     topic = running.inputs["paused"]
