@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
 
@@ -127,12 +128,18 @@ class KafkaSource:
 
     def answers(self) -> bool:
         """Whether the broker answers a small question within a second."""
-        topics = sorted(self._consumer.subscription() or ())
         try:
-            some = [TopicPartition(t, p) for t in topics for p in self._consumer.partitions_for_topic(t) or ()][:1]
+            # only a client that has no partition has to look for one
+            some = list(itertools.islice(itertools.chain(self._places, self._known()), 1))
             return bool(some and self._consumer.end_offsets(some, timeout_ms=_QUESTION_TIMEOUT_MS))
         except kafka_errors.KafkaError:
             return False
+
+    def _known(self) -> Iterator[TopicPartition]:
+        """All partitions of the input topics."""
+        for topic in sorted(self._consumer.subscription() or ()):
+            for partition in sorted(self._consumer.partitions_for_topic(topic) or ()):
+                yield TopicPartition(topic, partition)
 
     def assigned(self) -> frozenset[Partition]:
         """The partitions whose start is known and committed: from here on nothing of them is missed."""
