@@ -241,12 +241,12 @@ def test_a_broker_that_stands_still_is_waited_for(running: Running, pausable: Br
 
 def test_a_worker_with_nothing_to_do_is_not_ready_while_its_broker_is_away(running: Running, pausable: Broker) -> None:
     running.worker.ready()
-    pausable.pause()
+    pause(pausable)
     try:
         running.worker.until("not ready", lambda: "an answer from Kafka" in running.worker.get("/readyz")[1])
         assert running.worker.get("/livez")[0] == 200
     finally:
-        pausable.resume()
+        resume(pausable)
     running.worker.ready()
 
 
