@@ -99,6 +99,25 @@ def test_added_partitions_are_read_from_their_start(cluster: Cluster, source: Op
     assert read_until(source(topic, group=group), wanted) == wanted
 
 
+def test_added_partitions_are_seen_by_a_static_member_that_came_back(cluster: Cluster, source: Open) -> None:
+    # 1. A member with a lasting name leads its group and leaves. 2. A partition is added. 3. The member comes back: the
+    # broker hands it what it had, without a rebalance. 4. Another partition is added. Result: both are read.
+    topic, group = cluster.topic(), cluster.name("group")
+    first = source(topic, group=group, group_instance_id="one")
+    settle(first)
+    first.close()
+    cluster.add_partitions(topic, 2)
+    cluster.send(topic, [b"new"] * 5, partition=1)
+    second = source(topic, group=group, group_instance_id="one")
+    wanted = {(topic, 1, offset) for offset in range(5)}
+    assert read_until(second, wanted, seconds=60) == wanted
+
+    cluster.add_partitions(topic, 3)
+    cluster.send(topic, [b"new"] * 5, partition=2)
+    wanted = {(topic, 2, offset) for offset in range(5)}
+    assert read_until(second, wanted, seconds=60) == wanted
+
+
 def test_a_new_group_of_two_reads_nothing_of_the_past(cluster: Cluster, source: Open) -> None:
     # The second member finds offsets of the first, and none for its own partitions: they are not new for all that.
     topic, group = cluster.topic(partitions=2), cluster.name("group")

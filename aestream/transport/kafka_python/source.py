@@ -50,6 +50,7 @@ class KafkaSource:
         self._connection = connection
         self._max_records = max_records
         self._max_wait = max_wait
+        self._back = "group_instance_id" in consumer  # perhaps: a static member that was here before
         self._gone: SimpleQueue[TopicPartition] = SimpleQueue()
         with broker_errors(connection):
             self._consumer = KafkaConsumer(
@@ -189,9 +190,12 @@ class KafkaSource:
 
         kafka-python (3.0.12) leaves its loop when the reason for a join goes away while the join is in flight, as it
         does for a leader that has seen new partitions, or a foreign member that came and went. Nobody takes up the
-        answer then, and this member is outside its group for good.
+        answer then, and this member is outside its group for good. And a static leader that comes back is handed what
+        it had without a rebalance, does not know that it leads, and sees no new partitions: it joins once more.
         """
-        if self.membership() is not Membership.MEMBER:
+        member = self.membership() is Membership.MEMBER
+        if not member or self._back:
+            self._back = self._back and not member
             self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - the client offers no other way
 
     def _join_in_flight(self) -> bool:
