@@ -97,6 +97,8 @@ class Watcher(Generic[T]):
                 asked = False
             else:
                 asked = True
+                while not self._asked.empty():  # one look answers all who have asked
+                    self._asked.get()
 
     def _look(self, *, asked: bool = False) -> None:
         version = None

@@ -252,6 +252,25 @@ def test_the_marker_of_a_transaction_is_no_lag(cluster: Cluster, source: Open) -
         assert poll(member) == set()
 
 
+def test_what_an_open_transaction_holds_back_is_lag(cluster: Cluster, source: Open) -> None:
+    topic = cluster.topic()
+    producer = KafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id=topic)
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(topic, b"open", partition=0)
+    producer.flush()
+    cluster.send(topic, [b"behind it"] * 5, partition=0)
+    member = source(topic, group=cluster.name("group"), start="earliest", isolation_level="read_committed")
+    settle(member)
+    deadline = time.monotonic() + SECONDS
+    while member.positions()[Partition(topic, 0)].lag_records != 6:
+        assert time.monotonic() < deadline, "records that cannot be read are no lag"
+        assert poll(member) == set()
+    producer.commit_transaction()
+    producer.close()
+    assert len(read_until(member, {(topic, 0, 5)})) == 6
+
+
 @pytest.mark.timeout(SECONDS)
 def test_a_lone_record_is_not_held_back(cluster: Cluster, source: Open) -> None:
     # An hour is the most that a batch waits for more; nothing more comes, so it does not wait.

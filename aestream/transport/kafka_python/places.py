@@ -121,8 +121,11 @@ class Places:
     def skip_deleted(self, positions: Iterable[TopicPartition]) -> None:
         """Go on at the start of partitions whose next record is gone: deleted by retention, or with its whole topic."""
         for partition in positions:
-            here = self._consumer.position(partition, timeout_ms=_ANSWER_TIMEOUT_MS)
-            start = self._consumer.beginning_offsets([partition], timeout_ms=_ANSWER_TIMEOUT_MS)[partition]
+            try:
+                here = self._consumer.position(partition, timeout_ms=_ANSWER_TIMEOUT_MS)
+                start = self._consumer.beginning_offsets([partition], timeout_ms=_ANSWER_TIMEOUT_MS)[partition]
+            except (kafka_errors.RetriableError, kafka_errors.IllegalStateError):
+                return  # the broker is away, or the partition is gone already: the next poll says so again
             where = f"{partition.topic}/{partition.partition}"
             if here is not None and here < start:
                 _log.warning(
@@ -140,7 +143,8 @@ class Places:
     def positions(self) -> Mapping[Partition, Position]:
         """Records between what is committed and the end as the broker has it now, and the age of what was read last.
 
-        The end that the last fetch saw serves where the broker does not answer at once.
+        What an open transaction holds back is lag as well: the end is the one that the last fetch saw where that is
+        further, and where the broker does not answer at once.
         """
         parts = self._places.keys() & self._consumer.assignment()
         if not parts:
@@ -148,12 +152,12 @@ class Places:
         try:
             ends = self._consumer.end_offsets(parts, timeout_ms=_LAG_TIMEOUT_MS)
         except kafka_errors.KafkaError:
-            ends = {part: self._consumer.highwater(part) for part in parts}
+            ends = {}
         now = time.time()
         found = {}
         for part in parts:
-            place, end = self._places[part], ends.get(part)
-            lag = 0 if end is None else max(end - self._done(part), 0)
+            place, end = self._places[part], max(ends.get(part) or 0, self._consumer.highwater(part) or 0)
+            lag = max(end - self._done(part), 0)
             newest = place.since if place.newest is None else place.newest
             found[Partition(*part)] = Position(lag, max(now - newest, 0.0) if lag else 0.0)
         return found

@@ -172,16 +172,18 @@ class KafkaSource:
     def _poll(self, timeout: float, room: int) -> Mapping[TopicPartition, Sequence[Any]]:
         """One poll of the client; nothing while the broker is away."""
         found: Mapping[TopicPartition, Sequence[Any]] = {}
+        deleted: Collection[TopicPartition] = ()
         try:
             found = self._consumer.poll(timeout_ms=int(timeout * 1000), max_records=room)
         except kafka_errors.NoOffsetForPartitionError:
             pass  # a new partition: `settle` chooses where it begins
         except kafka_errors.OffsetOutOfRangeError as error:
-            self._places.skip_deleted(error.args[0])
+            deleted = error.args[0]
         except kafka_errors.LogTruncationError as error:
-            self._places.skip_deleted(error.divergent_offsets)
+            deleted = error.divergent_offsets
         except kafka_errors.RetriableError:
             pass
+        self._places.skip_deleted(deleted)
         self._stay_with_the_join()
         return found
 
@@ -203,8 +205,8 @@ class KafkaSource:
         return join is not None and not join.is_done
 
     def _more_is_stored(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> bool:
-        """Whether the broker had more of a partition than came with its last fetch."""
-        return any((self._consumer.highwater(tp) or 0) > found[-1].offset + 1 for tp, found in polled.items())
+        """Whether the broker had more of a partition than its last fetch brought; one more may be only a marker."""
+        return any((self._consumer.highwater(tp) or 0) > found[-1].offset + 2 for tp, found in polled.items())
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
