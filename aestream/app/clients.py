@@ -28,7 +28,7 @@ _CONSUMER = (
     "group_instance_id", "auto_offset_reset", "isolation_level", "session_timeout_ms", "heartbeat_interval_ms",
     "max_poll_interval_ms", "fetch_min_bytes", "fetch_max_wait_ms", "max_partition_fetch_bytes",
 )  # fmt: skip
-INPUT_REMEDY = "create it, or mend AESTREAM_TOPICS__INPUT"
+INPUT_REMEDY = "create it, or correct AESTREAM_TOPICS__INPUT"
 _PRODUCER = ("batch_size", "linger_ms", "compression_type")
 
 _SERVER = re.compile(r"\[[0-9A-Fa-f:.]+\](:\d{1,5})?|[^\s:/\[\]]+(:\d{1,5})?|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*")
@@ -42,7 +42,7 @@ def check(settings: Settings) -> None:
 
 
 def _names(settings: Settings) -> Iterator[str]:
-    for server in settings.kafka.bootstrap_servers:
+    for server in settings.kafka.bootstrap_servers or [""]:
         if not _SERVER.fullmatch(server):
             yield f"KAFKA__BOOTSTRAP_SERVERS: {server!r} is no address: write host:port"
     topics = settings.topics

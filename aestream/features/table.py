@@ -65,7 +65,7 @@ def finite(matrix: Matrix, schema: FeatureSchema) -> Matrix:
     if bad.any() and (bad := bad & ~(np.isnan(matrix) & schema.imputed)).any():
         row, column = np.argwhere(bad)[0]
         name = schema.names[column]
-        raise DataError(f"row {row}: {name!r} is {matrix[row, column]}, not a finite number: drop or mend the row")
+        raise DataError(f"row {row}: {name!r} is {matrix[row, column]}, not a finite number: drop or fix the row")
     return matrix
 
 

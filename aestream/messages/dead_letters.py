@@ -102,7 +102,7 @@ _REMEDIES = {
     Reason.NOT_NUMERIC: f"has it changed for good? {_TRAIN}; where it may be null, train with "
     "AESTREAM_FEATURES__MISSING=impute",
     Reason.WRONG_TYPE: f"has it changed for good? {_TRAIN}",
-    Reason.NOT_FINITE: "mend the producer, or name it in AESTREAM_FEATURES__EXCLUDE and train again",
+    Reason.NOT_FINITE: "fix the producer, or name it in AESTREAM_FEATURES__EXCLUDE and train again",
 }
 _Why = tuple[Reason, str]
 
@@ -157,6 +157,6 @@ class InvalidLimits:
         share = "all" if count == reasons.total() else f"{count} of them"
         raise InvalidRecordsError(
             f"{what} cannot be scored, {share} for the reason {worst} ({forms.most_common(1)[0][0]}): "
-            f"{_REMEDIES[worst]}; or mend the producer, or raise AESTREAM_DEAD_LETTERS__{setting}; nothing of this "
+            f"{_REMEDIES[worst]}; or fix the producer, or raise AESTREAM_DEAD_LETTERS__{setting}; nothing of this "
             "batch is committed"
         )

@@ -68,8 +68,8 @@ class LocalRegistry:
         except OSError as error:
             raise ModelError(f"{pointer} cannot be read ({error.strerror}): check its place and rights") from error
         if not _IS_NAME.fullmatch(text):
-            mend = "`aestream model rollback VERSION` mends it, `aestream model list` shows what there is"
-            raise ModelError(f"{pointer} names no version but {text[:40]!r}: {mend}")
+            remedy = "`aestream model rollback VERSION` fixes it, `aestream model list` shows what there is"
+            raise ModelError(f"{pointer} names no version but {text[:40]!r}: {remedy}")
         return text
 
     def versions(self) -> Sequence[Version]:

@@ -144,7 +144,7 @@ def test_a_wrong_password_is_said_as_the_broker_says_it(
     assert done.returncode == 1
     (line,) = failed(done) if arguments == "validate" else complaints(done.stderr)
     assert "refuses the login: check AESTREAM_KAFKA__SASL_PLAIN_USERNAME and __SASL_PLAIN_PASSWORD" in line
-    assert "Invalid username or password" in line
+    assert "(SaslAuthenticationFailedError: Authentication failed: Invalid username or password)" in line
     assert "mistyped" not in line
 
 
@@ -163,6 +163,15 @@ def test_services_say_a_wrong_password_in_one_line_too(
         trainer.logged("training failed.*refuses the login")
         assert trainer.stop() == 0
     assert len(complaints(trainer.log)) == 1
+
+
+def test_a_session_timeout_that_the_broker_does_not_take_is_named(
+    secured_cluster: Cluster, secured_settings: Make, tmp_path: Path
+) -> None:
+    settings = secured_settings(tmp_path, secured_cluster.topic()) | {"kafka__session_timeout_ms": "99999999"}
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        assert worker.ended() == 1
+    assert "does not take AESTREAM_KAFKA__SESSION_TIMEOUT_MS" in worker.log.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

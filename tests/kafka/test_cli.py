@@ -28,7 +28,7 @@ def test_validate_names_what_is_missing_and_what_is_well(
     missing = command("validate", settings=settings)
     assert missing.returncode == 1, missing.stdout + missing.stderr
     outcomes = {line.split(":")[0]: line for line in missing.stdout.splitlines()}
-    assert outcomes[f"failed   topic {name}"].endswith("mend AESTREAM_TOPICS__INPUT")
+    assert outcomes[f"failed   topic {name}"].endswith("correct AESTREAM_TOPICS__INPUT")
     assert f"failed   topic {name}.scores" in outcomes
     assert "warning  model" in outcomes
 

@@ -143,7 +143,7 @@ def test_a_missing_topic_is_one_line(cluster: Cluster, make_settings: Make, tmp_
     no_scores = make_settings(tmp_path, topic) | {"topics__scores": "no-such-scores"}
     no_right = make_settings(tmp_path, secret)
     cases = [
-        (no_input, "topic no-such-input does not exist: create it, or mend AESTREAM_TOPICS__INPUT"),
+        (no_input, "topic no-such-input does not exist: create it, or correct AESTREAM_TOPICS__INPUT"),
         (no_scores, "topic no-such-scores does not exist: make it with `aestream topics create`"),
     ]
     cluster.send(secret, records.values(1))

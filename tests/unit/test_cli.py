@@ -56,6 +56,7 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
         (["trainer", "--set", "trainer.schedule=daily", "--set", "topics.input=x"], "AESTREAM_TRAINER__SCHEDULE"),
         (["train", "x.xlsx"], "suffix"),
         (["tail", "--set", "kafka.bootstrap_servers=kafka:9o92"], "'kafka:9o92' is no address"),
+        (["tail", "--set", "kafka.bootstrap_servers=,"], "'' is no address: write host:port"),
         (["topics", "create", "--set", "topics.input=a/b"], "AESTREAM_TOPICS__INPUT: 'a/b' is no name"),
     ],
 )
@@ -222,7 +223,7 @@ def test_a_pointer_to_nothing_is_told_beside_what_there_is(store: Path, capsys: 
         said = capsys.readouterr()
         assert (good in said.out) == (command[1] == "list")
         (line,) = said.err.splitlines()
-        assert "current names no version but '../../etc': `aestream model rollback VERSION` mends it" in line
+        assert "current names no version but '../../etc': `aestream model rollback VERSION` fixes it" in line
     assert main(["model", "rollback", good]) == 0
     pointer.write_text("20990101T000000Z")
     capsys.readouterr()

@@ -19,6 +19,16 @@ _NEEDED = {
     kafka_errors.ClusterAuthorizationFailedError: ("the cluster", "IDEMPOTENT_WRITE on the cluster"),
 }
 
+_OF_THE_GROUP = {
+    kafka_errors.FencedInstanceIdError: (
+        "another member of the group runs with the same AESTREAM_KAFKA__GROUP_INSTANCE_ID: give each its own"
+    ),
+    kafka_errors.InvalidSessionTimeoutError: (
+        "it does not take AESTREAM_KAFKA__SESSION_TIMEOUT_MS: keep it within the brokers' "
+        "group.min.session.timeout.ms and group.max.session.timeout.ms"
+    ),
+}
+
 
 @contextmanager
 def broker_errors(connection: Connection) -> Iterator[None]:
@@ -29,10 +39,8 @@ def broker_errors(connection: Connection) -> Iterator[None]:
     where = servers(connection)
     try:
         yield
-    except kafka_errors.FencedInstanceIdError as error:
-        raise TransportError(
-            "another member of the group runs with the same AESTREAM_KAFKA__GROUP_INSTANCE_ID: give each its own"
-        ) from error
+    except tuple(_OF_THE_GROUP) as error:
+        raise TransportError(f"Kafka at {where}: {_OF_THE_GROUP[type(error)]}") from error
     except kafka_errors.AuthorizationError as error:
         raise TransportError(f"Kafka at {where}: {denied(error)}") from error
     except kafka_errors.SaslAuthenticationFailedError as error:
@@ -68,6 +76,7 @@ def broker_errors(connection: Connection) -> Iterator[None]:
 def said(error: BaseException) -> str:
     """The class of an exception and its words, if it has any: kafka-python often carries None in their place."""
     words = " ".join(str(part) for part in error.args if part not in {None, ""})
+    words = words.removeprefix(f"{type(error).__name__}: ")  # the client wraps some in their own class
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 

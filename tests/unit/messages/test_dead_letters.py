@@ -146,7 +146,7 @@ def test_the_ratio_is_explained_by_the_whole_window() -> None:
 def test_every_reason_has_a_remedy_in_one_line(reason: Reason) -> None:
     limits = InvalidLimits(max_ratio=1, max_consecutive=2)
     with pytest.raises(
-        InvalidRecordsError, match=rf"all for the reason {reason} \(why\): \w.{{20,}}; or mend"
+        InvalidRecordsError, match=rf"all for the reason {reason} \(why\): \w.{{20,}}; or fix"
     ) as caught:
         limits.check(2, [Invalid(row, reason, "why") for row in range(2)])
     assert len(str(caught.value).splitlines()) == 1
