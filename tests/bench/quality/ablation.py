@@ -87,25 +87,40 @@ def _no_tails(white: Any) -> Any:
 OVERRIDES: dict[str, Override] = {
     "memory": Override("no training row is remembered: the network alone (`memory=0`)", options={"memory": 0}),
     "memory of 2,000": Override("4,000 rows are remembered (`memory=4000`)", options={"memory": 4000}),
-    "levels of the memory": Override("all of its rows are asked about every record", {"memory:FEWEST": 1e9}),
-    "jumps in the memory": Override("inputs count alike in a distance", {"memory:tails": _no_tails}),
-    "latent bounds": Override("latent vectors are decoded as they are", {"scoring:LatentBounds.apply": _unbounded}),
-    "hidden features": Override("each member is shown all features", {"models.dense:_shown": _all_shown}),
-    "whitening": Override("residuals by the features' spread, their correlations ignored", {"scoring:WIDE": 0}),
-    "whitening, spread": Override("the plain mean squared error", {"scoring:WIDE": 0, "scoring:PRECISION": 1e3}),
-    "inner rows": Override(
-        "spread, correlations, tails and bounds of all rows", {"scoring:INNER": 1.0, "scoring:MOST": 1.0}
+    "levels of the memory": Override(
+        "all of its rows are asked about every record", {"detector.neighbours:FEWEST": 1e9}
     ),
-    "heavy tails": Override("every feature by its standard deviation alone", {"scoring:tails": _no_tails}),
-    "ensemble": Override("one member instead of six", {"scoring:ResidualScore.error": _first_member}),
-    "geometric mean": Override("the mean of the members' errors", {"scoring:ResidualScore.error": _arithmetic}),
-    "held-out stretches": Override("every member sees every row", {"learning:Folds.of": staticmethod(_seen_by_all)}),
+    "jumps in the memory": Override("inputs count alike in a distance", {"detector.neighbours:tails": _no_tails}),
+    "latent bounds": Override(
+        "latent vectors are decoded as they are", {"detector.residuals:LatentBounds.apply": _unbounded}
+    ),
+    "hidden features": Override("each member is shown all features", {"models.dense:_shown": _all_shown}),
+    "whitening": Override(
+        "residuals by the features' spread, their correlations ignored", {"detector.residuals:WIDE": 0}
+    ),
+    "whitening, spread": Override(
+        "the plain mean squared error", {"detector.residuals:WIDE": 0, "detector.residuals:PRECISION": 1e3}
+    ),
+    "inner rows": Override(
+        "spread, correlations, tails and bounds of all rows",
+        {"detector.residuals:INNER": 1.0, "detector.residuals:MOST": 1.0},
+    ),
+    "heavy tails": Override("every feature by its standard deviation alone", {"detector.residuals:tails": _no_tails}),
+    "ensemble": Override("one member instead of six", {"detector.residuals:ResidualScore.error": _first_member}),
+    "geometric mean": Override(
+        "the mean of the members' errors", {"detector.residuals:ResidualScore.error": _arithmetic}
+    ),
+    "held-out stretches": Override(
+        "every member sees every row", {"detector.learn:Folds.of": staticmethod(_seen_by_all)}
+    ),
     "deterministic bottleneck": Override(
         "a variational one, its KL term as weak as suits it best",
-        {"learning:DenseAutoencoder": VariationalAutoencoder},
+        {"detector.learn:DenseAutoencoder": VariationalAutoencoder},
     ),
-    "denoising": Override("the network learns without noise", {"learning:NOISE": 0.0}),
-    "swapped values": Override("no value comes from another row", {"learning:SWAP": 0.0}),
-    "trimmed loss": Override("the worst rows of a batch are learnt too", {"learning:fit": partial(fit, trim=0.0)}),
+    "denoising": Override("the network learns without noise", {"detector.learn:NOISE": 0.0}),
+    "swapped values": Override("no value comes from another row", {"detector.learn:SWAP": 0.0}),
+    "trimmed loss": Override(
+        "the worst rows of a batch are learnt too", {"detector.learn:fit": partial(fit, trim=0.0)}
+    ),
     "soft clip": Override("far values stay as far as they are", {"features.numeric:LINEAR": float("inf")}),
 }

@@ -50,14 +50,14 @@ def test_all_parts_are_put_back(rows: np.ndarray, whole: np.ndarray) -> None:
 
 def test_parts_are_put_back_after_a_failure() -> None:
     before = residuals.REFITS
-    override = Override("", {"scoring:REFITS": before + 1})
+    override = Override("", {"detector.residuals:REFITS": before + 1})
     with contextlib.suppress(KeyError), override.applied():
         raise KeyError
     assert before == residuals.REFITS
 
 
 def test_a_part_that_is_gone_is_an_error() -> None:
-    with pytest.raises(AttributeError, match="NO_SUCH"), Override("", {"scoring:NO_SUCH": 0}).applied():
+    with pytest.raises(AttributeError, match="NO_SUCH"), Override("", {"detector.residuals:NO_SUCH": 0}).applied():
         pass
 
 
