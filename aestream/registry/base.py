@@ -24,6 +24,11 @@ class Registry(Protocol):
         """The model's name."""
         ...
 
+    @property
+    def place(self) -> str:
+        """Where its versions are kept, for a message."""
+        ...
+
     def publish(self, write: Callable[[Path], None]) -> str:
         """Let `write` fill a folder, store it as a new version, make it the current one; return its name.
 

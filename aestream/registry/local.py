@@ -37,6 +37,11 @@ class LocalRegistry:
         """The model's name."""
         return self._model
 
+    @property
+    def place(self) -> str:
+        """The folder of its versions."""
+        return str(self._folder)
+
     def publish(self, write: Callable[[Path], None]) -> str:
         """Write into a hidden folder, rename it to its version, then switch the pointer."""
         try:

@@ -66,6 +66,11 @@ class Watcher(Generic[T]):
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="model-watcher", daemon=True)
 
+    @property
+    def place(self) -> str:
+        """Where it looks, for a message."""
+        return self._registry.place
+
     def start(self) -> None:
         """Begin to look; the first look is at once."""
         self._thread.start()

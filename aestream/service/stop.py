@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import FrameType
 
@@ -15,6 +15,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.since: float | None = None
+        self._interrupts = False
         # An Event would lock itself out where a handler sets it while the same thread is about to wait for it.
         self._signals: SimpleQueue[None] = SimpleQueue()
 
@@ -46,8 +47,26 @@ class Stop:
                 self._signals.get(timeout=seconds)
         return self.is_set()
 
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Let a signal break off what is done in here, by the main thread: nothing is in hand that could be lost."""
+        self._interrupts = not self.is_set()
+        try:
+            yield
+        except _Interruption:
+            pass
+        finally:
+            self._interrupts = False
+
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.is_set():
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.set()
+        if self._interrupts:
+            self._interrupts = False
+            raise _Interruption
+
+
+class _Interruption(BaseException):
+    """A signal came while nothing was in hand."""

@@ -79,6 +79,7 @@ class Worker:
         self._refused = 0  # commits refused since the last one that was taken
         self._tidied = 0.0
         self._info: tuple[str, ...] | None = None
+        self._told: str | None = "starting"  # what the log last said that is waited for
 
     def run(self) -> None:
         """Start, score until stopped, shut down in order.
@@ -91,7 +92,10 @@ class Worker:
             if not self._wait_for_model():
                 return
             self._health.wait_for("connection to Kafka")
-            self._sink, self._source = self._open_sink(), self._open_source()
+            with self._stop.interrupting():
+                self._sink, self._source = self._open_sink(), self._open_source()
+            if self._stop.is_set():
+                return
             self._delivery = AtLeastOnce(self._source, self._sink)
             self._group.begin()
             try:
@@ -105,12 +109,13 @@ class Worker:
     def _wait_for_model(self) -> bool:
         """Be live but not ready until the store has a model. False: stopped before."""
         systemd.notify("READY=1\nSTATUS=waiting for a model")
-        _log.info("waiting for a model")
+        wanted = f"a model in {self._watcher.place}: `aestream train` makes one"
+        _log.info("waiting for %s", wanted)
         while not self._stop.is_set():
             if self._take_model():
                 return True
             failure = self._watcher.failure
-            self._health.wait_for(failure.why if failure else "a model; `aestream train` makes one")
+            self._health.wait_for(failure.why if failure else wanted)
             self._beat()
             self._stop.wait(_IDLE_SECONDS / 5)
         return False
@@ -277,6 +282,7 @@ class Worker:
         if assigned and not self._source.answers():  # the client believes in its membership through any outage
             waits = _AWAY
         self._health.wait_for(waits)
+        self._tell(waits, len(assigned))
         self._metrics.assigned_partitions.set(len(assigned))
         positions = self._source.positions()
         self._metrics.consumer_lag_records.clear()
@@ -284,6 +290,18 @@ class Worker:
         for (topic, partition), position in positions.items():
             self._metrics.consumer_lag_records.labels(topic, partition).set(position.lag_records)
             self._metrics.consumer_lag_seconds.labels(topic, partition).set(position.lag_seconds)
+
+    def _tell(self, waits: str | None, partitions: int) -> None:
+        """Log what is waited for when that changes."""
+        if waits == self._told:
+            return
+        self._told = waits
+        if waits is None:
+            _log.info("ready, with %d partitions", partitions)
+        elif waits is _AWAY:
+            _log.warning("no answer from Kafka: nothing is scored until it is back; it is asked again and again")
+        else:
+            _log.info("waiting for %s", waits)
 
     def _count(self, batch: Batch, scored: Scored, invalid: Sequence[Invalid]) -> None:
         """Count a batch that is acknowledged."""

@@ -30,6 +30,10 @@ def writer(number: int) -> Callable[[Path], None]:
     return write
 
 
+def test_its_place_can_be_told(make: Callable[[], Registry]) -> None:
+    assert make().model in make().place
+
+
 def test_a_new_store_is_empty(make: Callable[[], Registry]) -> None:
     store = make()
     assert store.model == "m"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,20 @@ def test_sigterm_mid_batch_finishes_commits_and_leaves(cluster: Cluster, make_se
         worker.until("all scores", publishing(cluster, settings, 11_999))
         assert worker.stop() == 0, worker.log
     assert places(cluster, settings) == [(topic, p, offset) for p in range(2) for offset in range(6_000)]
+
+
+def test_a_stop_does_not_wait_for_a_broker_that_never_answered(make_settings: Make, tmp_path: Path) -> None:
+    # 1. Something listens where the broker should be, and says nothing. 2. A worker with a model tries to reach it, for
+    # half an hour if need be. 3. SIGTERM. Result: exit 0, without a word of trouble.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = make_settings(tmp_path, "x") | {
+            "kafka__bootstrap_servers": f"127.0.0.1:{silent.getsockname()[1]}",
+            "kafka__bootstrap_timeout_ms": "1800000",
+        }
+        with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+            worker.until("its first contact", lambda: "connection to Kafka" in worker.get("/readyz")[1])
+            assert worker.stop() == 0, worker.log
+            assert "Traceback" not in worker.log
 
 
 def test_a_second_signal_ends_it_on_the_spot(

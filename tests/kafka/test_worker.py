@@ -248,6 +248,7 @@ def test_a_worker_with_nothing_to_do_is_not_ready_while_its_broker_is_away(runni
     finally:
         resume(pausable)
     running.worker.ready()
+    running.worker.logged(r"warning no answer from Kafka: [^\n]*\n(.*\n)*.*info    ready, with \d+ partitions")
 
 
 def test_the_metrics_add_up(running: Running) -> None:
