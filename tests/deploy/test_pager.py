@@ -147,7 +147,7 @@ def test_the_rules_are_the_same_ones_made_faster() -> None:
     (stalled,) = [
         r for g in faster(yaml_of(RULES))["groups"] for r in g["rules"] if r.get("alert") == "AestreamStalled"
     ]
-    assert stalled["for"] == "2s"
+    assert stalled["for"] == "3s"
     assert "aestream_consumer_lag_records[5s]" in stalled["expr"]
 
 
