@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -50,14 +51,21 @@ def source(cluster: Cluster, missed: Counter[str]) -> Iterator[Open]:
 
 
 def settle(*sources: KafkaSource) -> Offsets:
-    """Poll until each has its place; return what was read on the way."""
-    read: Offsets = set()
+    """Poll each on a thread of its own until all have their places; return what was read on the way.
+
+    A member that does not poll lets the end of its join go by, and begins another one.
+    """
     deadline = time.monotonic() + SECONDS
-    while not all(one.joined() for one in sources):
-        assert time.monotonic() < deadline, "the group did not settle"
-        for one in sources:
-            read |= poll(one)
-    return read
+
+    def until_all_have_joined(source: KafkaSource) -> Offsets:
+        read: Offsets = set()
+        while not all(one.joined() for one in sources):
+            assert time.monotonic() < deadline, "the group did not settle"
+            read |= poll(source)
+        return read
+
+    with ThreadPoolExecutor(len(sources)) as pool:
+        return set().union(*pool.map(until_all_have_joined, sources))
 
 
 def poll(source: KafkaSource, timeout: float = 0.2) -> Offsets:
