@@ -31,8 +31,7 @@ class Survey:
 def survey(settings: Settings) -> Survey:
     """Look at all that a worker needs. Raises TransportError when no broker answers."""
     broker = clients.topics(settings)
-    names = [settings.topics.scores, settings.topics.anomalies, settings.topics.dead_letters]
-    inputs, results = broker.describe(settings.topics.input), broker.describe([name for name in names if name])
+    inputs, results = broker.describe(settings.topics.input), broker.describe(_results(settings))
     refusals = {name: topic.refusal("READ", clients.INPUT_REMEDY) for name, topic in inputs.items()}
     refusals |= {name: topic.refusal("WRITE", RESULT_REMEDY) for name, topic in results.items()}
     problems = {f"topic {name}": refusal for name, refusal in refusals.items() if refusal is not None}
@@ -72,14 +71,19 @@ def create(
             f"{' (or with --with-input)' if absent else ''}, or give --partitions"
         )
     count = partitions or max((topic.partitions for topic in inputs.values()), default=0) or _BROKERS_DEFAULT
-    names = [settings.topics.scores, settings.topics.anomalies, settings.topics.dead_letters]
-    results = broker.describe([name for name in names if name])
+    results = broker.describe(_results(settings))
     new = [name for name, topic in results.items() if not topic.partitions] + (absent if with_input else [])
     grown = {name: (topic.partitions, count) for name, topic in results.items() if 0 < topic.partitions < count}
     made = broker.create(new, partitions=count, replication=replication) if new else []
     if grown:
         broker.grow({name: more for name, (_, more) in grown.items()})
     return made, grown
+
+
+def _results(settings: Settings) -> list[str]:
+    """The topics that a worker writes."""
+    names = (settings.topics.scores, settings.topics.anomalies, settings.topics.dead_letters)
+    return [name for name in names if name]
 
 
 def need_input(settings: Settings) -> None:

@@ -129,7 +129,8 @@ def _learn_score(
     scorer = ResidualScore.fit(residuals)
     if weights is not None:  # several inputs of one feature count as one
         scorer = scorer.weighted(weights)
-    logs, any_counts, counting_rows = np.empty((model.members, len(rows))), np.empty(len(rows), bool), rows.clone()
+    logs, any_counts = np.empty((model.members, len(rows))), np.empty(len(rows), bool)
+    counting_rows = torch.empty_like(rows)
     for start in range(0, len(rows), CHUNK):
         place = slice(start, start + CHUNK)
         look = network.look(matrix[place], rows[place])

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from pathlib import Path
 
 import psutil
 from kafka import KafkaConsumer
@@ -64,7 +64,7 @@ def main() -> None:
                 fill(bootstrap, names, values)
                 wait(lambda: ends(consumer, scores) >= share * turn, worker)  # noqa: B023
                 current = store.open(str(store.current()))
-                store.publish(lambda new: copy(current, new))  # noqa: B023
+                store.publish(lambda new: shutil.copytree(current, new, dirs_exist_ok=True) and None)  # noqa: B023
                 wait(lambda: scrape(loaded.http.port, "aestream_model_reloads_total") > turn, worker)  # noqa: B023
                 rows.append((share * turn, process.memory_info().rss / 2**20))
         finally:
@@ -75,12 +75,6 @@ def main() -> None:
     for turn, (done, size) in enumerate(rows, 2):
         table.add_row(f"{done:,}", str(turn), f"{size:,.0f}")
     console.print(table)
-
-
-def copy(version: Path, new: Path) -> None:
-    """A new version with the same files."""
-    for file in version.iterdir():
-        (new / file.name).write_bytes(file.read_bytes())
 
 
 def wait(check: object, worker: subprocess.Popen[bytes]) -> None:

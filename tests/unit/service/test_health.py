@@ -14,18 +14,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from aestream.errors import ConfigurationError
 from aestream.service.health import Health, HttpServer
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.unit.service.clock import Clock
 
 
 @pytest.fixture

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
 from aestream.service.membership import GroupWatch
 from aestream.types import Membership
+from tests.unit.service.clock import Clock
 
 SESSION, INTERVAL = 45.0, 300.0
 MEMBER, JOINING, OUTSIDE = Membership.MEMBER, Membership.JOINING, Membership.OUTSIDE
-
-
-@dataclass
-class Clock:
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
