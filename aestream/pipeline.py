@@ -1,25 +1,36 @@
-"""Bytes in, messages out, a batch at a time, with no Kafka in it: decode, detect, explain, render."""
+"""Bytes in, messages out, a batch at a time, with no Kafka in it: decode, detect, explain, render, dead letters."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from aestream.codecs.base import Decoded, Decoder
 from aestream.columns import Kind
 from aestream.detector.detector import Detector
-from aestream.messages.scores import FeatureShare, Renderer, SamePartitions, Scored
+from aestream.messages.dead_letters import dead_letters
+from aestream.messages.scores import FeatureShare, Renderer, Scored
 from aestream.transport.size import too_large
 from aestream.types import Batch, Invalid, Outgoing, Reason
 
 
-class Pipeline:
-    """One model's way from a batch of raw records to the messages about them.
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What came of a batch: messages that their topics accept, and what there is to count."""
 
-    `top_features` is the number of features that explain an anomaly; `latent` and `reconstruction` add these to every
-    score.
+    messages: Sequence[Outgoing]
+    scored: Scored
+    invalid: Sequence[Invalid]
+
+
+class Pipeline:
+    """One model's way from a batch of raw records to the messages about them, dead letters included.
+
+    `dead_letters_topic` is where records go that cannot be scored. `top_features` is the number of features that
+    explain an anomaly; `latent` and `reconstruction` add these to every score.
     """
 
     def __init__(
@@ -28,6 +39,7 @@ class Pipeline:
         decoder: Decoder,
         renderer: Renderer,
         *,
+        dead_letters_topic: str,
         top_features: int,
         latent: bool = False,
         reconstruction: bool = False,
@@ -35,14 +47,15 @@ class Pipeline:
         self._detector = detector
         self._decoder = decoder
         self._renderer = renderer
+        self._dead_letters_topic = dead_letters_topic
         self._top_features = top_features
         self._latent = latent
         self._reconstruction = reconstruction
 
     @property
     def topics(self) -> Sequence[str]:
-        """The topics that `render` writes to."""
-        return self._renderer.topics
+        """The topics that messages are for."""
+        return [*self._renderer.topics, self._dead_letters_topic]
 
     @property
     def categories(self) -> Sequence[str]:
@@ -54,7 +67,25 @@ class Pipeline:
         """The feature matrix of the valid rows, and the invalid rows with their reasons."""
         return self._decoder.decode(batch.values)
 
-    def score(self, decoded: Decoded) -> Scored:
+    def results(self, batch: Batch, decoded: Decoded, max_bytes: Callable[[str], int]) -> Results:
+        """Score the valid rows and write the messages about all rows, each one small enough for its topic.
+
+        `max_bytes(topic)` is the largest message that a topic accepts. A record whose score does not fit becomes a
+        dead letter, which is cut to fit.
+        """
+        while True:
+            scored = self._score(decoded)
+            messages = self._renderer.render(batch, scored)
+            problems = _too_large(messages, scored, max_bytes)
+            if not problems:
+                break
+            decoded = _without(decoded, problems)
+        if decoded.invalid:
+            topic = self._dead_letters_topic
+            messages.append(dead_letters(topic, batch, decoded.invalid, max_bytes=max_bytes(topic)))
+        return Results(messages, scored, decoded.invalid)
+
+    def _score(self, decoded: Decoded) -> Scored:
         """Score the valid rows in one forward pass; explain those that were flagged."""
         found = self._detector.detect(decoded.matrix, latent=self._latent, reconstruction=self._reconstruction)
         flagged = np.flatnonzero(found.anomaly)
@@ -71,32 +102,6 @@ class Pipeline:
             self._detector.unseen(decoded.matrix),
         )
 
-    def render(self, batch: Batch, scored: Scored, same_partitions: SamePartitions) -> list[Outgoing]:
-        """Encode the scores and the anomalies."""
-        return self._renderer.render(batch, scored, same_partitions)
-
-    def fitting(
-        self, decoded: Decoded, scored: Scored, results: Sequence[Outgoing], max_bytes: Callable[[str], int]
-    ) -> Decoded:
-        """The records whose results their topics take; the others are among the invalid ones.
-
-        `max_bytes(topic)` is the largest message that a topic takes. `decoded` itself comes back when all results fit.
-        """
-        problems: dict[int, Invalid] = {}
-        for messages in results:
-            limit = max_bytes(messages.topic)
-            # the scores are of every row, the anomalies of the flagged ones
-            rows = scored.rows if len(messages) == len(scored.rows) else scored.rows[scored.flagged]
-            for place, size in too_large(messages, limit):
-                row = int(rows[place])
-                why = f"its result takes {size} bytes, with the key, and topic {messages.topic} takes {limit}"
-                problems[row] = Invalid(row, Reason.TOO_LARGE, why)
-        if not problems:
-            return decoded
-        keep = ~np.isin(decoded.rows, list(problems))
-        invalid = sorted([*decoded.invalid, *problems.values()], key=operator.attrgetter("row"))
-        return Decoded(decoded.matrix[keep], decoded.rows[keep], invalid)
-
     def _explain(self, decoded: Decoded, flagged: np.ndarray) -> Sequence[list[FeatureShare]]:
         """The features with the largest shares of each flagged row's error, largest first."""
         if not len(flagged):
@@ -111,3 +116,24 @@ class Pipeline:
             [FeatureShare(names[i], observed[i], expected[i], share) for i, share in zip(order, of, strict=True)]
             for order, observed, expected, of in rows
         ]
+
+
+def _too_large(messages: Sequence[Outgoing], scored: Scored, max_bytes: Callable[[str], int]) -> Mapping[int, Invalid]:
+    """What is wrong with the rows whose results do not fit into their topics, by row."""
+    problems = {}
+    for some in messages:
+        limit = max_bytes(some.topic)
+        # the scores are of every row, the anomalies of the flagged ones
+        rows = scored.rows if len(some) == len(scored.rows) else scored.rows[scored.flagged]
+        for place, size in too_large(some, limit):
+            row = int(rows[place])
+            why = f"its result takes {size} bytes, with the key, and topic {some.topic} accepts {limit}"
+            problems[row] = Invalid(row, Reason.TOO_LARGE, why)
+    return problems
+
+
+def _without(decoded: Decoded, problems: Mapping[int, Invalid]) -> Decoded:
+    """The same with some rows among the invalid ones."""
+    keep = ~np.isin(decoded.rows, list(problems))
+    invalid = sorted([*decoded.invalid, *problems.values()], key=operator.attrgetter("row"))
+    return Decoded(decoded.matrix[keep], decoded.rows[keep], invalid)

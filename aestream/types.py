@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -44,22 +45,34 @@ class Batch:
         """The offset to commit for each partition once the batch is done: the last one, plus one."""
         return {span.partition: self.offsets[span.stop - 1] + 1 for span in self.spans}
 
+    @property
+    def sources(self) -> list[Partition]:
+        """The partition of every row."""
+        rows = (itertools.repeat(partition, stop - start) for partition, start, stop in self.spans)
+        return list(itertools.chain.from_iterable(rows))
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """Messages for one topic, as columns of equal length.
 
-    A partition of None leaves the choice to the client (by key). `headers` may be empty: none at all.
+    `sources` are the partitions of the records that the messages are about; `headers` may be empty: none at all.
     """
 
     topic: str
     values: Sequence[bytes | None]
     keys: Sequence[bytes | None]
-    partitions: Sequence[int | None]
+    sources: Sequence[Partition]
     headers: Sequence[Headers] = ()
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def partitions(self, keep: Collection[str]) -> list[int | None]:
+        """The number of each source where that is of a topic in `keep` or of this one; None: the key chooses."""
+        kept = {*keep, self.topic}
+        number = {source: source.partition if source.topic in kept else None for source in set(self.sources)}
+        return [number[source] for source in self.sources]
 
 
 class Reason(StrEnum):

@@ -116,6 +116,7 @@ def pipeline(settings: Settings, detector: Detector, version: str) -> Pipeline:
         detector,
         samplers.decoder(settings, detector.schema),
         renderer,
+        dead_letters_topic=settings.topics.dead_letters,
         top_features=settings.output.top_features,
         latent=settings.output.latent,
         reconstruction=settings.output.reconstruction,

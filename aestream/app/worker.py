@@ -46,7 +46,6 @@ def run_worker(settings: Settings) -> None:
                 max_ratio=settings.dead_letters.max_invalid_ratio,
                 max_consecutive=settings.dead_letters.max_consecutive_count,
             ),
-            dead_letters_topic=settings.topics.dead_letters,
             metrics=metrics,
             health=health,
             stop=stop,

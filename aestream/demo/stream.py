@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aestream.demo.dataset import rows_as_records
 from aestream.errors import TransportError
 from aestream.transport.base import Sink
-from aestream.types import Outgoing
+from aestream.types import Outgoing, Partition
 
 _CHUNK_ROWS = 1_000
 _FLUSH_EVERY_ROWS = 10_000
@@ -65,7 +65,7 @@ class Streamer:
             return
         values = [self._encode(record) for record in rows_as_records(self._names, self._rows[self.sent : stop])]
         nothing = [None] * len(values)
-        self._sink.send(Outgoing(self._topic, values, nothing, [0] * len(values)))
+        self._sink.send(Outgoing(self._topic, values, nothing, [Partition(self._topic, 0)] * len(values)))
         if self.sent // _FLUSH_EVERY_ROWS != stop // _FLUSH_EVERY_ROWS:
             self.flush()
         self.sent = stop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from aestream.errors import InvalidRecordsError
 from aestream.messages.cloudevents import event
@@ -18,25 +18,16 @@ _WINDOW_RECORDS = 10_000
 _JUDGED_FROM_RECORDS = 1_000
 
 
-def dead_letters(
-    topic: str,
-    batch: Batch,
-    invalid: Sequence[Invalid],
-    *,
-    max_bytes: int,
-    same_partitions: Callable[[str, str], bool],
-) -> Outgoing:
+def dead_letters(topic: str, batch: Batch, invalid: Sequence[Invalid], *, max_bytes: int) -> Outgoing:
     """Wrap the invalid records of a batch: original key, headers and bytes, with the reason as headers.
-
-    `same_partitions(input, output)` tells whether a dead letter keeps its record's partition number.
 
     A record that does not fit into `max_bytes` with its envelope is cut, and says so in `aestream.dlq.truncated`
     (the original length in bytes); where that is little, the message of the error is cut as well.
     """
     values, keys, headers = [], [], []
-    places = _partitions_of(batch, invalid)
-    same = {name: same_partitions(name, topic) for name in {place.topic for place in places}}
-    for partition, problem in zip(places, invalid, strict=True):
+    everywhere = batch.sources
+    sources = [everywhere[problem.row] for problem in invalid]
+    for partition, problem in zip(sources, invalid, strict=True):
         value, key = batch.values[problem.row] or b"", batch.keys[problem.row]
         original = tuple(
             (name, content or b"")
@@ -55,8 +46,7 @@ def dead_letters(
         keys.append(key)
         known = {name for name, _ in original}  # a CloudEvent stays the event that it was
         headers.append((*original, *(pair for pair in envelope if pair[0] not in known)))
-    kept = [place.partition if same[place.topic] else None for place in places]
-    return Outgoing(topic, values, keys, kept, headers)
+    return Outgoing(topic, values, keys, sources, headers)
 
 
 def _envelope(partition: Partition, offset: int, timestamp: int, problem: Invalid) -> Headers:
@@ -75,19 +65,6 @@ def _envelope(partition: Partition, offset: int, timestamp: int, problem: Invali
 def _shortened(envelope: Headers, most: int) -> Headers:
     """The same with less of the error's message."""
     return tuple((name, content[:most] if name == f"{PREFIX}error" else content) for name, content in envelope)
-
-
-def _partitions_of(batch: Batch, invalid: Sequence[Invalid]) -> list[Partition]:
-    """The partition of each invalid row; both run in ascending order."""
-    found = []
-    spans = iter(batch.spans)
-    span = next(spans, None)
-    for problem in invalid:
-        while span is not None and problem.row >= span.stop:
-            span = next(spans, None)
-        assert span is not None  # noqa: S101 - rows come from the batch
-        found.append(span.partition)
-    return found
 
 
 _TRAIN = "once enough records of the new form are in the topic, `aestream train` makes a model that fits"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,9 +17,7 @@ from aestream.types import Batch, Headers, Outgoing, Partition
 EVENT_TYPE = "io.aestream.score.v1"
 _KEY_CHARACTERS = 1024  # a longer key is cut in the JSON; the message's own key stays whole
 
-_TRACE_BYTES = 512  # W3C's have 55: a longer one is none
-
-SamePartitions = Callable[[str, str], bool]
+_TRACE_BYTES = 512  # W3C's have 55: a longer one is not a trace
 
 
 class Origin(msgspec.Struct, gc=False):
@@ -108,44 +106,35 @@ class Renderer:
         """The topics of the messages."""
         return [topic for topic in (self._scores_topic, self._anomalies_topic) if topic is not None]
 
-    def render(self, batch: Batch, scored: Scored, same_partitions: SamePartitions) -> list[Outgoing]:
-        """Encode one score a valid record; an anomaly's message goes to both topics.
-
-        `same_partitions(input, output)` tells whether results keep their record's partition number.
-        """
+    def render(self, batch: Batch, scored: Scored) -> list[Outgoing]:
+        """Encode one score a valid record; an anomaly's message goes to both topics."""
         whole = len(scored.rows) == len(batch)
         rows = scored.rows.tolist()
 
         def column(values: Sequence[Any]) -> Sequence[Any]:
             return values if whole else [values[row] for row in rows]
 
-        columns = (*_places(batch), batch.offsets, batch.timestamps)
-        origins = list(map(Origin, *(column(values) for values in columns)))
-        keys = column(batch.keys)
+        sources, keys = column(batch.sources), column(batch.keys)
+        topics, partitions = zip(*sources, strict=True) if sources else ((), ())
+        origins = list(map(Origin, topics, partitions, column(batch.offsets), column(batch.timestamps)))
         records = self._records(scored, origins, keys)
         flagged = scored.flagged.tolist()
         for place, features in zip(flagged, scored.features, strict=True):
             records[place].features = features
 
-        def partitions(topic: str, of: Sequence[Origin]) -> Sequence[int | None]:
-            same = {name: same_partitions(name, topic) for name in {span.partition.topic for span in batch.spans}}
-            return [origin.partition if same[origin.topic] else None for origin in of]
-
         messages = []
         if self._scores_topic is not None:
-            headers = self._events(batch, scored.rows, origins) if self._headers else ()
-            encoded = list(map(self._encode, records))
-            places = partitions(self._scores_topic, origins)
-            messages.append(Outgoing(self._scores_topic, encoded, keys, places, headers))
+            headers = self._events(batch, rows, sources) if self._headers else ()
+            messages.append(Outgoing(self._scores_topic, list(map(self._encode, records)), keys, sources, headers))
         if flagged:
-            mine = [origins[place] for place in flagged]
+            about = [sources[place] for place in flagged]
             messages.append(
                 Outgoing(
                     self._anomalies_topic,
                     [self._encode(records[place]) for place in flagged],
                     [keys[place] for place in flagged],
-                    partitions(self._anomalies_topic, mine),
-                    self._events(batch, scored.rows[scored.flagged], mine),
+                    about,
+                    self._events(batch, [rows[place] for place in flagged], about),
                 )
             )
         return messages
@@ -174,32 +163,22 @@ class Renderer:
             )
         )
 
-    def _events(self, batch: Batch, rows: NDArray[np.intp], origins: Sequence[Origin]) -> list[Headers]:
+    def _events(self, batch: Batch, rows: Sequence[int], sources: Sequence[Partition]) -> list[Headers]:
         """CloudEvents headers in binary mode, with the record's own `traceparent` passed through."""
         return [
             (
                 *event(
                     EVENT_TYPE,
                     source=f"aestream/{self._model}",
-                    partition=Partition(origin.topic, origin.partition),
-                    offset=origin.offset,
-                    timestamp=origin.timestamp,
+                    partition=source,
+                    offset=batch.offsets[row],
+                    timestamp=batch.timestamps[row],
                 ),
                 ("content-type", b"application/json"),
                 *((n, v) for n, v in batch.headers[row] or () if n == "traceparent" and v and len(v) <= _TRACE_BYTES),
             )
-            for row, origin in zip(rows.tolist(), origins, strict=True)
+            for row, source in zip(rows, sources, strict=True)
         ]
-
-
-def _places(batch: Batch) -> tuple[list[str], list[int]]:
-    """The topic and the partition of every row of a batch."""
-    topics: list[str] = []
-    partitions: list[int] = []
-    for (topic, partition), start, stop in batch.spans:
-        topics.extend(itertools.repeat(topic, stop - start))
-        partitions.extend(itertools.repeat(partition, stop - start))
-    return topics, partitions
 
 
 def _text(key: bytes | None) -> str | None:

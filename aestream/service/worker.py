@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
-from aestream.codecs.base import Decoded
 from aestream.errors import AestreamError, TooLargeError, TransportError
-from aestream.messages.dead_letters import InvalidLimits, dead_letters
-from aestream.messages.scores import Scored
-from aestream.pipeline import Pipeline
+from aestream.messages.dead_letters import InvalidLimits
+from aestream.pipeline import Pipeline, Results
 from aestream.registry.watcher import Watcher
 from aestream.service import garbage, systemd
 from aestream.service.health import Health
@@ -23,7 +21,7 @@ from aestream.service.metrics import WorkerMetrics
 from aestream.service.stop import Stop
 from aestream.transport.base import Sink, Source
 from aestream.transport.delivery import AtLeastOnce
-from aestream.types import Batch, Invalid, Outgoing
+from aestream.types import Batch
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +57,6 @@ class Worker:
         group: GroupWatch,
         watcher: Watcher[LoadedModel],
         limits: InvalidLimits,
-        dead_letters_topic: str,
         metrics: WorkerMetrics,
         health: Health,
         stop: Stop,
@@ -70,7 +67,6 @@ class Worker:
         self._group = group
         self._watcher = watcher
         self._limits = limits
-        self._dead_letters_topic = dead_letters_topic
         self._metrics = metrics
         self._health = health
         self._stop = stop
@@ -121,7 +117,7 @@ class Worker:
         return False
 
     def _main_loop(self) -> None:
-        for topic in (*self._model.pipeline.topics, self._dead_letters_topic):
+        for topic in self._model.pipeline.topics:
             self._sink.partition_count(topic)  # one that is missing ends the worker now, not with the first anomaly
         systemd.notify("READY=1\nSTATUS=scoring")
         while not self._stop.is_set():
@@ -140,49 +136,23 @@ class Worker:
         with self._timed("decode"):
             decoded = self._model.pipeline.decode(batch)
         with self._timed("score"):
-            scored, results, invalid = self._results(batch, decoded)
-        self._limits.check(len(batch), invalid)
+            results = self._model.pipeline.results(batch, decoded, self._sink.max_bytes)
+        self._limits.check(len(batch), results.invalid)
         with self._timed("publish"):
             careful = False
             while not self._published(results, topic_by_topic=careful):
                 careful = True
-                scored, results, invalid = self._results(batch, decoded)
-        self._count(batch, scored, invalid)
+                results = self._model.pipeline.results(batch, decoded, self._sink.max_bytes)
+        self._count(batch, results)
 
-    def _published(self, results: Sequence[Outgoing], *, topic_by_topic: bool) -> bool:
-        """Publish all or say False: a topic takes less than was known, and the sink has learnt how much."""
+    def _published(self, results: Results, *, topic_by_topic: bool) -> bool:
+        """Publish all or say False: a topic accepts less than was known, and the sink has learnt how much."""
         try:
-            self._delivery.publish(results, patience=self._patience, topic_by_topic=topic_by_topic)
+            self._delivery.publish(results.messages, patience=self._patience, topic_by_topic=topic_by_topic)
         except TooLargeError as error:
             _log.warning("%s; its results are cut or become dead letters", error)
             return False
         return True
-
-    def _results(self, batch: Batch, decoded: Decoded) -> tuple[Scored, list[Outgoing], Sequence[Invalid]]:
-        """What is to be published of a batch, so that every topic takes it."""
-        pipeline, max_bytes = self._model.pipeline, self._sink.max_bytes
-        while True:
-            scored = pipeline.score(decoded)
-            results = pipeline.render(batch, scored, self._same_partitions)
-            fitting = pipeline.fitting(decoded, scored, results, max_bytes)
-            if fitting is decoded:
-                break
-            decoded = fitting
-        if decoded.invalid:
-            results.append(
-                dead_letters(
-                    self._dead_letters_topic,
-                    batch,
-                    decoded.invalid,
-                    max_bytes=max_bytes(self._dead_letters_topic),
-                    same_partitions=self._same_partitions,
-                )
-            )
-        return scored, results, decoded.invalid
-
-    def _same_partitions(self, source_topic: str, result_topic: str) -> bool:
-        """Whether both topics have as many partitions, so that a result can keep its record's number."""
-        return self._source.partition_count(source_topic) == self._sink.partition_count(result_topic)
 
     def _commit(self, batch: Batch) -> None:
         with self._timed("commit", when=len(batch) > 0):
@@ -303,14 +273,14 @@ class Worker:
         else:
             _log.info("waiting for %s", waits)
 
-    def _count(self, batch: Batch, scored: Scored, invalid: Sequence[Invalid]) -> None:
+    def _count(self, batch: Batch, results: Results) -> None:
         """Count a batch that is acknowledged."""
-        metrics = self._metrics
+        metrics, scored = self._metrics, results.scored
         for (topic, _), start, stop in batch.spans:
             metrics.records_consumed.labels(topic).inc(stop - start)
         metrics.records_scored.inc(len(scored.rows))
         metrics.anomalies.inc(len(scored.flagged))
-        for problem in invalid:
+        for problem in results.invalid:
             metrics.dead_letters.labels(problem.reason).inc()
         for feature, count in scored.unseen.items():
             metrics.unseen_categories.labels(feature).inc(count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from aestream.types import Batch, Membership, Outgoing, Partition, Position
@@ -62,8 +62,12 @@ class Sink(Protocol):
         """The largest message, key, value, headers and framing together, that a topic is known to take."""
         ...
 
-    def send(self, messages: Outgoing) -> None:
-        """Hand messages over. They are delivered once `flush` has returned."""
+    def send(self, messages: Outgoing, *, keep: Collection[str] = ()) -> None:
+        """Hand messages over. They are delivered once `flush` has returned.
+
+        A message keeps the partition number of its source where that is of a topic in `keep`, or of the topic that it
+        is for; elsewhere its key chooses.
+        """
         ...
 
     def flush(self, timeout: float) -> bool:
@@ -79,6 +83,28 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Close the connections. What was not flushed may be lost."""
+        ...
+
+
+class Delivery(Protocol):
+    """Publishes the results of a batch and commits behind it: the order of the two is the guarantee."""
+
+    def publish(
+        self, results: Sequence[Outgoing], *, patience: Callable[[], bool], topic_by_topic: bool = False
+    ) -> None:
+        """Publish all results of a batch.
+
+        Raises DeliveryError when a result is refused, or when `patience`, asked about once a second while the broker
+        does not answer, ends the wait. TooLargeError asks for smaller results; where it does not name the topic, it
+        does when they are published again `topic_by_topic`.
+        """
+        ...
+
+    def commit(self, batch: Batch, *, patience: Callable[[], bool]) -> bool:
+        """Commit behind a batch whose results are published. False: refused, or `patience` ended the wait.
+
+        What could not be committed is tried again with the next call, as long as its partition is still ours.
+        """
         ...
 
 

@@ -6,6 +6,7 @@ At-least-once is here; exactly-once takes the same place with a transaction arou
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from aestream.errors import DeliveryError, NoAnswerError
 from aestream.transport.base import Sink, Source
@@ -29,15 +30,11 @@ class AtLeastOnce:
     def publish(
         self, results: Sequence[Outgoing], *, patience: Callable[[], bool], topic_by_topic: bool = False
     ) -> None:
-        """Steps 1 and 2. Raises DeliveryError when a result is refused, or when `patience` ends the wait.
-
-        TooLargeError asks for smaller results; where the sink could not tell which topic refused, it can when they are
-        sent `topic_by_topic`.
-        """
+        """Steps 1 and 2."""
         # Step 1: hand over every result of the batch.
         for messages in results:
             if len(messages):
-                self._sink.send(messages)
+                self._sink.send(messages, keep=self._alike(messages))
                 if topic_by_topic:
                     self._acknowledged(patience)
         # Step 2: wait for all acknowledgements, through an outage of the broker if need be.
@@ -48,11 +45,19 @@ class AtLeastOnce:
             if not patience():
                 raise DeliveryError("the broker did not acknowledge the results before the shutdown's time was up")
 
+    def _alike(self, messages: Outgoing) -> AbstractSet[str]:
+        """The input topics with as many partitions as the result topic: results keep their record's number."""
+        count = self._sink.partition_count(messages.topic)
+        return {
+            topic
+            for topic in {source.topic for source in messages.sources}
+            if self._source.partition_count(topic) == count
+        }
+
     def commit(self, batch: Batch, *, patience: Callable[[], bool]) -> bool:
-        """Step 3: commit behind the batch. False when a rebalance is in the way, or when `patience` ends the wait.
+        """Step 3: commit behind the batch.
 
         A broker that does not answer is waited for: while it is away nothing is published that would come twice.
-        What could not be committed is tried again with the next call, as long as the partition is still ours.
         """
         self._uncommitted.update(batch.positions)
         if not self._uncommitted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aestream.errors import TooLargeError, TransportError
@@ -110,7 +110,7 @@ class MemorySink:
 
     def __init__(self, broker: MemoryBroker, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self._broker = broker
-        self._sent: list[Outgoing] = []
+        self._sent: list[tuple[Outgoing, list[int | None]]] = []
         self._max_bytes = max_bytes
         self._learnt: dict[str, int] = {}
 
@@ -118,20 +118,20 @@ class MemorySink:
         """What this sink sends, or less once the topic has refused a message."""
         return self._learnt.get(topic, self._max_bytes)
 
-    def send(self, messages: Outgoing) -> None:
+    def send(self, messages: Outgoing, *, keep: Collection[str] = ()) -> None:
         """Keep the messages until `flush`."""
-        self._sent.append(messages)
+        self._sent.append((messages, messages.partitions(keep)))
 
     def flush(self, timeout: float) -> bool:  # noqa: ARG002 - nothing to wait for
         """Append everything sent to the topics."""
         sent, self._sent = self._sent, []
-        for messages in sent:
+        for messages, partitions in sent:
             limit = min(self._max_bytes, self._broker.max_bytes.get(messages.topic, self._max_bytes))
             for _, size in too_large(messages, limit):
                 self._learnt[messages.topic] = limit
                 raise TooLargeError(f"topic {messages.topic} takes no message so large as {size} bytes")
             headers = messages.headers or [()] * len(messages)
-            columns = zip(messages.values, messages.keys, headers, messages.partitions, strict=True)
+            columns = zip(messages.values, messages.keys, headers, partitions, strict=True)
             for value, key, header, partition in columns:
                 message = Message(value, key, header, int(time.time() * 1000))
                 self._broker.append(messages.topic, message, partition)

@@ -29,7 +29,8 @@ SECONDS = 60.0
 def outgoing(
     topic: str, values: list[bytes | None], *, partition: int | None = 0, headers: list[Headers] | None = None
 ) -> Outgoing:
-    return Outgoing(topic, values, [b"k"] * len(values), [partition] * len(values), headers or ())
+    source = Partition("elsewhere" if partition is None else topic, partition or 0)
+    return Outgoing(topic, values, [b"k"] * len(values), [source] * len(values), headers or ())
 
 
 @dataclass
@@ -177,7 +178,7 @@ def test_keys_headers_and_empty_values_survive(transport: Transport) -> None:
     topic = transport.topic()
     headers: list[Headers] = [(("a", b"1"), ("a", b"\xff")), (), (("b", b""),)]
     keys = [b"\x00\xff", None, b""]
-    deliver(transport.sink(), Outgoing(topic, [b"", b"x", None], keys, [0, 0, 0], headers))
+    deliver(transport.sink(), Outgoing(topic, [b"", b"x", None], keys, [Partition(topic, 0)] * 3, headers))
     (batch,) = collect(transport.source(topic), 3)
     assert list(batch.values) == [b"", b"x", None]
     assert list(batch.keys) == keys
@@ -230,6 +231,21 @@ def test_delivery_commits_behind_what_was_published(transport: Transport) -> Non
     assert (later.offsets[0], later.values[0]) == (2, b"c")
     (published,) = collect(transport.source(results), 2)
     assert list(published.values) == [b"A", b"B"]
+
+
+def test_results_keep_the_number_where_topics_are_alike(transport: Transport) -> None:
+    topic, alike, other = transport.topic(3), transport.topic(3), transport.topic(2)
+    sink = transport.sink()
+    deliver(sink, *(outgoing(topic, [b"%d" % p], partition=p) for p in range(3)))
+    source = transport.source(topic)
+    delivery = AtLeastOnce(source, sink)
+    for batch in collect(source, 3):
+        results = [Outgoing(name, batch.values, batch.keys, batch.sources) for name in (alike, other)]
+        delivery.publish(results, patience=lambda: True)
+    kept = by_partition(collect(transport.source(alike), 3))
+    assert kept == {Partition(alike, p): [(0, b"%d" % p)] for p in range(3)}
+    (by_key,) = by_partition(collect(transport.source(other), 3)).values()  # all have one key
+    assert len(by_key) == 3
 
 
 def test_a_member_has_its_place_and_its_partitions(transport: Transport) -> None:
@@ -337,7 +353,7 @@ def test_messages_without_a_partition_keep_their_order_by_key(transport: Transpo
     topic = transport.topic(4)
     keys = [b"%d" % (i % 7) for i in range(200)]
     values: list[bytes | None] = [b"%d" % i for i in range(200)]
-    deliver(transport.sink(), Outgoing(topic, values, keys, [None] * 200))
+    deliver(transport.sink(), Outgoing(topic, values, keys, [Partition("elsewhere", 0)] * 200))
     seen: dict[bytes | None, list[tuple[int, int]]] = {}
     for batch in collect(transport.source(topic), 200):
         for (_, partition), start, stop in batch.spans:

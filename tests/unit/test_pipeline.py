@@ -15,6 +15,7 @@ from aestream.codecs.json import JsonDecoder
 from aestream.detector.detector import Detector
 from aestream.messages.scores import Renderer
 from aestream.pipeline import Pipeline
+from aestream.transport.size import too_large
 from aestream.types import Batch, Partition, Reason, Span
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/score.schema.json").read_text())
@@ -47,13 +48,14 @@ def pipeline() -> Pipeline:
         anomalies_topic="anomalies",
     )
     decoder = JsonDecoder(schema.paths, schema.columns, max_record_bytes=10_000)
-    return Pipeline(detector, decoder, renderer, top_features=5, reconstruction=True)
+    return Pipeline(detector, decoder, renderer, dead_letters_topic="dead", top_features=5, reconstruction=True)
 
 
 def batch(records: list[dict[str, Any]]) -> Batch:
     n = len(records)
     values = [json.dumps(record).encode() for record in records]
-    return Batch([Span(Partition("in", 0), 0, n)], list(range(n)), [0] * n, [None] * n, values, [()] * n)
+    spans = [Span(Partition("in", 0), 0, 3), Span(Partition("in", 1), 3, n)]
+    return Batch(spans, list(range(n)), [0] * n, [None] * n, values, [()] * n)
 
 
 def test_categories_times_and_gaps_are_shown_as_people_know_them(pipeline: Pipeline) -> None:
@@ -62,13 +64,16 @@ def test_categories_times_and_gaps_are_shown_as_people_know_them(pipeline: Pipel
     strange = {**night, "shop": {"open": True, "till": "left"}, "sold": 200.0, "rain": None}  # a rush at two at night
     unseen = {**noon, "shop": {"open": True, "till": "middle"}}
     records = batch([night, noon, strange, unseen, {**night, "shop": {"open": "no", "till": "left"}}])
-    decoded = pipeline.decode(records)
-    assert [problem.reason for problem in decoded.invalid] == [Reason.WRONG_TYPE]
-    scored = pipeline.score(decoded)
-    assert scored.anomaly.tolist() == [False, False, True, True]
-    assert scored.unseen == {"shop.till": 1}
+    results = pipeline.results(records, pipeline.decode(records), lambda _topic: 10_000)
+    assert [problem.reason for problem in results.invalid] == [Reason.WRONG_TYPE]
+    assert results.scored.anomaly.tolist() == [False, False, True, True]
+    assert results.scored.unseen == {"shop.till": 1}
     assert list(pipeline.categories) == ["shop.till"]
-    scores, anomalies = pipeline.render(records, scored, lambda _in, _out: True)
+    scores, anomalies, dead = results.messages
+    assert [messages.topic for messages in results.messages] == list(pipeline.topics) == ["scores", "anomalies", "dead"]
+    assert list(dead.values) == [records.values[4]]
+    for messages, rows in ((scores, range(4)), (anomalies, (2, 3)), (dead, (4,))):
+        assert [messages.sources[i] for i in range(len(messages))] == [records.sources[row] for row in rows]
     for value in (*scores.values, *anomalies.values):
         jsonschema.validate(json.loads(value or b""), SCHEMA)
     first, second = ({f["name"]: f for f in json.loads(value or b"")["features"]} for value in anomalies.values)
@@ -93,20 +98,20 @@ def test_what_a_topic_does_not_take_is_invalid_and_takes_nothing_from_its_neighb
     records = replace(records, keys=[b"k", b"k", b"k", b"x" * 3000, None, b"k"])
 
     def fitting(limits: dict[str, int]) -> tuple[list[int], list[tuple[int, str]]]:
-        decoded = pipeline.decode(records)
-        scored = pipeline.score(decoded)
-        results = pipeline.render(records, scored, lambda _in, _out: True)
-        found = pipeline.fitting(decoded, scored, results, lambda topic: limits[topic])
-        assert (found is decoded) == (len(found.rows) == len(decoded.rows))
-        assert len(found.matrix) == len(found.rows)
-        return found.rows.tolist(), [(problem.row, problem.message) for problem in found.invalid]
+        most = {"dead": 1500, **limits}
+        found = pipeline.results(records, pipeline.decode(records), most.__getitem__)
+        assert not any(too_large(messages, most[messages.topic]) for messages in found.messages)
+        letters = found.messages[-1]
+        assert letters.topic == "dead"
+        assert len(letters) == len(found.invalid) == len(records) - len(found.scored.rows)
+        return found.scored.rows.tolist(), [(problem.row, problem.message) for problem in found.invalid]
 
     assert fitting({"scores": 10_000, "anomalies": 10_000})[0] == [0, 2, 3, 4, 5]
     rows, problems = fitting({"scores": 3000, "anomalies": 10_000})
     assert rows == [0, 2, 4, 5]
     assert [row for row, _ in problems] == [1, 3]
-    assert "topic scores takes 3000" in problems[1][1]
+    assert "topic scores accepts 3000" in problems[1][1]
     rows, problems = fitting({"scores": 10_000, "anomalies": 1200})
     assert rows == [0, 3, 4, 5]
-    assert "topic anomalies takes 1200" in problems[1][1]
+    assert "topic anomalies accepts 1200" in problems[1][1]
     assert fitting({"scores": 300, "anomalies": 300})[0] == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaProducer
@@ -50,11 +50,11 @@ class KafkaSink:
         """The smaller one of what the client sends and of what the topic takes, where that is known."""
         return min(self._max_request_size, self._limits.get(topic, self._max_request_size))
 
-    def send(self, messages: Outgoing) -> None:
+    def send(self, messages: Outgoing, *, keep: Collection[str] = ()) -> None:
         """Hand the messages to the producer. Raises DeliveryError for a topic or a message that it refuses."""
         send = self._producer.send
         headers: Iterable[Any] = messages.headers or itertools.repeat(None)
-        columns = zip(messages.values, messages.keys, headers, messages.partitions, strict=False)
+        columns = zip(messages.values, messages.keys, headers, messages.partitions(keep), strict=False)
         try:
             futures = [
                 send(messages.topic, value, key, list(header) if header else None, partition)

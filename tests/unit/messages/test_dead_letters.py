@@ -28,9 +28,9 @@ def batch(
     )
 
 
-def wrap(records: Batch, *rows: int, max_bytes: int = 10_000, same: bool = True) -> Outgoing:
+def wrap(records: Batch, *rows: int, max_bytes: int = 10_000) -> Outgoing:
     problems = [Invalid(row, Reason.BAD_JSON, f"row {row}") for row in rows]
-    return dead_letters("dead", records, problems, max_bytes=max_bytes, same_partitions=lambda _in, _out: same)
+    return dead_letters("dead", records, problems, max_bytes=max_bytes)
 
 
 def test_the_original_is_kept_and_the_reason_added() -> None:
@@ -38,7 +38,7 @@ def test_the_original_is_kept_and_the_reason_added() -> None:
     assert letters.topic == "dead"
     assert list(letters.values) == [b"b", b"c", b""]
     assert list(letters.keys) == [b"key"] * 3
-    assert list(letters.partitions) == [0, 1, 1]
+    assert list(letters.sources) == [Partition("in", 0), Partition("in", 1), Partition("in", 1)]
     assert tuple(letters.headers[1])[:2] == (("x", b"1"), ("y", b""))
     found = dict(letters.headers[1])
     assert {name.removeprefix("aestream.dlq."): value for name, value in found.items() if "dlq" in name} == {
@@ -50,10 +50,6 @@ def test_the_original_is_kept_and_the_reason_added() -> None:
         "offset": b"102",
     }
     assert found["ce_id"] == b"in/1/102"
-
-
-def test_without_equal_partitions_the_key_decides() -> None:
-    assert list(wrap(batch([b"a", b"b"]), 0, 1, same=False).partitions) == [None, None]
 
 
 def test_a_dead_letter_that_comes_again_gets_the_new_reason() -> None:
@@ -85,7 +81,7 @@ def test_what_does_not_fit_is_cut_and_says_so(value: int, key: int, header: int)
 def test_a_topic_that_takes_little_gets_less_of_the_message_of_the_error_too(most: int) -> None:
     records = batch([b"v" * 20_000], keys=[b"k" * 100])
     problems = [Invalid(0, Reason.BAD_JSON, "why " * 1000)]
-    letters = dead_letters("dead", records, problems, max_bytes=most, same_partitions=lambda _in, _out: True)
+    letters = dead_letters("dead", records, problems, max_bytes=most)
     assert not too_large(letters, most)
     headers = dict(letters.headers[0])
     assert headers["aestream.dlq.truncated"] == b"20000"

@@ -42,9 +42,7 @@ def scored(rows: Sequence[int], *, flagged: Sequence[int] = (), optional: bool =
     )
 
 
-def render(
-    records: Batch, found: Scored, *, scores: str | None = "scores", headers: bool = False, same: bool = True
-) -> list[Outgoing]:
+def render(records: Batch, found: Scored, *, scores: str | None = "scores", headers: bool = False) -> list[Outgoing]:
     renderer = Renderer(
         model="default@20260101T000000Z",
         threshold=2.0,
@@ -53,7 +51,7 @@ def render(
         anomalies_topic="anomalies",
         headers=headers,
     )
-    return renderer.render(records, found, lambda _in, _out: same)
+    return renderer.render(records, found)
 
 
 def documents(messages: Outgoing) -> list[dict[str, Any]]:
@@ -98,14 +96,10 @@ def test_rows_without_a_score_are_left_out_and_the_others_keep_their_place() -> 
     scores, anomalies = render(batch(), scored([1, 3], flagged=[1]))
     assert [document["source"]["offset"] for document in documents(scores)] == [8, 0]
     assert list(scores.keys) == [None, b""]
-    assert list(scores.partitions) == [0, 5]
+    assert list(scores.sources) == [Partition("in", 0), Partition("other", 5)]
+    assert list(anomalies.sources) == [Partition("other", 5)]
     assert list(anomalies.keys) == [b""]
     assert documents(anomalies)[0]["source"]["topic"] == "other"
-
-
-def test_partitions_are_left_to_the_key_where_the_counts_differ() -> None:
-    for messages in render(batch(), scored([0, 3], flagged=[0]), same=False):
-        assert set(messages.partitions) == {None}
 
 
 def test_scores_may_be_off_and_nothing_flagged_means_no_anomalies() -> None:

@@ -109,7 +109,6 @@ class Running:
                 listener=Reloads("default", self.metrics),
             ),
             limits=InvalidLimits(max_ratio=1.0, max_consecutive=1000),
-            dead_letters_topic="dead",
             metrics=self.metrics,
             health=self.health,
             stop=self.stop,

@@ -59,7 +59,7 @@ def test_an_outage_is_waited_out_while_there_is_patience(broker: MemoryBroker) -
     sink.silent = 5
     asked = []
     delivery = AtLeastOnce(source, sink)
-    delivery.publish([Outgoing("out", [b"r"], [None], [0])], patience=lambda: not asked.append(1))
+    delivery.publish([Outgoing("out", [b"r"], [None], [FIRST])], patience=lambda: not asked.append(1))
     assert len(asked) == 5
     assert [message.value for message in broker.log[Partition("out", 0)]] == [b"r"]
 
@@ -70,7 +70,7 @@ def test_without_patience_nothing_is_committed(broker: MemoryBroker) -> None:
     delivery = AtLeastOnce(source, sink)
     source.poll(0)
     with pytest.raises(DeliveryError, match="did not acknowledge"):
-        delivery.publish([Outgoing("out", [b"r"], [None], [0])], patience=lambda: False)
+        delivery.publish([Outgoing("out", [b"r"], [None], [FIRST])], patience=lambda: False)
     assert not delivery.uncommitted
     assert broker.committed == {}
 
