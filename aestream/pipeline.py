@@ -118,6 +118,17 @@ class Pipeline:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model version ready to score with."""
+
+    pipeline: Pipeline
+    version: str
+    sha256: str
+    trained: float  # seconds since the epoch
+    threshold: float
+
+
 def _too_large(messages: Sequence[Outgoing], scored: Scored, max_bytes: Callable[[str], int]) -> Mapping[int, Invalid]:
     """What is wrong with the rows whose results do not fit into their topics, by row."""
     problems = {}

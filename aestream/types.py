@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -111,6 +111,21 @@ class Position:
 
     lag_records: int
     lag_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has become of a source's partitions.
+
+    `revoked` ones were handed over in a rebalance; `lost` ones the group gave to another member, or let go of, without
+    asking; one that came back is among `assigned` as well. `missed` counts, by topic, records that were deleted before
+    they were read.
+    """
+
+    assigned: frozenset[Partition] = frozenset()
+    revoked: frozenset[Partition] = frozenset()
+    lost: frozenset[Partition] = frozenset()
+    missed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

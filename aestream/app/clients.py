@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from aestream.errors import ConfigurationError
-from aestream.service.metrics import WorkerMetrics
 from aestream.settings.settings import Settings
+from aestream.transport.base import Delivery, Sink, Source
+from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.kafka_python.history import KafkaHistory
 from aestream.transport.kafka_python.sink import KafkaSink
 from aestream.transport.kafka_python.source import KafkaSource
@@ -29,6 +30,7 @@ _CONSUMER = (
     "max_poll_interval_ms", "fetch_min_bytes", "fetch_max_wait_ms", "max_partition_fetch_bytes",
 )  # fmt: skip
 INPUT_REMEDY = "create it, or correct AESTREAM_TOPICS__INPUT"
+DELIVERIES: Mapping[str, Callable[[Source, Sink], Delivery]] = {"at_least_once": AtLeastOnce}
 _PRODUCER = ("batch_size", "linger_ms", "compression_type")
 
 _SERVER = re.compile(r"\[[0-9A-Fa-f:.]+\](:\d{1,5})?|[^\s:/\[\]]+(:\d{1,5})?|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*")
@@ -119,7 +121,7 @@ def group_id(settings: Settings) -> str:
     return f"aestream-{names[0]}"
 
 
-def source(settings: Settings, metrics: WorkerMetrics) -> KafkaSource:
+def source(settings: Settings) -> KafkaSource:
     """The input topics, read as a member of the group."""
     return KafkaSource(
         settings.topics.input,
@@ -127,8 +129,6 @@ def source(settings: Settings, metrics: WorkerMetrics) -> KafkaSource:
         group_id=group_id(settings),
         max_records=settings.worker.max_batch_records,
         max_wait=settings.worker.max_batch_wait,
-        on_rebalance=lambda event: metrics.rebalances.labels(event).inc(),
-        on_missed=lambda topic, records: metrics.records_missed.labels(topic).inc(records),
         fetch_max_bytes=settings.worker.max_batch_bytes,
         **_chosen(settings, _CONSUMER),
     )

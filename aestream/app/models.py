@@ -12,10 +12,9 @@ from aestream.detector.detector import Detector
 from aestream.errors import ConfigurationError, ModelError
 from aestream.messages.scores import Renderer
 from aestream.models.threads import use_threads
-from aestream.pipeline import Pipeline
+from aestream.pipeline import LoadedModel, Pipeline
 from aestream.registry.fallback import fall_back
 from aestream.registry.local import LocalRegistry
-from aestream.service.worker import LoadedModel
 from aestream.settings.settings import Settings
 
 

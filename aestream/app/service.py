@@ -17,8 +17,9 @@ from prometheus_client import (
 )
 
 import aestream
-from aestream.service.health import Health, HttpServer
+from aestream.service.health import HttpServer
 from aestream.service.metrics import Metrics
+from aestream.service.service import Service
 from aestream.settings import reference
 from aestream.settings.settings import Settings
 
@@ -30,8 +31,11 @@ _Metrics = TypeVar("_Metrics", bound=Metrics)
 @contextmanager
 def surrounded(
     settings: Settings, role: Callable[[CollectorRegistry], _Metrics], *, stale_after: float
-) -> Iterator[tuple[_Metrics, Health]]:
-    """Metrics, probes and the HTTP server around a service; log lines at both ends."""
+) -> Iterator[tuple[_Metrics, Service]]:
+    """A service with its metrics, its probes and its HTTP server; a line in the log at both ends.
+
+    `role` makes its metrics; a service that has not beaten for `stale_after` seconds is not live.
+    """
     disable_created_metrics()  # type: ignore[no-untyped-call]
     collectors = CollectorRegistry()
     ProcessCollector(registry=collectors)
@@ -39,19 +43,20 @@ def surrounded(
     GCCollector(registry=collectors)
     metrics = role(collectors)
     metrics.build_info.labels(aestream.__version__).set(1)
-    health = Health(stale_after=stale_after)
-    metrics.ready.set_function(lambda: health.ready()[0])
+    service = Service(stale_after=stale_after)
+    metrics.ready.set_function(lambda: service.health.ready()[0])
     server = HttpServer(
         settings.http.host,
         settings.http.port,
-        health=health,
+        health=service.health,
         registry=collectors,
         version=aestream.__version__,
     )
     _log.info("aestream %s, metrics at http://%s/metrics", aestream.__version__, server.address)
     for name in reference.unknown_variables(os.environ):
-        _log.warning("%s is no setting and is ignored; `aestream config` lists all", name)
+        _log.warning("%s is not a setting and is ignored; `aestream config` lists all", name)
     try:
-        yield metrics, health
+        yield metrics, service
     finally:
         server.close()
+        _log.info("stopped")

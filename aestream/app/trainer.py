@@ -12,10 +12,9 @@ from aestream.app.validate import check_configuration
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.models.fit import Progress
 from aestream.models.threads import use_threads
-from aestream.service import schedule, systemd
-from aestream.service.health import Health
+from aestream.service import schedule
 from aestream.service.metrics import TrainerMetrics
-from aestream.service.stop import Stop
+from aestream.service.service import Service
 from aestream.service.trainer import Reporter, Trainer, TrainerService
 from aestream.settings.settings import Settings
 
@@ -34,23 +33,21 @@ def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) ->
 def run_trainer(settings: Settings) -> None:
     """The trainer as a service: HTTP, schedule, signals. Raises ConfigurationError before it begins."""
     check_configuration(settings, group=False)
-    stop = Stop()
     when = schedule.parse(settings.trainer.schedule)
-    with surrounded(settings, TrainerMetrics, stale_after=_STALE_SECONDS) as (metrics, health):
-        work = trainer(settings, _Beats(health))
-        service = TrainerService(work, when, metrics=metrics, health=health, wait=stop.wait)
-        stop.listen(reload=service.train_now)
-        service.run()
+    with surrounded(settings, TrainerMetrics, stale_after=_STALE_SECONDS) as (metrics, service):
+        work = TrainerService(trainer(settings, _Beats(service)), when, metrics=metrics, service=service)
+        service.stop.listen(reload=work.train_now)
+        work.run()
 
 
 class _Beats(Reporter):
     """Keeps the probes and the watchdog quiet while a training run makes progress."""
 
-    def __init__(self, health: Health) -> None:
-        self._health = health
+    def __init__(self, service: Service) -> None:
+        self._service = service
 
     def sampled(self, records: int, wanted: int) -> None:  # noqa: ARG002
-        self._beat()
+        self._service.beat()
 
     def inferred(self, schema: FeatureSchema, left_out: Sequence[LeftOut]) -> None:
         _log.info("%d features: %s", len(schema), ", ".join(schema.names))
@@ -58,8 +55,4 @@ class _Beats(Reporter):
             _log.info("left out %s: %s", item.name, item.reason)
 
     def fitted(self, progress: Progress) -> None:  # noqa: ARG002
-        self._beat()
-
-    def _beat(self) -> None:
-        self._health.beat()
-        systemd.notify("WATCHDOG=1")
+        self._service.beat()

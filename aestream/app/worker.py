@@ -10,10 +10,10 @@ from aestream.models.threads import use_threads
 from aestream.registry.watcher import Watcher
 from aestream.service import log
 from aestream.service.membership import GroupWatch
+from aestream.service.meter import Meter
 from aestream.service.metrics import WorkerMetrics
 from aestream.service.reloads import Reloads
-from aestream.service.stop import Stop
-from aestream.service.worker import Worker
+from aestream.service.worker_service import WorkerService
 from aestream.settings.settings import Settings
 from aestream.transport.base import Source
 
@@ -24,8 +24,7 @@ def run_worker(settings: Settings) -> None:
     """The worker as a service: HTTP, model watcher, loop, signals. Raises ConfigurationError before it begins."""
     check_configuration(settings)
     use_threads(settings.worker.threads)
-    stop = Stop()
-    with surrounded(settings, WorkerMetrics, stale_after=_STALE_SECONDS) as (metrics, health):
+    with surrounded(settings, WorkerMetrics, stale_after=_STALE_SECONDS) as (metrics, service):
         metrics.inference_threads.set(settings.worker.threads)
         watcher = Watcher(
             models.registry(settings),
@@ -33,28 +32,28 @@ def run_worker(settings: Settings) -> None:
             interval=settings.model.poll_interval,
             listener=Reloads(settings.model.name, metrics),
         )
-        stop.listen(reload=watcher.look_now)
-        Worker(
-            open_source=lambda: _open_source(settings, metrics),
+        service.stop.listen(reload=watcher.look_now)
+        WorkerService(
+            open_source=lambda: _open_source(settings),
             open_sink=lambda: clients.sink(settings, topics.surveyed(settings).limits),
+            deliver=clients.DELIVERIES[settings.delivery],
+            watcher=watcher,
             group=GroupWatch(
                 session_timeout=settings.kafka.session_timeout_ms / 1000,
                 max_poll_interval=settings.kafka.max_poll_interval_ms / 1000,
             ),
-            watcher=watcher,
             limits=InvalidLimits(
                 max_ratio=settings.dead_letters.max_invalid_ratio,
                 max_consecutive=settings.dead_letters.max_consecutive_count,
             ),
-            metrics=metrics,
-            health=health,
-            stop=stop,
+            meter=Meter(metrics),
+            service=service,
             drain_timeout=settings.worker.drain_timeout,
         ).run()
 
 
-def _open_source(settings: Settings, metrics: WorkerMetrics) -> Source:
+def _open_source(settings: Settings) -> Source:
     """The worker's input, opened last: its work begins, and the Kafka client is heard from here on."""
-    opened = clients.source(settings, metrics)
+    opened = clients.source(settings)
     log.hear_client("warning")
     return opened

@@ -14,10 +14,9 @@ from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.models.fit import Progress
 from aestream.registry.base import Registry
 from aestream.sampling import Sampler
-from aestream.service import systemd
-from aestream.service.health import Health
 from aestream.service.metrics import TrainerMetrics
 from aestream.service.schedule import Schedule, next_run
+from aestream.service.service import Service
 
 _log = logging.getLogger(__name__)
 
@@ -100,10 +99,7 @@ class Trainer:
 
 
 class TrainerService:
-    """Repeats the training on a schedule until stopped, whatever a single run does.
-
-    `wait(seconds)` sleeps, not beyond `train_now`, and returns True once the service is to stop.
-    """
+    """Repeats the training on a schedule until stopped, whatever a single run does."""
 
     def __init__(
         self,
@@ -111,15 +107,13 @@ class TrainerService:
         schedule: Schedule,
         *,
         metrics: TrainerMetrics,
-        health: Health,
-        wait: Callable[[float], bool],
+        service: Service,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
         self._trainer = trainer
         self._schedule = schedule
         self._metrics = metrics
-        self._health = health
-        self._wait = wait
+        self._service = service
         self._now = now
         self._asked = False
         self._told = False  # that a run follows the one under way
@@ -134,8 +128,8 @@ class TrainerService:
         A stop ends a training run at its next step; nothing of it is published.
         """
         self._trainer.reporter = _BetweenSteps(self._trainer.reporter, self._check)
-        systemd.notify("READY=1")
-        self._health.wait_for(None)
+        self._service.started("training on a schedule")
+        self._service.wait_for(None)
         last = self._last_run()
         if last is not None:
             self._metrics.trainer_last_success.set(last.timestamp())
@@ -154,8 +148,7 @@ class TrainerService:
             due = next_run(self._schedule, last=now, now=now)
             if due is not None and not succeeded and not self._has_model():
                 due = min(due, now + datetime.timedelta(seconds=_RETRY_SECONDS))
-        systemd.notify("STOPPING=1")
-        _log.info("stopped")
+        self._service.stopping()
 
     def _last_run(self) -> datetime.datetime | None:
         """When the newest version in the store was made; None too where the store has no current one to be used."""
@@ -182,13 +175,12 @@ class TrainerService:
     def _sleep_until(self, due: datetime.datetime | None) -> bool:
         """Sleep in short steps so that the watchdog hears from us, or until asked to train. True: stop."""
         while True:
-            self._health.beat()
-            systemd.notify("WATCHDOG=1")
+            self._service.beat()
             if self._asked:
                 _log.info("training now, as asked to by a reload")
                 return False
             left = _BEAT_SECONDS if due is None else (due - self._now()).total_seconds()
-            if self._wait(max(0.0, min(left, _BEAT_SECONDS))):
+            if self._service.stop.wait(max(0.0, min(left, _BEAT_SECONDS))):
                 return True
             if due is not None and self._now() >= due:
                 return False
@@ -218,7 +210,7 @@ class TrainerService:
 
     def _check(self) -> None:
         """Look at the signals in the middle of a run."""
-        if self._wait(0):
+        if self._service.stop.wait(0):
             raise _StoppedError
         if self._asked and not self._told:
             self._told = True

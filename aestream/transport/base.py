@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from aestream.types import Batch, Membership, Outgoing, Partition, Position
+from aestream.types import Batch, Changes, Membership, Outgoing, Partition, Position
 
 
 class Source(Protocol):
@@ -14,8 +14,16 @@ class Source(Protocol):
     def poll(self, timeout: float) -> Batch:
         """Wait up to `timeout` seconds for records. May be empty; per partition the offsets ascend.
 
+        A batch has no records of a partition before `changes` tells that it was assigned.
         Raises TransportError when the broker or a topic cannot be used at all; a broker that is away for a while is
         waited for.
+        """
+        ...
+
+    def changes(self) -> Changes:
+        """What has become of this member's partitions since this was asked last: ask after each poll.
+
+        What is told of a rebalance is told here alone, on the caller's thread: revoked and lost partitions first.
         """
         ...
 

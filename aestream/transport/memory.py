@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from aestream.errors import TooLargeError, TransportError
 from aestream.transport.size import too_large
-from aestream.types import Batch, Headers, Membership, Outgoing, Partition, Position, Span
+from aestream.types import Batch, Changes, Headers, Membership, Outgoing, Partition, Position, Span
 
 DEFAULT_MAX_BYTES = 1_000_000
 
@@ -55,6 +55,7 @@ class MemorySource:
         self._max_records = max_records
         self._next = {p: broker.committed.get(p, 0) for p in self._partitions}
         self._since = time.time()
+        self._told = False
 
     def poll(self, timeout: float) -> Batch:  # noqa: ARG002 - what is there is there
         """Return what is stored and not yet read, at most `max_records`."""
@@ -65,6 +66,11 @@ class MemorySource:
             room -= len(parts[partition][1])
             self._next[partition] += len(parts[partition][1])
         return _batch({p: part for p, part in parts.items() if part[1]})
+
+    def changes(self) -> Changes:
+        """All partitions are assigned, once and for all."""
+        told, self._told = self._told, True
+        return Changes() if told else Changes(assigned=self.assigned())
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
         """Store the offsets."""

@@ -20,7 +20,7 @@ from aestream.transport.kafka_python.sink import KafkaSink
 from aestream.transport.kafka_python.source import KafkaSource
 from aestream.transport.kafka_python.topics import KafkaTopics
 from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, Message
-from aestream.types import Batch, Headers, Membership, Outgoing, Partition
+from aestream.types import Batch, Changes, Headers, Membership, Outgoing, Partition
 
 MAX_BYTES = 100_000
 SECONDS = 60.0
@@ -87,8 +87,6 @@ class Kafka:
             group_id=f"{group}-{topic}",
             max_records=max_records,
             max_wait=0.02,
-            on_rebalance=lambda _event: None,
-            on_missed=lambda _topic, _records: None,
             auto_offset_reset="earliest",
         )
         self.opened.append(made)
@@ -253,8 +251,26 @@ def test_a_member_has_its_place_and_its_partitions(transport: Transport) -> None
     source = transport.source(topic)
     settled(source)
     assert source.assigned() == {Partition(topic, p) for p in range(3)}
+    assert source.changes() == Changes(assigned=source.assigned())
+    assert source.changes() == Changes()
     assert source.partition_count(topic) == 3
     assert source.commit({}) is True
+
+
+def test_a_partition_is_told_of_before_its_records_come(transport: Transport) -> None:
+    topic = transport.topic(3)
+    deliver(transport.sink(), *(outgoing(topic, [b"x"] * 10, partition=p) for p in range(3)))
+    source = transport.source(topic, max_records=7)
+    told: set[Partition] = set()
+    seen = 0
+    deadline = time.monotonic() + SECONDS
+    while seen < 30:
+        assert time.monotonic() < deadline
+        batch = source.poll(0.5)
+        told |= source.changes().assigned
+        assert batch.positions.keys() <= told
+        seen += len(batch)
+    assert told == source.assigned()
 
 
 def test_lag_is_what_is_not_committed(transport: Transport) -> None:

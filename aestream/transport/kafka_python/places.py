@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata
 
-from aestream.types import Batch, Partition, Position
+from aestream.types import Batch, Changes, Partition, Position
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +29,8 @@ COMMIT_REFUSED = (
 )
 _LAG_TIMEOUT_MS = 1_000
 _ANSWER_TIMEOUT_MS = 10_000  # a question that takes longer is asked again after the next poll
+Polled = Mapping[TopicPartition, Sequence[Any]]  # what the client gives: records by partition
+
 _NOTE = re.compile(r"aestream partitions=(\d+)")
 
 
@@ -46,8 +52,6 @@ class Places:
     note in the group's commits of how many partitions the topic had then. Where an offset was committed without the
     note, every further partition counts as added; so does a whole topic that is not among `topics`, those that were
     there when this member came, and one that was made anew: the broker drops a topic's offsets with the topic.
-
-    `on_missed(topic, records)` is told of records that were deleted before they were read.
     """
 
     def __init__(
@@ -56,15 +60,17 @@ class Places:
         *,
         latest: bool,
         topics: Collection[str],
-        on_missed: Callable[[str, int], None],
     ) -> None:
         self._consumer = consumer
         self._latest = latest
         self._topics = topics
-        self._on_missed = on_missed
         self._places: dict[TopicPartition, _Place] = {}
         self._began_with: dict[str, int] = {}  # partitions of a topic when the group began to read it
         self._pinned: dict[str, TopicPartition] = {}  # one partition of a topic that had a committed offset
+        self._came: set[TopicPartition] = set()  # these four: not told of yet
+        self._revoked: set[TopicPartition] = set()
+        self._lost: set[TopicPartition] = set()
+        self._missed: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[TopicPartition]:
         return iter(self._places)
@@ -76,9 +82,23 @@ class Places:
         if self._pinned:
             self._topics = set(self._pinned)
 
-    def forget(self, partition: TopicPartition) -> None:
+    def changes(self) -> Changes:
+        """Which partitions came and went, and what was missed, since this was asked last."""
+        came, revoked, lost = (
+            frozenset(Partition(*part) for part in some) for some in (self._came, self._revoked, self._lost)
+        )
+        changes = Changes(came, revoked, lost, self._missed)
+        self._came, self._revoked, self._lost, self._missed = set(), set(), set(), Counter()
+        return changes
+
+    def forget(self, partition: TopicPartition, *, lost: bool = False) -> None:
         """Let go of a partition that was taken away, even if it came back at once: another member had it."""
-        self._places.pop(partition, None)
+        if self._places.pop(partition, None) is None:
+            return
+        if partition in self._came:
+            self._came.discard(partition)
+        else:
+            (self._lost if lost else self._revoked).add(partition)
 
     def settle(self) -> None:
         """Learn where each new partition of ours begins, and pin it by a commit before anything of it is scored.
@@ -94,12 +114,26 @@ class Places:
                 found = self._committed(partition)
                 offset = self._begin(partition) if found is None else found.offset
                 self._places[partition] = _Place(offset, offset, None, time.time())
+                self._came.add(partition)
         except (kafka_errors.RetriableError, kafka_errors.IllegalStateError, *COMMIT_REFUSED):
             return  # the broker is away, or the partition is gone already
 
     def settled(self) -> bool:
         """Whether every partition of ours has its place: from here on nothing of them is missed."""
         return bool(self._consumer.assignment() == self._places.keys())
+
+    def staying(self, parts: Sequence[Polled], gone: AbstractSet[TopicPartition]) -> list[Polled]:
+        """The records of partitions that have their place and did not go while these were read.
+
+        The others' are read again: here, from what is committed, or by a new owner.
+        """
+        stay = self._places.keys() - gone
+        for partition in set().union(*parts) - stay:
+            first = next(part[partition][0].offset for part in parts if partition in part)
+            place = self._places.get(partition)
+            with contextlib.suppress(kafka_errors.IllegalStateError):  # it is no longer ours
+                self._consumer.seek(partition, first if place is None else place.committed)
+        return [{partition: found for partition, found in part.items() if partition in stay} for part in parts]
 
     def note(self, batch: Batch) -> None:
         """Take down up to where a batch reads."""
@@ -133,7 +167,7 @@ class Places:
                     "retention, or start more workers",
                     start - here, where, here, start - 1,
                 )  # fmt: skip
-                self._on_missed(partition.topic, start - here)
+                self._missed[partition.topic] += start - here
             else:
                 _log.warning(
                     "%s ends before offset %s: it was cut or made anew, and is read from its start", where, here

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
 
@@ -15,9 +15,9 @@ from kafka.structs import MemberState
 
 from aestream.errors import NoAnswerError, TransportError
 from aestream.transport.kafka_python.errors import Connection, broker_errors
-from aestream.transport.kafka_python.places import COMMIT_REFUSED, Places
+from aestream.transport.kafka_python.places import COMMIT_REFUSED, Places, Polled
 from aestream.transport.kafka_python.records import columns, matching
-from aestream.types import Batch, Membership, Partition, Position
+from aestream.types import Batch, Changes, Membership, Partition, Position
 
 _QUESTION_TIMEOUT_MS = 1_000
 _CLOSE_TIMEOUT_SECONDS = 10.0
@@ -29,9 +29,7 @@ class KafkaSource:
     """The input topics through a consumer group, with cooperative-sticky assignment.
 
     `connection` and `consumer` hold settings of KafkaConsumer under its own names. `topics` are names, or one regular
-    expression that begins with ^. `on_rebalance` is told `assigned`, `revoked` or `lost`, on the client's own thread;
-    `on_missed` the topic and the number of records that were deleted before they were read.
-    Raises TransportError when a named topic does not exist.
+    expression that begins with ^. Raises TransportError when a named topic does not exist.
     """
 
     def __init__(
@@ -43,15 +41,13 @@ class KafkaSource:
         max_records: int,
         max_wait: float,
         auto_offset_reset: str,
-        on_rebalance: Callable[[str], None],
-        on_missed: Callable[[str, int], None],
         **consumer: Any,
     ) -> None:
         self._connection = connection
         self._max_records = max_records
         self._max_wait = max_wait
         self._back = "group_instance_id" in consumer  # perhaps: a static member that was here before
-        self._gone: SimpleQueue[TopicPartition] = SimpleQueue()
+        self._taken = _Taken()
         with broker_errors(connection):
             self._consumer = KafkaConsumer(
                 **connection,
@@ -65,16 +61,15 @@ class KafkaSource:
                 partition_assignment_strategy=(CooperativeStickyAssignor,),
                 **consumer,
             )
-            listener = _Listener(on_rebalance, self._gone)
             if topics[0].startswith("^"):
-                self._consumer.subscribe(pattern=topics[0], listener=listener)
+                self._consumer.subscribe(pattern=topics[0], listener=self._taken)
             else:
-                self._consumer.subscribe(topics=list(topics), listener=listener)
+                self._consumer.subscribe(topics=list(topics), listener=self._taken)
             # Asked behind `subscribe`, so that the first join knows the topics' partitions and no second one follows.
             there = self._consumer.topics()
             if not topics[0].startswith("^"):
                 self._need(topics, there)
-        self._places = Places(self._consumer, latest=auto_offset_reset == "latest", topics=there, on_missed=on_missed)
+        self._places = Places(self._consumer, latest=auto_offset_reset == "latest", topics=there)
         if topics[0].startswith("^") and auto_offset_reset == "latest":
             with broker_errors(connection):
                 self._places.look_back(matching(topics, there))
@@ -92,12 +87,17 @@ class KafkaSource:
                     break
                 parts.append(part)
                 count += _count(part)
-            while not self._gone.empty():
-                self._places.forget(self._gone.get())
+            gone = dict(self._taken.since())
+            for partition, lost in gone.items():
+                self._places.forget(partition, lost=lost)
             self._places.settle()
-        batch = columns(parts)
+            batch = columns(self._places.staying(parts, gone.keys()))
         self._places.note(batch)
         return batch
+
+    def changes(self) -> Changes:
+        """What has become of our partitions, up to the last poll."""
+        return self._places.changes()
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
         """Commit the offsets of partitions that are still ours; False when a rebalance is in the way.
@@ -169,9 +169,9 @@ class KafkaSource:
                 "be read: create it, grant the ACL, or correct AESTREAM_TOPICS__INPUT"
             )
 
-    def _poll(self, timeout: float, room: int) -> Mapping[TopicPartition, Sequence[Any]]:
+    def _poll(self, timeout: float, room: int) -> Polled:
         """One poll of the client; nothing while the broker is away."""
-        found: Mapping[TopicPartition, Sequence[Any]] = {}
+        found: Polled = {}
         deleted: Collection[TopicPartition] = ()
         try:
             found = self._consumer.poll(timeout_ms=int(timeout * 1000), max_records=room)
@@ -204,34 +204,33 @@ class KafkaSource:
         join = self._consumer._coordinator._join_task  # noqa: SLF001 - the client's state does not tell
         return join is not None and not join.is_done
 
-    def _more_is_stored(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> bool:
+    def _more_is_stored(self, polled: Polled) -> bool:
         """Whether the broker had more of a partition than its last fetch brought; one more may be only a marker."""
         return any((self._consumer.highwater(tp) or 0) > found[-1].offset + 2 for tp, found in polled.items())
 
 
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Only takes notes: a blocking client call on the client's own thread would raise."""
+class _Taken(ConsumerRebalanceListener):  # type: ignore[misc]
+    """The partitions that were taken away. Only takes notes: it is called on the client's own thread."""
 
-    def __init__(self, tell: Callable[[str], None], gone: SimpleQueue[TopicPartition]) -> None:
-        self._tell = tell
-        self._gone = gone
+    def __init__(self) -> None:
+        self._partitions: SimpleQueue[tuple[TopicPartition, bool]] = SimpleQueue()
 
-    def on_partitions_revoked(self, revoked: set[Any]) -> None:
-        self._let_go("revoked", revoked)
+    def since(self) -> Iterator[tuple[TopicPartition, bool]]:
+        """Those since this was asked last, and whether they were lost."""
+        while not self._partitions.empty():
+            yield self._partitions.get()
 
     def on_partitions_assigned(self, assigned: set[Any]) -> None:
-        if assigned:
-            self._tell("assigned")
+        """Each poll looks at what is ours."""
+
+    def on_partitions_revoked(self, revoked: set[Any]) -> None:
+        for partition in revoked:
+            self._partitions.put((partition, False))
 
     def on_partitions_lost(self, lost: set[Any]) -> None:
-        self._let_go("lost", lost)
-
-    def _let_go(self, event: str, partitions: set[Any]) -> None:
-        for partition in partitions:
-            self._gone.put(partition)
-        if partitions:
-            self._tell(event)
+        for partition in lost:
+            self._partitions.put((partition, True))
 
 
-def _count(polled: Mapping[TopicPartition, Sequence[Any]]) -> int:
+def _count(polled: Polled) -> int:
     return sum(map(len, polled.values()))

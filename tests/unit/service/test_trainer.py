@@ -17,9 +17,10 @@ from aestream.errors import DataError, TransportError
 from aestream.features.schema import FeatureSchema
 from aestream.registry.local import LocalRegistry
 from aestream.sampling import Sample
-from aestream.service.health import Health
 from aestream.service.metrics import TrainerMetrics
 from aestream.service.schedule import parse
+from aestream.service.service import Service
+from aestream.service.stop import Stop
 from aestream.service.trainer import Trainer, TrainerService
 
 HOUR = 3600.0
@@ -44,6 +45,17 @@ class TinyDetector:
 SCHEMA = FeatureSchema.of_names(["a", "b"])
 
 
+class Waiting(Stop):
+    """Time that passes by `wait`."""
+
+    def __init__(self, wait: Callable[[float], bool]) -> None:
+        super().__init__()
+        self._wait = wait
+
+    def wait(self, seconds: float) -> bool:
+        return self._wait(seconds)
+
+
 class Scene:
     """A store, a sampler that may fail, and time that passes only while the service waits."""
 
@@ -59,13 +71,10 @@ class Scene:
         self.metrics = TrainerMetrics(CollectorRegistry())
         self.stopped = False
         trainer = Trainer(self, self.registry, TinyDetector, min_records=50)  # type: ignore[arg-type]
+        surroundings = Service(stale_after=60)
+        surroundings.stop = Waiting(self.wait)
         self.service = TrainerService(
-            trainer,
-            parse(schedule),
-            metrics=self.metrics,
-            health=Health(stale_after=60),
-            wait=self.wait,
-            now=lambda: self.now,
+            trainer, parse(schedule), metrics=self.metrics, service=surroundings, now=lambda: self.now
         )
 
     def wait(self, seconds: float) -> bool:

@@ -15,14 +15,15 @@ from aestream.app import models
 from aestream.errors import TransportError
 from aestream.messages.dead_letters import InvalidLimits
 from aestream.registry.watcher import Watcher
-from aestream.service.health import Health
 from aestream.service.membership import GroupWatch
+from aestream.service.meter import Meter
 from aestream.service.metrics import WorkerMetrics
 from aestream.service.reloads import Reloads
-from aestream.service.stop import Stop
-from aestream.service.worker import Worker
+from aestream.service.service import Service
+from aestream.service.worker_service import WorkerService
 from aestream.settings import settings
 from aestream.transport.base import Source
+from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.memory import MemoryBroker, MemorySink, MemorySource, Message
 from aestream.types import Membership, Partition
 from tests.kafka import records
@@ -89,8 +90,7 @@ class Running:
         }
         loaded = settings.load(overrides=given)
         self.metrics = WorkerMetrics(CollectorRegistry())
-        self.health = Health(stale_after=60)
-        self.stop = Stop()
+        self.service = Service(stale_after=60)
         self.error: Exception | None = None
         self.opened: list[Source] = []
 
@@ -98,9 +98,10 @@ class Running:
             self.opened.append(next(sources)(broker, ["in"]))
             return self.opened[-1]
 
-        self._worker = Worker(
+        self._worker = WorkerService(
             open_source=open_source,
             open_sink=lambda: MemorySink(broker),
+            deliver=AtLeastOnce,
             group=GroupWatch(session_timeout=SESSION, max_poll_interval=60),
             watcher=Watcher(
                 models.registry(loaded),
@@ -109,9 +110,8 @@ class Running:
                 listener=Reloads("default", self.metrics),
             ),
             limits=InvalidLimits(max_ratio=1.0, max_consecutive=1000),
-            metrics=self.metrics,
-            health=self.health,
-            stop=self.stop,
+            meter=Meter(self.metrics),
+            service=self.service,
             drain_timeout=1,
         )
         self.thread = threading.Thread(target=self._run)
@@ -124,7 +124,7 @@ class Running:
             self.error = error
 
     def end(self) -> None:
-        self.stop.set()
+        self.service.stop.set()
         self.thread.join(30)
         assert not self.thread.is_alive()
 

@@ -1,0 +1,90 @@
+"""The metrics of the worker's loop, kept by the one object that the loop tells what happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from aestream.errors import AestreamError
+from aestream.pipeline import LoadedModel, Results
+from aestream.service.metrics import WorkerMetrics
+from aestream.types import Batch, Changes, Partition, Position
+
+
+class Meter:
+    """Turns what happens in the loop into metrics."""
+
+    def __init__(self, metrics: WorkerMetrics) -> None:
+        self._metrics = metrics
+        self._info: tuple[str, ...] | None = None  # labels of the model in use
+
+    def uses(self, model: LoadedModel) -> None:
+        """Batches are scored with this model from here on."""
+        info = (*model.version.split("@"), model.sha256)
+        if self._info is not None:
+            self._metrics.model_info.remove(*self._info)
+        self._metrics.model_info.labels(*info).set(1)
+        self._info = info
+        self._metrics.model_trained.set(model.trained)
+        self._metrics.score_threshold.set(model.threshold)
+        for feature in model.pipeline.categories:
+            self._metrics.unseen_categories.labels(feature)  # begins at 0, so that a first increase shows
+
+    @contextmanager
+    def timed(self, stage: str, *, when: bool = True) -> Iterator[None]:
+        """Around one stage of a batch; its time counts only `when` there is something to do. Errors are counted."""
+        start = time.perf_counter()
+        try:
+            yield
+        except AestreamError as error:
+            self._metrics.errors.labels(stage, type(error).__name__).inc()
+            raise
+        if when:
+            self._metrics.batch_duration.labels(stage).observe(time.perf_counter() - start)
+
+    def changed(self, changes: Changes) -> None:
+        """Partitions came or went, or records were deleted before they were read."""
+        events = {"revoked": changes.revoked, "lost": changes.lost, "assigned": changes.assigned}
+        for event, partitions in events.items():
+            if partitions:
+                self._metrics.rebalances.labels(event).inc()
+        for topic, records in changes.missed.items():
+            self._metrics.records_missed.labels(topic).inc(records)
+
+    def published(self, batch: Batch, results: Results) -> None:
+        """All results of a batch are acknowledged."""
+        metrics, scored = self._metrics, results.scored
+        for (topic, _), start, stop in batch.spans:
+            metrics.records_consumed.labels(topic).inc(stop - start)
+        metrics.records_scored.inc(len(scored.rows))
+        metrics.anomalies.inc(len(scored.flagged))
+        for problem in results.invalid:
+            metrics.dead_letters.labels(problem.reason).inc()
+        for feature, count in scored.unseen.items():
+            metrics.unseen_categories.labels(feature).inc(count)
+        metrics.batch_size.observe(len(batch))
+        metrics.last_record_processed.set_to_current_time()
+        metrics.anomaly_score.observe(scored.score)
+        stamped = np.asarray(batch.timestamps, np.float64)
+        age = time.time() - stamped[stamped > 0] / 1000  # a record without a timestamp has none
+        metrics.end_to_end_latency.observe(np.maximum(age, 0.0))
+
+    def committed(self) -> None:
+        """Offsets were committed."""
+        self._metrics.last_commit.set_to_current_time()
+
+    def refused(self) -> None:
+        """A commit was refused."""
+        self._metrics.errors.labels("commit", "refused").inc()
+
+    def stands(self, positions: Mapping[Partition, Position], partitions: int) -> None:
+        """How many partitions are assigned, and how far behind its end each one is."""
+        self._metrics.assigned_partitions.set(partitions)
+        self._metrics.consumer_lag_records.clear()
+        self._metrics.consumer_lag_seconds.clear()
+        for (topic, partition), position in positions.items():
+            self._metrics.consumer_lag_records.labels(topic, partition).set(position.lag_records)
+            self._metrics.consumer_lag_seconds.labels(topic, partition).set(position.lag_seconds)
