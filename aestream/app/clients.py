@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from aestream.errors import ConfigurationError
 from aestream.settings.settings import Settings
-from aestream.transport.base import Delivery, Sink, Source
+from aestream.transport.base import Delivery, History, Sink, Source, Topics
 from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.kafka_python.history import KafkaHistory
 from aestream.transport.kafka_python.sink import KafkaSink
@@ -103,7 +103,7 @@ def connection(settings: Settings) -> dict[str, Any]:
     return chosen
 
 
-def topics(settings: Settings) -> KafkaTopics:
+def topics(settings: Settings) -> Topics:
     """What the broker says of topics."""
     return KafkaTopics(connection(settings))
 
@@ -121,7 +121,7 @@ def group_id(settings: Settings) -> str:
     return f"aestream-{names[0]}"
 
 
-def source(settings: Settings) -> KafkaSource:
+def source(settings: Settings) -> Source:
     """The input topics, read as a member of the group."""
     return KafkaSource(
         settings.topics.input,
@@ -134,7 +134,7 @@ def source(settings: Settings) -> KafkaSource:
     )
 
 
-def history(settings: Settings, names: Sequence[str], remedy: str = INPUT_REMEDY) -> KafkaHistory:
+def history(settings: Settings, names: Sequence[str], remedy: str = INPUT_REMEDY) -> History:
     """The past of topics, read outside of any group; `remedy` is what to do about one that is not there."""
     return KafkaHistory(
         names,
@@ -145,7 +145,7 @@ def history(settings: Settings, names: Sequence[str], remedy: str = INPUT_REMEDY
     )
 
 
-def sink(settings: Settings, limits: Mapping[str, int]) -> KafkaSink:
+def sink(settings: Settings, limits: Mapping[str, int]) -> Sink:
     """What results are written with; `limits` are the largest messages of topics, where they are known."""
     return KafkaSink(
         connection=connection(settings),

@@ -1,11 +1,15 @@
-"""What a transport does, in batches: `Source` and `Sink` for the stream, `History` for a topic's past."""
+"""What a transport does, in batches.
+
+`Source` and `Sink` carry the stream, `Delivery` says when an offset is committed, `History` reads a topic's past, and
+`Topics` looks at topics and makes them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from aestream.types import Batch, Changes, Membership, Outgoing, Partition, Position
+from aestream.types import Batch, Changes, Membership, Outgoing, Partition, Position, TopicState
 
 
 class Source(Protocol):
@@ -117,11 +121,42 @@ class Delivery(Protocol):
 
 
 class History(Protocol):
-    """A bounded part of the input topics' past, up to where they end now. No consumer group, nothing committed."""
+    """The past of topics, without a consumer group: nothing is joined, nothing committed."""
 
     def read(self, *, records: int, period: float | None) -> Iterator[Batch]:
         """Stream at most `records` of the newest records, none older than `period` seconds if that is given.
 
         Partitions contribute in proportion to what they hold. Raises TransportError when a topic cannot be read.
         """
+        ...
+
+    def follow(self, *, last: int) -> Iterator[Batch]:
+        """Stream from `last` records before the topics' ends, and go on with what arrives; it never ends by itself.
+
+        Yields an empty batch about once a second while nothing arrives. Raises TransportError as `read` does.
+        """
+        ...
+
+
+class Topics(Protocol):
+    """What a broker says of topics and groups. Every method raises TransportError when no broker answers."""
+
+    def describe(self, names: Sequence[str]) -> Mapping[str, TopicState]:
+        """The topics of these names, also those that do not exist; for a pattern (^...) those that match."""
+        ...
+
+    def group_refusal(self, group_id: str) -> str | None:
+        """Why this user cannot work in a consumer group; None when it can."""
+        ...
+
+    def create(self, names: Sequence[str], *, partitions: int, replication: int) -> list[str]:
+        """Create topics; return those that did not exist. -1 partitions or replicas are the broker's default."""
+        ...
+
+    def grow(self, partitions: Mapping[str, int]) -> None:
+        """Add partitions to topics, up to these counts."""
+        ...
+
+    def delete(self, names: Sequence[str], *, group_id: str | None = None) -> None:
+        """Delete the topics that exist, and a group without members."""
         ...

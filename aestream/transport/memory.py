@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 
 from aestream.errors import TooLargeError, TransportError
 from aestream.transport.size import too_large
-from aestream.types import Batch, Changes, Headers, Membership, Outgoing, Partition, Position, Span
+from aestream.types import Batch, Changes, Headers, Membership, Outgoing, Partition, Position, Span, TopicState
 
 DEFAULT_MAX_BYTES = 1_000_000
 
@@ -173,6 +174,54 @@ class MemoryHistory:
                 start += 1
             if start < len(log):
                 yield _batch({partition: (start, log[start:])})
+
+    def follow(self, *, last: int) -> Iterator[Batch]:
+        """Yield what was added since, without waiting."""
+        partitions = self._broker.of(self._topics)
+        held = {partition: len(self._broker.log[partition]) for partition in partitions}
+        share = min(1.0, last / max(sum(held.values()), 1))
+        starts = {partition: count - int(count * share) for partition, count in held.items()}
+        while True:
+            new = {partition: (start, self._broker.log[partition][start:]) for partition, start in starts.items()}
+            starts = {partition: start + len(part) for partition, (start, part) in new.items()}
+            yield _batch({partition: found for partition, found in new.items() if found[1]})
+
+
+class MemoryTopics:
+    """Topics over a MemoryBroker: there are no users, so nothing is refused."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+
+    def describe(self, names: Sequence[str]) -> Mapping[str, TopicState]:
+        """Look each name up, or all that match a pattern."""
+        there = self._broker.partitions
+        if names[0].startswith("^"):
+            names = sorted(name for name in there if re.match(names[0], name))
+        return {n: TopicState(n, there.get(n, 0), max_bytes=self._broker.max_bytes.get(n)) for n in names}
+
+    def group_refusal(self, group_id: str) -> str | None:  # noqa: ARG002 - there is one group
+        """Nothing is refused."""
+        return None
+
+    def create(self, names: Sequence[str], *, partitions: int, replication: int) -> list[str]:  # noqa: ARG002
+        """Add the missing ones; by default with one partition."""
+        made = [name for name in names if name not in self._broker.partitions]
+        self._broker.partitions.update(dict.fromkeys(made, max(partitions, 1)))
+        return made
+
+    def grow(self, partitions: Mapping[str, int]) -> None:
+        """Set the counts."""
+        self._broker.partitions.update(partitions)
+
+    def delete(self, names: Sequence[str], *, group_id: str | None = None) -> None:
+        """Drop topics with their records, and all committed offsets with a group."""
+        for partition in self._broker.of(names):
+            self._broker.log.pop(partition, None)
+        for name in names:
+            self._broker.partitions.pop(name, None)
+        if group_id is not None:
+            self._broker.committed.clear()
 
 
 def _batch(parts: Mapping[Partition, tuple[int, Sequence[Message]]]) -> Batch:

@@ -13,13 +13,13 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource
 
 from aestream.errors import DeliveryError, TooLargeError, TransportError
-from aestream.transport.base import History, Sink, Source
+from aestream.transport.base import History, Sink, Source, Topics
 from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.kafka_python.history import KafkaHistory
 from aestream.transport.kafka_python.sink import KafkaSink
 from aestream.transport.kafka_python.source import KafkaSource
 from aestream.transport.kafka_python.topics import KafkaTopics
-from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, Message
+from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, MemoryTopics, Message
 from aestream.types import Batch, Changes, Headers, Membership, Outgoing, Partition
 
 MAX_BYTES = 100_000
@@ -55,6 +55,9 @@ class Memory:
 
     def history(self, topic: str) -> History:
         return MemoryHistory(self.broker, [topic])
+
+    def topics(self) -> Topics:
+        return MemoryTopics(self.broker)
 
     def put(self, topic: str, partition: int, value: bytes, timestamp: int) -> None:
         self.broker.append(topic, Message(value, None, (), timestamp), partition)
@@ -99,6 +102,9 @@ class Kafka:
 
     def history(self, topic: str) -> History:
         return KafkaHistory([topic], connection=self.connection, max_records=100, remedy="create it")
+
+    def topics(self) -> Topics:
+        return KafkaTopics(self.connection)
 
     def put(self, topic: str, partition: int, value: bytes, timestamp: int) -> None:
         self.producer.send(topic, value, partition=partition, timestamp_ms=timestamp).get(timeout=SECONDS)
@@ -427,3 +433,48 @@ def test_history_ends_where_the_topic_ended_when_it_began(transport: Transport) 
         seen += len(batch)
         deliver(sink, outgoing(topic, [b"later"]))
     assert seen == 250
+
+
+def test_following_goes_on_with_what_arrives(transport: Transport) -> None:
+    topic = transport.topic(2)
+    sink = transport.sink()
+    for partition in range(2):
+        deliver(sink, outgoing(topic, [b"%d" % i for i in range(10)], partition=partition))
+    following = transport.history(topic).follow(last=6)
+    found: list[Batch] = []
+    deadline = time.monotonic() + SECONDS
+    while sum(map(len, found)) < 8:
+        assert time.monotonic() < deadline
+        if sum(map(len, found)) == 6:
+            assert not len(next(following))  # nothing has arrived, and that is told
+            deliver(sink, outgoing(topic, [b"new", b"newer"], partition=1))
+        found.append(next(following))
+    following.close()  # type: ignore[attr-defined]
+    assert by_partition([batch for batch in found if len(batch)]) == {
+        Partition(topic, 0): [(i, b"%d" % i) for i in range(7, 10)],
+        Partition(topic, 1): [*((i, b"%d" % i) for i in range(7, 10)), (10, b"new"), (11, b"newer")],
+    }
+
+
+def test_topics_are_made_described_grown_and_deleted(transport: Transport, request: pytest.FixtureRequest) -> None:
+    there, missing = transport.topic(2), f"missing-{uuid.uuid4().hex[:12]}"
+    topics = transport.topics()
+    found = topics.describe([there, missing])
+    assert {name: state.partitions for name, state in found.items()} == {there: 2, missing: 0}
+    assert found[there].refusal("READ", "create it") is None
+    assert "create it" in str(found[missing].refusal("READ", "create it"))
+    assert topics.group_refusal("g") is None
+    assert topics.create([there, missing], partitions=1, replication=1) == [missing]
+    assert {name: state.partitions for name, state in topics.describe([f"^{missing}"]).items()} == {missing: 1}
+    if "embedded" not in request.node.name:  # which does not add partitions
+        topics.grow({missing: 3})
+        wait_for_partitions(topics, missing, 3)
+    topics.delete([missing, there])
+    wait_for_partitions(topics, missing, 0)
+
+
+def wait_for_partitions(topics: Topics, name: str, count: int) -> None:
+    deadline = time.monotonic() + SECONDS
+    while topics.describe([name])[name].partitions != count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
