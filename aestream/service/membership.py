@@ -27,7 +27,9 @@ class GroupWatch:
         self._idle_limit = session_timeout
         self._join_limit = max_poll_interval + session_timeout
         self._clock = clock
-        self.begin()
+        self._looked = clock()  # when it was asked last
+        self._idle = 0.0  # time without a good end in sight
+        self._unjoined = 0.0  # time since it was a member
 
     def begin(self) -> None:
         """Judge anew from here: the member is a new one, or the broker was away."""
