@@ -1,1 +1,1 @@
-"""Every setting: read, checked, and as documentation shows it."""
+"""All settings: reading them, checking them, and describing them for the documentation."""

@@ -1,4 +1,4 @@
-"""The settings as people see them: names, defaults and meanings for the documentation, the values in force."""
+"""The settings as users see them: names, defaults and meanings for the documentation, and the values in force."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aestream.settings.values import UNITS, seconds
 
 
 def assignments(pairs: Sequence[str]) -> dict[str, Any]:
-    """Nest `kafka.group_id=x` pairs of the command line. Raises ConfigurationError for an unknown name."""
+    """Nest the `kafka.group_id=x` pairs of the command line. Raises ConfigurationError for an unknown name."""
     known = {setting.dotted for setting in describe()}
     nested: dict[str, Any] = {}
     for pair in pairs:
@@ -42,8 +42,8 @@ class Setting(NamedTuple):
 
 
 def describe() -> list[Setting]:
-    """All settings, in order, with their defaults written as one would set them."""
-    return list(_describe(Settings, (), ""))
+    """All settings in order, with defaults as a user would write them."""
+    return list(_describe(Settings, (), "Delivery guarantee"))
 
 
 def environment_names() -> set[str]:
@@ -52,7 +52,7 @@ def environment_names() -> set[str]:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """Variables with our prefix and nesting that are no settings: likely typing errors; they are ignored."""
+    """Variables that look like settings but are not: probably typing errors. They are ignored."""
     known = environment_names()
     return sorted(n for n in environment if n.startswith(PREFIX) and "__" in n and n.upper() not in known)
 
@@ -62,7 +62,7 @@ def _describe(model: type[BaseModel], path: tuple[str, ...], section: str) -> It
         here = (*path, name)
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _describe(kind, here, (kind.__doc__ or "").strip())
+            yield from _describe(kind, here, (kind.__doc__ or "").rstrip("."))
             continue
         default = field.get_default(call_default_factory=True)
         secret = SecretStr in _kinds(kind)
@@ -80,8 +80,8 @@ def _kinds(kind: Any) -> set[Any]:
 def example() -> str:
     """A commented file of all variables with their defaults: config.example.env."""
     lines = [
-        "# All settings of aestream with their defaults. Take out the # where you want something else.",
-        "# Services read this file by EnvironmentFile= or --env-file; in the working folder it is called .env.",
+        "# All settings of aestream with their defaults. To change one, remove the # in front of it.",
+        "# Services read this file through EnvironmentFile= or --env-file. In the working folder, call it .env.",
     ]
     section = None
     for setting in describe():
@@ -93,7 +93,7 @@ def example() -> str:
 
 
 def in_force(settings: Settings) -> Iterator[str]:
-    """`VARIABLE=value` for every setting, secrets as asterisks."""
+    """`VARIABLE=value` for every setting, with secrets as asterisks."""
     for setting in describe():
         value: Any = settings
         for part in setting.dotted.split("."):
@@ -102,7 +102,7 @@ def in_force(settings: Settings) -> Iterator[str]:
 
 
 def _text(value: Any, duration: bool) -> str:
-    """A value as one would write it in the environment; a secret as asterisks."""
+    """A value as a user would write it in the environment; a secret as asterisks."""
     if duration and value is not None:
         return _duration(value)
     if value is None:
@@ -117,7 +117,7 @@ def _text(value: Any, duration: bool) -> str:
 
 
 def _pairs(value: Mapping[str, Any]) -> str:
-    """`name=value,name=value`; JSON where a name would not read back."""
+    """`name=value,name=value`, or JSON if a name could not be read back."""
     short = ",".join(f"{name}={size}" for name, size in value.items())
     plain = all("," not in name and name == name.strip() and not name.startswith("{") for name in value)
     return short if plain else json.dumps(value)
@@ -129,7 +129,7 @@ def _size(value: ByteSize) -> str:
 
 
 def _duration(value: float) -> str:
-    """Seconds in the largest unit that keeps a whole number."""
+    """Seconds as a whole number of the largest possible unit."""
     for unit in ("d", "h", "m", "s", "ms"):
         count = round(value / UNITS[unit], 6)  # 70 ms are 70.00000000000001 of the unit
         if count >= 1 and count.is_integer():

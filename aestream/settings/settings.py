@@ -1,4 +1,4 @@
-"""The only reader of the environment: every setting with its default, checked, one nested model a concern.
+"""The only module that reads the environment: every setting, its default and its checks, one nested model per concern.
 
 Order: command line > environment > .env > secrets directories > file (YAML or TOML) > default.
 """
@@ -43,131 +43,141 @@ _SECRETS = ("/run/secrets", os.environ.get("CREDENTIALS_DIRECTORY", ""))
 
 
 class Kafka(BaseModel):
-    """The connection, under kafka-python's own names."""
+    """Kafka connection, under kafka-python's own names."""
 
-    bootstrap_servers: Names = Field(["localhost:9092"], description="Brokers to begin with, host:port, by comma.")
-    client_id: str = Field("aestream", description="How the brokers see this client, in logs and quotas.")
+    bootstrap_servers: Names = Field(
+        ["localhost:9092"], description="Brokers to contact first: host:port, comma-separated."
+    )
+    client_id: str = Field("aestream", description="The client's name in the brokers' logs and quotas.")
     group_id: OptionalText = Field(
         None,
-        description="The workers' consumer group: `aestream-<topic>` unless set. With several input topics, or a "
-        "pattern, it must be set.",
+        description="The workers' consumer group. The default is `aestream-<topic>`; with several input topics or a "
+        "pattern, you must set it.",
     )
     group_instance_id: OptionalText = Field(
         None,
-        description="Static membership: this worker's lasting name, so that a restart causes no rebalance.",
+        description="Static membership: a permanent name for this worker, so that a restart causes no rebalance.",
     )
     auto_offset_reset: Literal["earliest", "latest"] = Field(
         "earliest",
-        description="Where a new group begins: with the topic's past, or with what arrives from now on. Partitions "
-        "that are added to a topic later, and topics that are made anew or that a pattern matches later, are read from "
-        "their start in any case.",
+        description="Where a new group starts: at the beginning of the topic (`earliest`) or with new records only "
+        "(`latest`). Partitions added to a topic later, topics that are recreated, and topics that a pattern matches "
+        "later are always read from their start.",
     )
     isolation_level: Literal["read_uncommitted", "read_committed"] = Field(
-        "read_committed", description="Whether records of open or aborted transactions are read."
+        "read_committed",
+        description="`read_committed` reads records of committed transactions only; `read_uncommitted` reads all.",
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="How to talk to the brokers."
+        "PLAINTEXT", description="Protocol for connecting to the brokers."
     )
     sasl_mechanism: Annotated[
         Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI"] | None, BeforeValidator(none_if_off)
-    ] = Field(None, description="How to log in, with SASL_PLAINTEXT or SASL_SSL.")
-    sasl_plain_username: OptionalText = Field(None, description="User name, for PLAIN and SCRAM.")
-    sasl_plain_password: OptionalSecret = Field(None, description="Password, for PLAIN and SCRAM. A secret.")
-    sasl_kerberos_name: OptionalText = Field(None, description="Kerberos principal, for GSSAPI.")
-    sasl_kerberos_service_name: str = Field("kafka", description="Kerberos service name, for GSSAPI.")
-    sasl_kerberos_domain_name: OptionalText = Field(None, description="Kerberos domain name, for GSSAPI.")
-    ssl_cafile: OptionalText = Field(None, description="File of the certificate authority that signed the brokers'.")
-    ssl_certfile: OptionalText = Field(None, description="File of the client certificate.")
-    ssl_keyfile: OptionalText = Field(None, description="File of the client certificate's key.")
-    ssl_password: OptionalSecret = Field(None, description="Password of the key file. A secret.")
-    ssl_crlfile: OptionalText = Field(None, description="File of revoked certificates.")
+    ] = Field(None, description="How to log in. Required with SASL_PLAINTEXT and SASL_SSL.")
+    sasl_plain_username: OptionalText = Field(None, description="User name for PLAIN and SCRAM.")
+    sasl_plain_password: OptionalSecret = Field(None, description="Password for PLAIN and SCRAM. A secret.")
+    sasl_kerberos_name: OptionalText = Field(None, description="Kerberos principal for GSSAPI.")
+    sasl_kerberos_service_name: str = Field("kafka", description="Kerberos service name for GSSAPI.")
+    sasl_kerberos_domain_name: OptionalText = Field(None, description="Kerberos domain name for GSSAPI.")
+    ssl_cafile: OptionalText = Field(None, description="Certificate authority file for verifying the brokers.")
+    ssl_certfile: OptionalText = Field(None, description="Client certificate file.")
+    ssl_keyfile: OptionalText = Field(None, description="Private key file of the client certificate.")
+    ssl_password: OptionalSecret = Field(None, description="Password of the private key file. A secret.")
+    ssl_crlfile: OptionalText = Field(None, description="Certificate revocation list file.")
     ssl_ciphers: OptionalText = Field(None, description="Allowed ciphers, in OpenSSL's notation.")
-    ssl_check_hostname: bool = Field(True, description="Whether the broker's certificate must name its host.")
-    request_timeout_ms: int = Field(30_000, gt=0, description="How long a request may take.")
-    bootstrap_timeout_ms: int = Field(30_000, gt=0, description="How long the first contact may take.")
-    session_timeout_ms: int = Field(45_000, gt=0, description="Without a heartbeat for so long, a worker is dead.")
-    heartbeat_interval_ms: int = Field(3_000, gt=0, description="How often a worker says that it lives.")
-    max_poll_interval_ms: int = Field(300_000, gt=0, description="The longest that a batch may take.")
-    fetch_min_bytes: int = Field(1, ge=1, description="The broker waits until it has so much to send.")
-    fetch_max_wait_ms: int = Field(500, ge=0, description="The broker waits at most so long for it.")
-    max_partition_fetch_bytes: int = Field(1_048_576, gt=0, description="The most that a fetch takes of a partition.")
-    max_request_size: int = Field(1_048_576, gt=0, description="The largest message that is sent.")
-    batch_size: int = Field(131_072, gt=0, description="Bytes that the producer sends together to a partition.")
+    ssl_check_hostname: bool = Field(True, description="Whether a broker's certificate must match its host name.")
+    request_timeout_ms: int = Field(30_000, gt=0, description="How long to wait for the answer to a request.")
+    bootstrap_timeout_ms: int = Field(30_000, gt=0, description="How long to wait for the first contact with a broker.")
+    session_timeout_ms: int = Field(45_000, gt=0, description="A worker silent for this long is considered dead.")
+    heartbeat_interval_ms: int = Field(3_000, gt=0, description="How often a worker sends a heartbeat.")
+    max_poll_interval_ms: int = Field(300_000, gt=0, description="A worker whose batch takes longer leaves the group.")
+    fetch_min_bytes: int = Field(1, ge=1, description="The broker waits until it has at least this much to send.")
+    fetch_max_wait_ms: int = Field(500, ge=0, description="The longest that the broker waits for that much data.")
+    max_partition_fetch_bytes: int = Field(
+        1_048_576, gt=0, description="The most bytes fetched from a partition at once."
+    )
+    max_request_size: int = Field(1_048_576, gt=0, description="The largest message that the producer sends.")
+    batch_size: int = Field(131_072, gt=0, description="The most bytes sent to a partition in one batch.")
     linger_ms: int = Field(5, ge=0, description="How long the producer waits to fill a batch.")
     compression_type: Annotated[Literal["gzip", "snappy", "lz4", "zstd"] | None, BeforeValidator(none_if_off)] = Field(
-        None, description="Compression of what is sent."
+        None, description="Compression of the messages that the producer sends."
     )
 
 
 class Topics(BaseModel):
-    """Where records come from and where results go."""
+    """Topics that are read and written."""
 
-    input: Names = Field([], description="The topics to read, by comma, or one pattern that begins with ^. Required.")
-    scores: OptionalText = Field("aestream.scores", description="One score for every record; `off` for none.")
-    anomalies: str = Field("aestream.anomalies", description="What was flagged, with the explanation.")
-    dead_letters: str = Field("aestream.dead-letters", description="What could not be scored, and why.")
+    input: Names = Field(
+        [], description="Topics to read, comma-separated, or one pattern that begins with ^. Required."
+    )
+    scores: OptionalText = Field("aestream.scores", description="A score for every valid record; `off` publishes none.")
+    anomalies: str = Field("aestream.anomalies", description="Flagged records, each with an explanation.")
+    dead_letters: str = Field(
+        "aestream.dead-letters", description="Records that cannot be scored, each with the reason."
+    )
 
     @model_validator(mode="after")
     def _no_loop(self) -> Topics:
-        """Refuse to read what is written."""
+        """Refuse to read a topic that the worker writes."""
         outputs = [t for t in (self.scores, self.anomalies, self.dead_letters) if t]
         pattern = self.input[0] if self.input and self.input[0].startswith("^") else None
         if pattern and len(self.input) > 1:
-            raise ValueError("a pattern (^...) stands alone; write one pattern that matches all topics")
+            raise ValueError("a pattern (^...) must be the only entry; write one pattern that matches all topics")
         try:
             read = [t for t in outputs if (re.match(pattern, t) if pattern else t in self.input)]
         except re.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
         if read:
             raise ValueError(f"the output topic {read[0]!r} is also read as input: the worker would feed itself")
         return self
 
 
 class Model(BaseModel):
-    """The model, and where its versions are kept."""
+    """The model and the store for its versions."""
 
-    store: str = Field("./models", description="The folder of the model store.")
+    store: str = Field("./models", description="Folder of the model store.")
     name: str = Field(
-        "default", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", description="The model's name in the store."
+        "default", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", description="Name of the model in the store."
     )
     poll_interval: Duration = Field(30.0, description="How often a worker looks for a new version.")
     keep: int = Field(10, ge=2, description="How many versions the store keeps.")
     latent_size: Annotated[OptionalCount, obeys("latent_size")] = Field(
-        None, description="Train a network of its own for `encode`, to vectors so long; `none`: the detector's."
+        None, description="Train an extra network for `encode`, with latent vectors of this length."
     )
     noise: Annotated[OptionalNumber, obeys("noise")] = Field(
-        None, description="Train a network of its own for `denoise`, to remove so many standard deviations."
+        None, description="Train an extra network for `denoise`, to remove noise of this many standard deviations."
     )
     memory: Annotated[int, obeys("memory")] = Field(
-        2000, description="Training rows that records are compared with: more find more, 0 is fastest."
+        2000, description="How many training rows to compare records with. More find more anomalies; 0 is fastest."
     )
-    seed: int = Field(0, ge=0, description="The random seed: the same sample and seed give the same model.")
+    seed: int = Field(0, ge=0, description="Random seed. The same sample, seed and threads give the same model.")
 
 
 class Features(BaseModel):
-    """Which fields of a record are looked at."""
+    """Which fields of a record are used."""
 
-    include: Names = Field([], description="Names or globs (`cpu.*`) of the fields to use; none: all that fit.")
-    exclude: Names = Field([], description="Names or globs of fields to leave out.")
-    timestamps: Names = Field([], description="Timestamps to use by their time of day and weekday; none: left out.")
+    include: Names = Field([], description="Names or globs (`cpu.*`) of the fields to use. Unset: all suitable ones.")
+    exclude: Names = Field([], description="Names or globs (`cpu.*`) of the fields to leave out.")
+    timestamps: Names = Field([], description="Timestamps to use, as time of day and weekday. Unset: none.")
     missing: Names = Field(
         ["dead_letter"],
-        description="What a missing value does: `dead_letter` or `impute`; for some features `NAME=impute`, by comma.",
+        description="What happens to a record that lacks a feature: `dead_letter` or `impute`. Add `NAME=impute` for "
+        "single features, comma-separated.",
     )
 
     direction: Annotated[Words, each_obeys("direction")] = Field(
-        {}, description="Which deviations of a feature count, `disk.await_ms=up,memory.free=down`; others: both."
+        {}, description="Which deviations of a feature count, such as `disk=up,memory=down`. Unset: `both`."
     )
     min_abs_deviation: Annotated[Numbers, each_obeys("min_abs_deviation")] = Field(
-        {}, description="By feature, in its own units: less of a difference from the expected value does not count."
+        {}, description="By feature, in its own units: smaller differences from the expected value do not count."
     )
     min_rel_deviation: Annotated[Numbers, each_obeys("min_rel_deviation")] = Field(
-        {}, description="By feature, as a share of the expected value: less of a difference does not count."
+        {}, description="By feature, as a share of the expected value: smaller differences do not count."
     )
 
     @model_validator(mode="after")
     def _known_policies(self) -> Features:
-        """Refuse a policy that is none."""
+        """Refuse an unknown policy."""
         for item in self.missing:
             if item.rpartition("=")[2] not in POLICIES:
                 raise ValueError(f"missing: {item!r} is not a policy; write {', '.join(POLICIES)}, or NAME=POLICY")
@@ -175,17 +185,17 @@ class Features(BaseModel):
 
 
 class Threshold(BaseModel):
-    """When a record is an anomaly."""
+    """When a record counts as an anomaly."""
 
     false_alarm_rate: Annotated[float, obeys("false_alarm_rate")] = Field(
         0.001,
-        description="The share of normal records that may be flagged. Training refuses one that its sample cannot "
-        "support; where none is set, it takes the lowest that the sample does support.",
+        description="The share of normal records that may be flagged. Training refuses a rate that its sample cannot "
+        "support. Unset, the rate is 0.001 or the lowest that the sample supports.",
     )
     calibrator: Annotated[str, obeys("calibrator")] = Field(
         "pot",
-        description="`pot` extrapolates the largest errors where need be: 0.001 takes 250 records. `quantile` assumes "
-        "nothing of their tail: 0.001 takes 999.",
+        description="`pot` extrapolates from the largest errors if necessary: 0.001 needs 250 records. `quantile` "
+        "assumes nothing about the tail of the errors: 0.001 needs 999.",
     )
 
 
@@ -193,54 +203,54 @@ class Trainer(BaseModel):
     """Retraining."""
 
     schedule: str = Field("every 24h", description="`every 24h`, a five-field cron expression in UTC, or `off`.")
-    sample_records: int = Field(200_000, gt=0, description="How many of the newest records are read.")
-    sample_period: OptionalDuration = Field(None, description="How far back the sample reaches, e.g. `7d`.")
-    min_records: int = Field(500, ge=50, description="With fewer valid records than this, training is refused.")
+    sample_records: int = Field(200_000, gt=0, description="How many of the newest records to read.")
+    sample_period: OptionalDuration = Field(None, description="How far back the sample reaches, such as `7d`.")
+    min_records: int = Field(500, ge=50, description="Training is refused with fewer valid records than this.")
 
 
 class Worker(BaseModel):
     """The scoring loop."""
 
     max_batch_records: int = Field(5_000, gt=0, description="The most records in a batch.")
-    max_batch_bytes: ByteSize = Field(ByteSize(16 * 2**20), description="The most bytes that a fetch brings.")
-    max_batch_wait: Duration = Field(0.02, description="How long a batch waits for more while more are coming.")
+    max_batch_bytes: ByteSize = Field(ByteSize(16 * 2**20), description="The most bytes in a fetch.")
+    max_batch_wait: Duration = Field(0.02, description="How long to wait for more records while they keep arriving.")
     max_record_bytes: ByteSize = Field(ByteSize(2**20), description="A longer record becomes a dead letter.")
-    drain_timeout: Duration = Field(30.0, description="How long a stop waits for the batch in hand.")
-    threads: int = Field(1, ge=1, description="Threads of a forward pass. One worker a core is faster than more.")
+    drain_timeout: Duration = Field(30.0, description="How long a shutdown waits for the current batch.")
+    threads: int = Field(1, ge=1, description="Threads for inference. One worker per core is faster than more threads.")
 
 
 class Output(BaseModel):
-    """What a score carries."""
+    """What a score message contains."""
 
-    top_features: int = Field(5, ge=1, description="How many features explain an anomaly.")
+    top_features: int = Field(5, ge=1, description="How many features an anomaly's explanation lists.")
     latent: bool = Field(False, description="Add the latent vector to every score.")
     reconstruction: bool = Field(False, description="Add the reconstruction, by feature, to every score.")
-    headers: bool = Field(False, description="CloudEvents headers on plain scores too; costs half of the rate.")
+    headers: bool = Field(False, description="Add CloudEvents headers to plain scores too; this halves the rate.")
 
 
 class DeadLetters(BaseModel):
-    """Limits past which the worker stops."""
+    """Limits beyond which the worker stops."""
 
-    max_invalid_ratio: float = Field(0.5, gt=0, le=1, description="Share of the last 10,000 records.")
-    max_consecutive_count: int = Field(1_000, gt=0, description="Invalid records without a valid one between.")
+    max_invalid_ratio: float = Field(0.5, gt=0, le=1, description="Dead letters as a share of the last 10,000 records.")
+    max_consecutive_count: int = Field(1_000, gt=0, description="Dead letters in a row.")
 
 
 class Http(BaseModel):
-    """Where /metrics, /livez, /readyz and /version are served."""
+    """HTTP server for /metrics, /livez, /readyz and /version."""
 
-    host: str = Field("127.0.0.1", description="The address to listen on; 0.0.0.0 for all.")
+    host: str = Field("127.0.0.1", description="The address to listen on; 0.0.0.0 for all interfaces.")
     port: int = Field(9108, ge=0, le=65535, description="The port; 0 picks a free one and logs it.")
 
 
 class Log(BaseModel):
-    """Logging, on standard error."""
+    """Logging to standard error."""
 
-    format: Literal["auto", "json", "plain"] = Field("auto", description="`auto` is JSON unless on a terminal.")
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    format: Literal["auto", "json", "plain"] = Field("auto", description="`auto` is plain on a terminal, else JSON.")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The lowest level that is logged.")
 
 
 class Settings(BaseSettings):
-    """All settings. `load` is the way to make one."""
+    """All settings. Create them with `load`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", env_ignore_empty=True
@@ -249,7 +259,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
     delivery: Literal["at_least_once"] = Field(
-        "at_least_once", description="When an offset is committed: after its results are acknowledged."
+        "at_least_once", description="An offset is committed once its results are acknowledged."
     )
     model: Model = Model()
     features: Features = Features()
@@ -270,7 +280,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Put the secrets directories and the file below the environment."""
+        """Rank the secrets directories and the file below the environment."""
         secrets = NestedSecretsSettingsSource(
             file_secret_settings,
             secrets_dir=[d for d in _SECRETS if d and Path(d).is_dir()],
@@ -281,7 +291,7 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, dotenv_settings, secrets, *_file_source(settings_cls))
 
 
-_file: list[Path] = []  # the file that `load` was given; pydantic-settings asks for its sources on the class
+_file: list[Path] = []  # the file given to `load`; pydantic-settings looks for its sources on the class
 
 
 def _file_source(settings_cls: type[BaseSettings]) -> tuple[PydanticBaseSettingsSource, ...]:
@@ -296,7 +306,7 @@ def _file_source(settings_cls: type[BaseSettings]) -> tuple[PydanticBaseSettings
 
 
 def load(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Read the settings from all sources; `overrides` (nested, as the models are) come from the command line.
+    """Read the settings from all sources; `overrides` (nested like the models) come from the command line.
 
     Raises ConfigurationError that names each wrong setting, its value and what is allowed.
     """
@@ -310,7 +320,7 @@ def load(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         raise ConfigurationError("; ".join(_explain(problem) for problem in error.errors())) from error
     except ConfigurationError:
         raise
-    except Exception as error:  # a file that is no YAML or TOML, an environment variable that is no JSON
+    except Exception as error:  # a file that is not YAML or TOML, an environment variable that is not JSON
         raise ConfigurationError(f"the configuration cannot be read: {str(error).splitlines()[0]}") from error
     finally:
         _file.clear()
@@ -326,7 +336,7 @@ def _unknown(data: Mapping[str, Any], model: type[BaseModel], path: str = "") ->
 
 
 def _explain(problem: Mapping[str, Any]) -> str:
-    """One line for one pydantic error: the setting, its value, what is wrong."""
+    """One line for one pydantic error: the setting, its value and what is wrong."""
     place = [str(part) for part in problem["loc"] if isinstance(part, str) and part.isidentifier()]
     variable = PREFIX + "__".join(place).upper()
     message = problem["msg"].removeprefix("Value error, ")

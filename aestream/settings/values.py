@@ -1,4 +1,4 @@
-"""How people write the values of settings: durations, lists, mappings, `none`; as types that pydantic reads."""
+"""How the values of settings are written (durations, lists, mappings, `none`), as types that pydantic reads."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def seconds(text: object) -> object:
         return text
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", text)
     if match is None:
-        raise ValueError(f"{text!r} is no duration; write 20ms, 30s, 5m, 24h or 7d")
+        raise ValueError(f"{text!r} is not a duration; write 20ms, 30s, 5m, 24h or 7d")
     return float(match[1]) * UNITS[match[2] or "s"]
 
 
 def items(value: object) -> object:
-    """Split `a, b` into its items; a list stays as it is."""
+    """Split `a, b` into its items; leave a list alone."""
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
 def pairs(value: object) -> object:
-    """Read `name=value, name=value`, or a JSON object where a name has a comma; a mapping stays as it is.
+    """Read `name=value, name=value`, or a JSON object if a name contains a comma; leave a mapping alone.
 
     Raises ValueError for anything else.
     """
@@ -43,20 +43,20 @@ def pairs(value: object) -> object:
         try:
             return json.loads(value)
         except ValueError as error:
-            raise ValueError(f"{value!r} is no JSON object: {error}") from error
+            raise ValueError(f"{value!r} is not a JSON object: {error}") from error
     found = [item.rpartition("=") for item in value.split(",") if item.strip()]
     if not all(name.strip() and separator for name, separator, _ in found):
-        raise ValueError(f"{value!r} is no mapping; write name=value, name=value")
+        raise ValueError(f"{value!r} is not a mapping; write name=value, name=value")
     return {name.strip(): size.strip() for name, _, size in found}
 
 
 def none_if_off(value: object) -> object:
-    """Read `off`, `none` and nothing as None; all else stays as it is."""
+    """Read `off`, `none` and an empty text as None; leave anything else alone."""
     return None if isinstance(value, str) and value.strip().lower() in {"", "off", "none"} else value
 
 
 def obeys(option: str) -> AfterValidator:
-    """Hold a setting to the rule of the detector's option. None is no question for a rule."""
+    """Check a setting against the rule of the detector's option. None always passes."""
     rule = RULES[option]
 
     def check(value: Any) -> Any:
@@ -68,7 +68,7 @@ def obeys(option: str) -> AfterValidator:
 
 
 def each_obeys(option: str) -> AfterValidator:
-    """Hold every value of a mapping by feature to the rule of the detector's option."""
+    """Check every value of a mapping by feature against the rule of the detector's option."""
     rule = FEATURE_RULES[option]
 
     def check(values: dict[str, Any]) -> dict[str, Any]:

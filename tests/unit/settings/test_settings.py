@@ -108,7 +108,7 @@ def test_unrelated_variables_are_ignored_and_likely_errors_named(monkeypatch: py
         ("THRESHOLD__CALIBRATOR", "guess", "write pot or quantile"),
         ("FEATURES__DIRECTION", "cpu=left", "cpu=left: write up, down or both"),
         ("FEATURES__DIRECTION", "cpu", "write name=value"),
-        ("FEATURES__MIN_ABS_DEVIATION", "{cpu: 1", "is no JSON"),
+        ("FEATURES__MIN_ABS_DEVIATION", "{cpu: 1", "is not a JSON"),
         ("FEATURES__MIN_ABS_DEVIATION", "cpu=-1", "give a number from 0"),
         ("FEATURES__MIN_REL_DEVIATION", "cpu=nan", "give a number from 0"),
         ("THRESHOLD__FALSE_ALARM_RATE", "2", "above 0, at most 0.5"),
@@ -124,8 +124,8 @@ def test_unrelated_variables_are_ignored_and_likely_errors_named(monkeypatch: py
         ("MODEL__LATENT_SIZE", "0", "a whole number from 1"),
         ("TOPICS__INPUT", "a,aestream.scores", "feed itself"),
         ("TOPICS__INPUT", "^aestream.*", "feed itself"),
-        ("TOPICS__INPUT", "^a(", "no regular expression"),
-        ("TOPICS__INPUT", "^a.*,b", "stands alone"),
+        ("TOPICS__INPUT", "^a(", "not a regular expression"),
+        ("TOPICS__INPUT", "^a.*,b", "must be the only entry"),
     ],
 )
 def test_a_wrong_value_says_where_and_what(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
