@@ -1,4 +1,4 @@
-"""The commands: parse, call app, print. Exit codes: 0 done, 1 failed while running, 2 wrong usage or configuration."""
+"""The commands: parse, call app, print. Exit codes: 0 success, 1 runtime failure, 2 wrong usage or configuration."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _SERVICES = frozenset({"worker", "trainer"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit code. Errors that a person can mend are one line on standard error."""
+    """Run a command; return its exit code. Errors that a user can fix are one line on standard error."""
     options = build_parser().parse_args(arguments)
     handler: Handler = options.handler
     if options.command in _SERVICES:
-        # A reload must not end a service that is still loading torch: it is held back until `Stop.listen`.
+        # A reload must not end a service that is still loading torch: the signal is held back until `Stop.listen`.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         return handler(options)
     except AestreamError as error:
         print(f"aestream {options.command}: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # whoever reads our output has stopped reading
         sys.stderr.close()
         return 0
     except KeyboardInterrupt:
@@ -48,9 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"aestream {aestream.__version__}")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", type=Path, metavar="FILE", help="settings from a YAML or TOML file")
+    common.add_argument("--config", type=Path, metavar="FILE", help="read settings from a YAML or TOML file")
     common.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, e.g. http.port=0"
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="set one setting, such as http.port=0"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -60,52 +60,58 @@ def build_parser() -> argparse.ArgumentParser:
         return made
 
     _add_demo(add)
-    init = add("init", "look at a topic or a file and propose a commented configuration", _init)
+    init = add("init", "propose a commented configuration for a topic or a file", _init)
     where = init.add_mutually_exclusive_group()
     where.add_argument("--file", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
-    where.add_argument("--topic", metavar="TOPIC", help="a topic on the brokers of the settings; else the input topic")
-    init.add_argument("--out", type=Path, metavar="FILE", help="write here; to standard output unless given")
-    add("worker", "score the input topic until stopped (the service)", _worker)
-    train = add("train", "train a model once, on the past of the input topic or on a file", _train)
+    where.add_argument("--topic", metavar="TOPIC", help="a topic on the configured brokers (default: the input topic)")
+    init.add_argument("--out", type=Path, metavar="FILE", help="write to this file (default: standard output)")
+    add("worker", "run the service that scores the input topic", _worker)
+    train = add("train", "train a model once, on the records of the input topic or on a file", _train)
     train.add_argument("file", nargs="?", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
     _add_uses(train)
-    add("trainer", "retrain on a schedule until stopped (the service)", _trainer)
+    add("trainer", "run the service that retrains on a schedule", _trainer)
     for name, text in (
         ("score", "score the records of a file"),
-        ("encode", "write the latent vectors of a file's records: dimensionality reduction"),
-        ("denoise", "write the reconstructions of a file's records: noise removed"),
+        ("encode", "write the latent vectors of a file's records (dimensionality reduction)"),
+        ("denoise", "write the reconstructions of a file's records (noise removal)"),
     ):
         made = add(name, text, _offline)
         if name != "score":
             _add_uses(made)
-            made.add_argument("--fit", type=Path, metavar="FILE", help="learn from this file, not from the store")
+            made.add_argument("--fit", type=Path, metavar="FILE", help="fit on this file instead of loading a model")
         made.add_argument("file", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
-        made.add_argument("--output", "-o", type=Path, metavar="FILE", help="write here; the suffix tells the format")
+        made.add_argument(
+            "--output", "-o", type=Path, metavar="FILE", help="write to this file; its suffix sets the format"
+        )
         made.add_argument("--format", choices=("csv", "jsonl", "parquet"), help="format of the output")
     add("validate", "check configuration, broker, topics, permissions and model", _validate)
-    config = add("config", "show the settings in force, secrets hidden", _config)
-    config.add_argument("--example", action="store_true", help="print a commented example for all settings instead")
-    topics = add("topics", "look after the topics", _topics)
-    topics.add_argument("action", choices=("create",), help="create: make the missing result topics")
-    topics.add_argument("--partitions", type=int, metavar="N", help="as many as the input topic has, unless given")
-    topics.add_argument("--replication", type=int, default=-1, metavar="N", help="the broker's default unless given")
-    topics.add_argument("--with-input", action="store_true", help="make the input topic as well")
-    model = add("model", "look after the model's versions", _model)
-    model.add_argument("action", choices=("list", "show", "rollback"), help="list all, show one, or go back to one")
-    model.add_argument("version", nargs="?", help="show: the current one unless given; rollback: the one before it")
+    config = add("config", "show the settings in force, with secrets hidden", _config)
+    config.add_argument(
+        "--example", action="store_true", help="print a commented example file with all settings instead"
+    )
+    topics = add("topics", "manage the topics", _topics)
+    topics.add_argument("action", choices=("create",), help="create the missing result topics")
+    topics.add_argument("--partitions", type=int, metavar="N", help="default: as many as the input topic has")
+    topics.add_argument("--replication", type=int, default=-1, metavar="N", help="default: the broker's default")
+    topics.add_argument("--with-input", action="store_true", help="create the input topic as well")
+    model = add("model", "manage the model's versions", _model)
+    model.add_argument(
+        "action", choices=("list", "show", "rollback"), help="list all versions, show one, or roll back to one"
+    )
+    model.add_argument("version", nargs="?", help="default: the current version (show), the one before it (rollback)")
     tail = add("tail", "print anomalies as they are found", _tail)
-    tail.add_argument("--last", type=int, default=10, metavar="N", help="begin with the last N (default 10)")
+    tail.add_argument("--last", type=int, default=10, metavar="N", help="start with the last N anomalies (default: 10)")
     return parser
 
 
 def _add_uses(command: argparse.ArgumentParser) -> None:
-    """Let a command be told what a model shall do besides detection; the names are the settings'."""
-    command.add_argument("--latent-size", metavar="N", help="length of a latent vector, for encode")
-    command.add_argument("--noise", metavar="S", help="standard deviations of noise in a feature, for denoise")
+    """Add the options for what a model does besides detection, named like the settings."""
+    command.add_argument("--latent-size", metavar="N", help="length of the latent vectors that `encode` writes")
+    command.add_argument("--noise", metavar="S", help="noise that `denoise` removes, in standard deviations")
 
 
 def _settings(options: argparse.Namespace) -> settings.Settings:
-    """Load the settings and set up logging by them."""
+    """Load the settings and set up logging accordingly."""
     uses = [f"model.{name}={getattr(options, name)}" for name in _USES if getattr(options, name, None) is not None]
     loaded = settings.load(options.config, reference.assignments([*options.set, *uses]))
     log.setup(style=loaded.log.format, level=loaded.log.level)
@@ -113,9 +119,9 @@ def _settings(options: argparse.Namespace) -> settings.Settings:
 
 
 def _add_demo(add: Callable[[str, str, Handler], argparse.ArgumentParser]) -> None:
-    from aestream.demo import options as demo  # noqa: PLC0415 - keeps the other commands quick to start
+    from aestream.demo import options as demo  # noqa: PLC0415 - so that other commands start quickly
 
-    made = add("demo", "show the whole way of a record on real data", _demo)
+    made = add("demo", "run the whole pipeline on real data", _demo)
     demo.add_arguments(made)
 
 
@@ -130,7 +136,7 @@ def _init(options: argparse.Namespace) -> int:
 
     out: Path | None = options.out
     if out is not None and out.exists():
-        raise ConfigurationError(f"{out} exists already: name a new file, or move that one away")
+        raise ConfigurationError(f"{out} already exists: choose another file, or move that one away")
     text = propose.proposed_configuration(_settings(options), options.file, options.topic)
     if out is None:
         print(text, end="")
@@ -221,9 +227,9 @@ def _topics(options: argparse.Namespace) -> int:
     if made:
         print(f"created {', '.join(made)}")
     for name, (before, now) in grown.items():
-        print(f"{name} has {now} partitions now, {before} before: keys move to other partitions from here on")
+        print(f"{name} now has {now} partitions, up from {before}: from now on, keys go to other partitions")
     if not made and not grown:
-        print("nothing to create: all topics exist, with enough partitions")
+        print("nothing to create: all topics exist and have enough partitions")
     return 0
 
 
@@ -236,11 +242,12 @@ def _model(options: argparse.Namespace) -> int:
         try:
             current = store.current()
         except ModelError:
-            terminal.versions(found, None)  # which the way out of this error needs
+            terminal.versions(found, None)  # needed to fix this error
             raise
         terminal.versions(found, current)
     elif options.action == "rollback":
-        print(f"current is now {store.model}@{store.rollback(options.version)}; workers follow at their next look")
+        now = store.rollback(options.version)
+        print(f"the current version is now {store.model}@{now}; workers load it at their next poll")
     else:
         version = options.version or store.current()
         if version is None:

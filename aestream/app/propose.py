@@ -1,4 +1,4 @@
-"""A configuration proposed from what a topic or a file holds: what `aestream init` writes."""
+"""Proposes a configuration for the records of a topic or a file: what `aestream init` writes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from aestream.features.inference import MIN_PRESENT, Finding, inspect, percent
 from aestream.settings import reference
 from aestream.settings.settings import PREFIX, Settings
 
-# What a list of names cannot hold, or would take for a pattern: one character of any kind stands for it.
+# Characters that a list of names cannot hold, or would read as a pattern: `?`, which matches any one, replaces them.
 _UNWRITABLE = re.compile(r"[,*?\[\s]")
 _TO_QUOTE = re.compile(r"[\s#'\"$`\\]")
 
 
 def proposed_configuration(settings: Settings, file: Path | None, topic: str | None) -> str:
-    """A commented configuration from what a file or a topic (or else the input topics) holds."""
+    """A commented configuration for the records of a file, a topic, or else the input topics."""
     names = [topic] if topic else settings.topics.input
     records = samplers.sampler(settings, file, names).documents()
     chosen = {**samplers.inference(settings), "missing": ["impute"]}
@@ -40,8 +40,8 @@ def proposed_configuration(settings: Settings, file: Path | None, topic: str | N
 def propose(findings: Sequence[Finding], *, source: str, records: int, connection: Mapping[str, str]) -> str:
     """Write a commented file of variables, in the form of config.example.env.
 
-    `findings` are what `records` records of `source` say of their fields, as if every missing value could be imputed;
-    `connection` are the variables that lead to the records, by name.
+    `findings` is what `records` records of `source` show about their fields, as if every missing value were imputed.
+    `connection` maps the names of the variables that lead to the records to their values.
     """
     return "\n".join(_lines(findings, source, records, connection)) + "\n"
 
@@ -49,7 +49,7 @@ def propose(findings: Sequence[Finding], *, source: str, records: int, connectio
 def _lines(findings: Sequence[Finding], source: str, records: int, connection: Mapping[str, str]) -> Iterator[str]:
     chosen = [found for found in findings if found.column is not None]
     others = [found for found in findings if found.column is None]
-    yield f"# Proposed by `aestream init` from {records} records of {source}. Look through it, then:"
+    yield f"# Proposed by `aestream init` from {records} records of {source}. Review it, then run:"
     yield "# aestream validate; aestream train; aestream worker. `aestream config --example` shows all settings."
     yield ""
     yield "## Where the records are"
@@ -57,35 +57,35 @@ def _lines(findings: Sequence[Finding], source: str, records: int, connection: M
     for name, value in connection.items():
         yield f"{'' if value else '# '}{name}={_quoted(value)}"
     yield ""
-    yield "## Which fields of a record are looked at"
+    yield "## Which fields of a record are used"
     yield ""
     yield f"# Features ({len(chosen)}):"
     yield from _table([(f.name, str(f.column.kind), _with_missing(f)) for f in chosen if f.column is not None])
     yield _setting("INCLUDE", [_written(found.name) for found in chosen])
     yield ""
-    yield f"# Left out ({len(others)}); a name that is added above is used all the same, where it can be:"
+    yield f"# Left out ({len(others)}). Add a name above to use the field anyway, if that is possible:"
     yield from _table([(found.name, found.reason) for found in others])
     yield "# AESTREAM_FEATURES__EXCLUDE="
     times = [_written(found.name) for found in others if found.reason.startswith("a timestamp")]
     yield ""
-    yield "# Timestamps to use by their time of day and weekday, where these tell what is normal:"
+    yield "# Timestamps to use, as time of day and weekday, if what is normal depends on them:"
     yield f"# {_setting('TIMESTAMPS', times)}".replace("# # ", "# ")
     gaps = [found for found in chosen if found.missing > 0]
     often = [found for found in gaps if found.missing > 1 - MIN_PRESENT]
     yield ""
-    yield "# A record that lacks a feature becomes a dead letter, unless the policy is to impute the training's median"
-    yield "# (of categories and booleans the most frequent value). Proposed where more than 1 % of the records lack it."
+    yield "# A record that lacks a feature becomes a dead letter, unless its policy is to impute the sample's median or"
+    yield "# the most frequent category or boolean. Proposed for features that more than 1 % of the records lack."
     yield from _table([(found.name, f"missing in {percent(found.missing, 1)}") for found in gaps])
     yield _setting("MISSING", ["dead_letter", *(f"{_written(found.name)}=impute" for found in often)])
     yield ""
-    yield "## When a record is an anomaly"
+    yield "## When a record counts as an anomaly"
     yield ""
     yield "# The share of normal records that may be flagged."
     yield "# AESTREAM_THRESHOLD__FALSE_ALARM_RATE=0.001"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Comments in columns."""
+    """Rows as comments in aligned columns."""
     shown = [[cell if cell.isprintable() else ascii(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     for row in shown:

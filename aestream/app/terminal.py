@@ -1,4 +1,4 @@
-"""What the commands draw for people: bars, tables, and anomalies as they are found."""
+"""What the commands show on a terminal: progress bars, tables, and anomalies as they are found."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ console = Console()
 
 
 class TrainingReport(Reporter):
-    """Bars for the sample and the fit, with loss and time left; one line each where there is no terminal."""
+    """Progress bars for the sample and the fit, with loss and time left; plain lines if there is no terminal."""
 
     def __init__(self, to: Console | None = None) -> None:
         self._console = to or Console(stderr=True)
@@ -51,24 +51,24 @@ class TrainingReport(Reporter):
         self._bars.stop()
 
     def sampled(self, records: int, wanted: int) -> None:
-        """Move the first bar."""
+        """Advance the first bar."""
         self._bars.update(self._reading, completed=records, total=max(records, wanted), note=f"{records} records")
 
     def inferred(self, schema: FeatureSchema, left_out: Sequence[LeftOut]) -> None:
-        """Say which features are used and which fields are not, and why."""
+        """Print which features are used, and which fields are left out and why."""
         self._bars.update(self._reading, total=1, completed=1)
         self._console.print(f"{len(schema)} features: {_few(schema.names)}", highlight=False, soft_wrap=True)
         for item in left_out:
             self._console.print(f"left out {item.name}: {item.reason}", highlight=False, markup=False, soft_wrap=True)
 
     def fitted(self, progress: Step) -> None:
-        """Move the second bar."""
-        note = f"loss {progress.loss:.4f}, held out {progress.validation_loss:.4f}"
+        """Advance the second bar."""
+        note = f"loss {progress.loss:.4f}, validation loss {progress.validation_loss:.4f}"
         self._bars.update(self._fitting, visible=True, completed=progress.step, total=progress.steps, note=note)
 
 
 def trained(run: Run, model: str) -> None:
-    """Sum up a training run."""
+    """Print a summary of a training run."""
     console.print(
         f"model {model}@{run.version}: {run.records} records, {len(run.schema)} features, "
         f"threshold {run.threshold:.4g}, {run.seconds:.1f} s",
@@ -76,13 +76,13 @@ def trained(run: Run, model: str) -> None:
         soft_wrap=True,
     )
     for reason, count in run.invalid.items():
-        console.print(f"passed over {count} records: {reason}", highlight=False, soft_wrap=True)
+        console.print(f"skipped {count} records: {reason}", highlight=False, soft_wrap=True)
     for warning in run.warnings:
         console.print(f"note: {warning}", highlight=False, markup=False, soft_wrap=True)
 
 
 def versions(found: Sequence[Version], current: str | None) -> None:
-    """A table of the versions of a model."""
+    """Print a table of a model's versions."""
     table = Table(Column("version", no_wrap=True), "", "trained", "records", "features", "threshold")
     for version in found:
         manifest = version.manifest
@@ -100,7 +100,7 @@ def versions(found: Sequence[Version], current: str | None) -> None:
 
 
 def anomaly(message: bytes) -> None:
-    """One line for one message of the anomalies topic; what is no score of ours is shown as it is."""
+    """One line for one message of the anomalies topic; any other message is printed as it is."""
     try:
         score = msgspec.json.decode(message, type=Score)
     except msgspec.MsgspecError:
@@ -110,7 +110,7 @@ def anomaly(message: bytes) -> None:
 
 
 def anomaly_line(score: Score) -> str:
-    """When, how strong, where, and the features that show it."""
+    """Time, score, place, and the features that show the anomaly."""
     place = f"{score.source.topic}/{score.source.partition}/{score.source.offset}"
     key = f" key {score.key}" if score.key else ""
     features = "; ".join(

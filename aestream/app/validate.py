@@ -1,4 +1,4 @@
-"""What `aestream validate` looks at: configuration, broker, topics, permissions, model; one line each."""
+"""What `aestream validate` checks: configuration, broker, topics, permissions and model, one line each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aestream.registry.fallback import fall_back
 from aestream.service import schedule
 from aestream.settings.settings import Settings
 
-_SCORE_BYTES = 64 * 1024  # a score with its key, and reconstruction where that is on
+_SCORE_BYTES = 64 * 1024  # a score with its key, and its reconstruction if that is enabled
 _BATCH_BYTES = 12  # the difference between Kafka's default for a topic and the client's for a message
 
 
@@ -36,7 +36,7 @@ class Check:
 
 
 def check_configuration(settings: Settings, *, group: bool = True) -> None:
-    """What a single setting cannot tell; `group`: with what only a member of the group needs.
+    """Check what involves several settings; `group`: including what only a member of the group needs.
 
     Raises ConfigurationError.
     """
@@ -49,7 +49,7 @@ def check_configuration(settings: Settings, *, group: bool = True) -> None:
 
 
 def run(settings: Settings) -> Iterator[Check]:
-    """Check one thing after the other; what needs a broker is left out when there is none.
+    """Check one thing after another; checks that need a broker are skipped if none answers.
 
     Raises ConfigurationError when a setting contradicts another.
     """
@@ -64,13 +64,13 @@ def run(settings: Settings) -> Iterator[Check]:
     yield Check("broker", Outcome.OK, f"{', '.join(settings.kafka.bootstrap_servers)} answers")
     if not found.inputs:
         yield Check(f"topics {settings.topics.input[0]}", Outcome.WARNING, "no topic matches the pattern yet")
-    for topics, purpose in ((found.inputs, "to be read"), (found.results, "to be written")):
+    for topics, purpose in ((found.inputs, "readable"), (found.results, "writable")):
         for name, topic in topics.items():
             said = f"{_counted(topic.partitions)}, {purpose}"
             if topic.operations is None:
-                said += " (the broker does not tell permissions)"
+                said += " (the broker does not report permissions)"
             yield _found(f"topic {name}", said, found)
-    yield _found(f"group {clients.group_id(settings)}", "may be joined", found)
+    yield _found(f"group {clients.group_id(settings)}", "can be joined", found)
     yield from _partitions(found)
     yield from _sizes(settings, found)
     yield _model(settings)
@@ -86,7 +86,7 @@ def _counted(partitions: int) -> str:
 
 
 def _partitions(found: Survey) -> Iterator[Check]:
-    """Results keep their record's partition number where both topics have as many partitions."""
+    """Results keep their record's partition number if both topics have the same number of partitions."""
     inputs = {name: topic.partitions for name, topic in found.inputs.items() if topic.partitions}
     for name, topic in found.results.items():
         others = {count for count in inputs.values() if topic.partitions and count != topic.partitions}
@@ -97,39 +97,39 @@ def _partitions(found: Survey) -> Iterator[Check]:
                 f"topic {name}",
                 Outcome.WARNING,
                 f"{_counted(topic.partitions)} where the input has {', '.join(map(str, sorted(others)))}: results are "
-                f"spread by key, and without a key their order is lost{remedy}",
+                f"partitioned by key, and those without a key lose their order{remedy}",
             )
 
 
 def _sizes(settings: Settings, found: Survey) -> Iterator[Check]:
-    """What fits into the input has to fit into the dead letters; scores need room for a key beside themselves."""
+    """Dead letters must be able to hold any record of the input, and the other topics a score with its key."""
     largest = max((topic.max_bytes or 0 for topic in found.inputs.values()), default=0)
     for name, limit in found.limits.items():
         if name != settings.topics.dead_letters:
             if limit < _SCORE_BYTES:
-                why = "a result with a long key or a reconstruction becomes a dead letter: raise its max.message.bytes"
-                yield Check(f"topic {name}", Outcome.WARNING, f"takes {limit} bytes: {why}")
+                why = "a result with a long key or a reconstruction becomes a dead letter; raise its max.message.bytes"
+                yield Check(f"topic {name}", Outcome.WARNING, f"accepts {limit} bytes: {why}")
         elif limit < largest:
-            why = f"larger dead letters are cut: raise its max.message.bytes to {largest}"
-            yield Check(f"topic {name}", Outcome.WARNING, f"takes {limit} bytes and the input {largest}: {why}")
+            why = f"larger dead letters are cut; raise its max.message.bytes to {largest}"
+            yield Check(f"topic {name}", Outcome.WARNING, f"accepts {limit} bytes and the input {largest}: {why}")
         elif settings.kafka.max_request_size < largest - _BATCH_BYTES:
             yield Check(
                 f"topic {name}",
                 Outcome.WARNING,
-                f"AESTREAM_KAFKA__MAX_REQUEST_SIZE is {settings.kafka.max_request_size} and the input takes {largest}: "
-                "larger dead letters are cut, raise it",
+                f"AESTREAM_KAFKA__MAX_REQUEST_SIZE is {settings.kafka.max_request_size} and the input accepts "
+                f"{largest}: larger dead letters are cut; raise it",
             )
 
 
 def _model(settings: Settings) -> Check:
-    """A missing model is a warning: the worker waits for it and the trainer makes it."""
+    """A missing model is a warning: the worker waits until the trainer has trained one."""
     store = models.registry(settings)
     load = partial(models.load_model, settings)
     version = None
     try:
         version = store.current()
         if version is None:
-            return Check("model", Outcome.WARNING, "none yet: `aestream train` makes one, the worker waits for it")
+            return Check("model", Outcome.WARNING, "none yet: `aestream train` makes one, and the worker waits for it")
         load(version)
     except AestreamError as error:
         older = version and fall_back(store, version, load)

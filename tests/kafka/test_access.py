@@ -105,7 +105,7 @@ def test_a_pattern_finds_what_is_shown(
     secured_cluster.admin.create_topics({name: {"num_partitions": 1} for name in (shown, denied, hidden)})
     well = command("validate", settings=settings)
     assert well.returncode == 0, well.stdout
-    assert f"ok       topic {shown}: 1 partition, to be read" in well.stdout
+    assert f"ok       topic {shown}: 1 partition, readable" in well.stdout
     assert denied not in well.stdout
     user.grant(("topic", denied, "describe"))
     (line,) = failed(command("validate", settings=settings))

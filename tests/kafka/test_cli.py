@@ -36,7 +36,7 @@ def test_validate_names_what_is_missing_and_what_is_well(
     assert made.returncode == 0, made.stderr
     assert sum(end == 0 for end in cluster.ends(f"{name}.scores").values()) == 3
     again = command("topics", "create", "--with-input", settings=settings)
-    assert (again.returncode, again.stdout) == (0, "nothing to create: all topics exist, with enough partitions\n")
+    assert (again.returncode, again.stdout) == (0, "nothing to create: all topics exist and have enough partitions\n")
 
     records.train(tmp_path / "models")
     well = command("validate", settings=settings)
@@ -70,7 +70,7 @@ def test_result_topics_are_not_made_before_the_input_says_how_many_partitions(
     assert all("1 partition where the input has 4" in line and "topics create" in line for line in warned)
     grown = command("topics", "create", settings=settings)
     assert grown.returncode == 0, grown.stderr
-    assert f"{results['topics__scores']} has 4 partitions now, 1 before" in grown.stdout
+    assert f"{results['topics__scores']} now has 4 partitions, up from 1" in grown.stdout
     assert {len(cluster.ends(topic)) for topic in results.values()} == {4}
     assert not [line for line in command("validate", settings=settings).stdout.splitlines() if "warning  topic" in line]
 

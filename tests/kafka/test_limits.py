@@ -48,8 +48,8 @@ def test_what_a_topic_does_not_take_is_cut_or_a_dead_letter(
     limit(cluster, settings["topics__anomalies"], 3000)
     said = command("validate", settings=settings)
     assert said.returncode == 0, said.stdout
-    assert f"warning  topic {dead}: takes 20000 bytes and the input 1048588" in said.stdout
-    assert f"warning  topic {settings['topics__anomalies']}: takes 3000 bytes" in said.stdout
+    assert f"warning  topic {dead}: accepts 20000 bytes and the input 1048588" in said.stdout
+    assert f"warning  topic {settings['topics__anomalies']}: accepts 3000 bytes" in said.stdout
     cluster.send(topic, [LARGE, records.values(1)[0], records.anomaly()], keys=[b"k", b"n" * 3000, b"a" * 3000])
     with Service(["worker"], settings=settings, folder=tmp_path) as worker:
         worker.until("all committed", lambda: cluster.committed(group, topic) == {0: 3})

@@ -37,7 +37,7 @@ def test_the_sample_is_bounded_by_count_and_by_time(cluster: Cluster, make_setti
     assert second["records"] == 998
     assert second["offsets"] == {f"{topic}/{p}": [501, 1000] for p in range(2)}
     assert "host" in second["left_out"]
-    assert "passed over 2 records: bad_json" in by_time.stdout
+    assert "skipped 2 records: bad_json" in by_time.stdout
 
     too_few = run("train", settings=settings | {"trainer__sample_records": "100"}, folder=tmp_path)
     assert too_few.returncode == 1

@@ -75,7 +75,7 @@ def test_it_prints_unless_told_where_and_overwrites_nothing(capsys: pytest.Captu
     assert "\nAESTREAM_TOPICS__INPUT=plant\n" in capsys.readouterr().out
     Path("mine").write_text("x")
     assert main(["init", "--file", "a.jsonl", "--out", "mine"]) == 2
-    assert "mine exists already" in capsys.readouterr().err
+    assert "mine already exists" in capsys.readouterr().err
     assert Path("mine").read_text() == "x"
     assert main(["init"]) == 2
     assert "AESTREAM_TOPICS__INPUT is not set" in capsys.readouterr().err
