@@ -1,1 +1,1 @@
-"""The demo: real telemetry of a Kafka broker, streamed through the real service."""
+"""The demo: real telemetry from a Kafka broker, streamed through the real service."""

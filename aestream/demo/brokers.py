@@ -1,12 +1,12 @@
-"""A broker for a while: the embedded `noida-db`, without Docker or Java; others can stand on the same base.
+"""A temporary broker: the embedded `noida-db`, which needs neither Docker nor Java. Others can share the base class.
 
     with EmbeddedKafka() as broker:
         KafkaProducer(bootstrap_servers=broker.bootstrap)
 
 A broker listens on free loopback ports and keeps its data in a temporary folder. Leaving the `with` block
 ends the process and removes the folder. If this program is killed with -9, the kernel ends the broker
-(Linux); only the folder stays. Start a broker from a thread that outlives it: the kernel takes the end of
-that thread for the end of the program.
+(on Linux) and only the folder remains. Start a broker from a thread that outlives it: when that thread ends, the
+kernel ends the broker too.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on at this moment."""
+    """Return a loopback port that nothing is listening on at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -43,15 +43,15 @@ def free_port() -> int:
 
 
 class Broker(ABC):
-    """What brokers share: a child process, its temporary folder, waiting for its port, the end of both.
+    """What brokers have in common: a child process and its temporary folder, start and stop.
 
-    `bootstrap`: the address for clients ("host:port"), and `folder`: the temporary folder, once started.
+    Once started, `bootstrap` is the address for clients ("host:port") and `folder` the temporary folder.
     """
 
     bootstrap: str
 
     def __init__(self, *, log_file: Path | None = None, start_timeout: float = 60.0) -> None:
-        """Prepare. `log_file` receives what the broker prints (default: a file in its folder); times in s."""
+        """Prepare. `log_file` receives the broker's output (default: a file in its folder); times in seconds."""
         self._log_file = log_file
         self._start_timeout = start_timeout
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,7 +68,7 @@ class Broker(ABC):
 
     @property
     def pid(self) -> int:
-        """The process id. Raises TransportError while the broker does not run."""
+        """The process id. Raises TransportError if the broker is not running."""
         if self._process is None:
             raise TransportError("the broker is not running: start it first")
         return self._process.pid
@@ -84,7 +84,7 @@ class Broker(ABC):
             raise
 
     def stop(self, timeout: float = 15.0) -> None:
-        """SIGTERM, after `timeout` seconds SIGKILL; then remove the folder. Harmless when nothing runs."""
+        """Send SIGTERM, then SIGKILL after `timeout` seconds, and remove the folder. Harmless if nothing is running."""
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
@@ -105,7 +105,7 @@ class Broker(ABC):
         """Choose ports, set `bootstrap`, and `_spawn` the process with its data in `folder`."""
 
     def _spawn(self, command: Sequence[str], folder: Path) -> None:
-        """Start `command` in its own process group, bound to the life of this process."""
+        """Start `command` in its own process group. It ends when this process ends."""
         self._process = spawn(command, self._log_file or folder / "broker.log")
 
     def _await_port(self) -> None:
@@ -127,7 +127,7 @@ class Broker(ABC):
 
 
 class EmbeddedKafka(Broker):
-    """The embedded single-node broker `noida-db` (extra `demo`): up in a moment; never for production."""
+    """The embedded single-node broker `noida-db` (extra `demo`): starts at once; not for production."""
 
     def _launch(self, folder: Path) -> None:
         program = _noida_db()
@@ -143,16 +143,16 @@ class EmbeddedKafka(Broker):
 
 
 def _noida_db() -> str | None:
-    """Return the broker's binary, None where the wheel is missing.
+    """Return the broker's binary, or None if the wheel is not installed.
 
-    Not the wheel's command: that stays as a process between us and the broker, which then outlives a kill -9.
+    Not the wheel's command: it stays as a process between us and the broker, which would then survive a kill -9.
     """
     spec = util.find_spec("noida_db")
     binary = Path(spec.origin).with_name("noida-db") if spec is not None and spec.origin else None
     if binary is None or not binary.is_file():
         return None
     if not os.access(binary, os.X_OK):
-        binary.chmod(0o755)  # the wheel does not mark it
+        binary.chmod(0o755)  # the wheel does not set the mode
     return str(binary)
 
 
@@ -160,7 +160,7 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start a process that writes to `log`, ends with this one, and is out of reach of the terminal's Ctrl-C."""
+    """Start a process that writes to `log`, ends with this one, and does not receive the terminal's Ctrl-C."""
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
@@ -174,6 +174,6 @@ def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str] | No
 
 
 def die_with_parent() -> None:
-    """In the child: let the kernel kill it when its parent dies, however that happens."""
+    """In the child: ask the kernel to kill it when its parent ends, for whatever reason."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A labelled recording for the demo: what to train on, what to stream, and what was wrong when."""
+"""A labelled recording for the demo: rows to train on, rows to stream, and what was wrong when."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from aestream.demo.incidents import Incident, from_causes, from_labels, within
 from aestream.errors import ConfigurationError, DataError
 
 BUNDLED = Path(__file__).parent / "data" / "broker-telemetry.npz"
-TRAINING_SHARE = 0.6  # of the rows of a file that does not say which are for training
+TRAINING_SHARE = 0.6  # of a file that does not mark its training rows
 _LABELS = ("label", "anomaly", "is_anomaly")
-_NEVER_SENT = frozenset({*_LABELS, "changepoint"})  # who knows these needs no detector
+_NEVER_SENT = frozenset({*_LABELS, "changepoint"})  # whoever knows these needs no detector
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
     """Rows in time order: `train` (n, d) and `test` (m, d) of the features `names`; `label` (m,) marks incidents.
 
-    `left_out` names columns of the file that are no numbers.
+    `left_out` names the columns of the file that are not numeric.
     """
 
     source: str
@@ -39,20 +39,20 @@ class Recording:
     left_out: tuple[str, ...] = ()
 
     def limited(self, rows: int | None) -> Recording:
-        """The same with at most so many rows of the test part."""
+        """The same recording with at most `rows` rows of the test part."""
         if rows is None or rows >= len(self.test):
             return self
         return replace(self, test=self.test[:rows], label=self.label[:rows], incidents=within(self.incidents, rows))
 
 
 def load(path: Path | None, label: str | None = None) -> Recording:
-    """Read a recording, the bundled one unless `path` is given; `label` names the label's column of a table.
+    """Read the recording at `path`, or the bundled one; `label` names the label column of a table.
 
-    Raises DataError when the file cannot be used, ConfigurationError for a format that is not known.
+    Raises DataError when the file cannot be used, ConfigurationError for an unknown format.
     """
     path = path or BUNDLED
     if not path.is_file():
-        hint = "the package is incomplete, install it again or pass --data" if path == BUNDLED else "check --data"
+        hint = "the package is incomplete: reinstall it, or pass --data" if path == BUNDLED else "check --data"
         raise DataError(f"there is no recording {path}: {hint}")
     suffix = path.suffix.lower()
     if suffix == ".npz":
@@ -60,14 +60,14 @@ def load(path: Path | None, label: str | None = None) -> Recording:
     elif suffix in (".csv", ".parquet", ".pq"):
         found = _from_table(path, label)
     else:
-        raise ConfigurationError(f"--data {path}: the format is told by the suffix, one of .npz .csv .parquet")
+        raise ConfigurationError(f"--data {path}: unknown format; the suffix must be .npz, .csv or .parquet")
     if not len(found.train) or not len(found.test):
         raise DataError(f"{path} holds too few rows: {len(found.train)} to train on, {len(found.test)} to stream")
     return found
 
 
 def _from_arrays(path: Path) -> Recording:
-    """An npz with `train`, `test` and `label`, or `X` and `y` in time order; `features` and `causes` if known."""
+    """An npz with `train`, `test` and `label`, or `X` and `y` in time order; `features` and `causes` are optional."""
     try:
         with np.load(path) as file:
             arrays = {key: file[key] for key in file.files}
@@ -77,14 +77,14 @@ def _from_arrays(path: Path) -> Recording:
         arrays |= _divided(arrays["X"], arrays["y"])
     missing = [key for key in ("train", "test", "label") if key not in arrays]
     if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}: it must hold train, test and label (of test), or X and y")
+        raise DataError(f"{path} lacks {', '.join(missing)}: it must hold train, test and label (for test), or X and y")
     train, test, label = arrays["train"], arrays["test"], np.asarray(arrays["label"]).ravel() != 0
     if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1] or len(label) != len(test):  # noqa: PLR2004
         raise DataError(f"{path}: train {train.shape}, test {test.shape} and label {label.shape} do not fit together")
     width = test.shape[1]
     names = tuple(map(str, arrays.get("features", [f"feature_{i}" for i in range(1, width + 1)])))
     if len(set(names)) != width:
-        raise DataError(f"{path}: {width} columns need as many different names in `features`, not {len(set(names))}")
+        raise DataError(f"{path}: `features` must hold {width} different names, one per column, not {len(set(names))}")
     causes = arrays.get("causes", arrays.get("interpretation"))
     if causes is None:
         incidents = from_labels(label)
@@ -104,15 +104,17 @@ def _from_table(path: Path, label: str | None) -> Recording:
     if chosen is None or chosen not in table.column_names:
         raise DataError(
             f"{path} has no label column {chosen or ' or '.join(_LABELS)}: name it with --label; "
-            f"there are {', '.join(table.column_names[:20])}"
+            f"the columns are {', '.join(table.column_names[:20])}"
         )
     columns = {name: table.column(name) for name in table.column_names if name not in {chosen, *_NEVER_SENT}}
     numbers = {name: _numbers(column) for name, column in columns.items() if _is_number(column.type)}
     if not numbers:
-        raise DataError(f"{path} has no column of numbers beside the label {chosen}")
+        raise DataError(f"{path} has no column of numbers besides the label {chosen}")
     marks = table.column(chosen)
     if not _is_number(marks.type):
-        raise DataError(f"{path}: the label {chosen} is {marks.type}; it must be a number or a flag, 0 for normal")
+        raise DataError(
+            f"{path}: the label {chosen} is of type {marks.type}; it must be a number or a flag, 0 for normal"
+        )
     parts = _divided(np.column_stack(list(numbers.values())), _numbers(marks))
     flags = parts["label"] != 0
     left_out = tuple(name for name in columns if name not in numbers)
@@ -121,7 +123,7 @@ def _from_table(path: Path, label: str | None) -> Recording:
 
 
 def _divided(rows: NDArray[Any], label: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Take the first part to train on, whatever its labels: nobody would know them either."""
+    """Train on the first part, whatever its labels: in production nobody would know them either."""
     count = int(TRAINING_SHARE * len(rows))
     return {"train": rows[:count], "test": rows[count:], "label": np.asarray(label)[count:]}
 
@@ -139,10 +141,10 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """A column as float64; what is missing is NaN."""
+    """A column as float64, with NaN for missing values."""
     return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
 
 
 def rows_as_records(names: Sequence[str], rows: NDArray[np.floating[Any]]) -> Iterator[dict[str, float]]:
-    """Each row as a record of its features: all that the stream carries, the label is not among it."""
+    """Each row as a record of its features, without the label: this is what is streamed."""
     return (dict(zip(names, row, strict=True)) for row in rows.tolist())

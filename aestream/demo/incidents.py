@@ -1,4 +1,4 @@
-"""The labelled incidents of a recording: stretches of rows in which something was wrong, and what shows it."""
+"""The labelled incidents of a recording: rows in which something was wrong, and the features that show it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aestream.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Rows `start` to `end` of the test part, both included. `causes` are the features it shows in, if known."""
+    """Rows `start` to `end` of the test part, both included. `causes` are the features that show it, if known."""
 
     name: str
     start: int
@@ -27,9 +27,9 @@ class Incident:
 
 
 def from_causes(lines: str, features: Sequence[str], names: Sequence[str] = ()) -> tuple[Incident, ...]:
-    """Read lines of `start-end:dims`; dims are the numbers of features, from 1, comma between, and may be missing.
+    """Read lines of `start-end:dims`; dims are comma-separated feature numbers, counted from 1, and optional.
 
-    Raises DataError for a line of another form.
+    Raises DataError for any other line.
     """
     found = []
     for number, line in enumerate(filter(None, map(str.strip, lines.splitlines()))):
@@ -50,5 +50,5 @@ def from_labels(label: NDArray[np.bool_]) -> tuple[Incident, ...]:
 
 
 def within(incidents: Sequence[Incident], rows: int) -> tuple[Incident, ...]:
-    """The incidents that begin within the first `rows` rows, cut there."""
+    """The incidents that begin within the first `rows` rows, cut off there."""
     return tuple(replace(i, end=min(i.end, rows - 1)) for i in incidents if i.start < rows)

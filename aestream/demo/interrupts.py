@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment: the work stops where it is, the clean-up never does."""
+"""Ctrl-C and SIGTERM at any time: the work stops at once, but the clean-up always completes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """Turns the first signal into a KeyboardInterrupt, and later ones into nothing.
+    """Turns the first signal into a KeyboardInterrupt, and ignores later ones.
 
-    `held` keeps it back while something is started: a process or a folder that exists and is not yet known to
-    the clean-up would stay behind. `ignore` is called before the clean-up. For the main thread only.
+    `held` delays it while something is being started: a process or a folder that exists but is not yet known to
+    the clean-up would be left behind. Call `ignore` before the clean-up. For the main thread only.
     """
 
     def __init__(self) -> None:
@@ -32,12 +32,12 @@ class Interrupts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            # Once interrupted, the process is about to end: impatience must not change its exit code.
+            # Once interrupted, the process is about to end: a second Ctrl-C must not change its exit code.
             signal.signal(number, handler if self.number is None else signal.SIG_IGN)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let a signal wait for the end of the block, which has to be short."""
+        """Hold a signal back until the end of the block, which must be short."""
         self._holding = True
         try:
             yield
@@ -51,7 +51,7 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def ignore(self) -> None:
-        """From now on a signal only changes the exit code."""
+        """From now on, a signal only changes the exit code."""
         self._ignoring = True
 
     @property

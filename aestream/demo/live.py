@@ -1,4 +1,4 @@
-"""The stream as it is scored: a view that moves on a terminal, plain lines for logs."""
+"""The stream as it is scored: a live view on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from aestream.messages.scores import FeatureShare, Score
 
 _SHOWN_ANOMALIES = 8
 _SHOWN_FEATURES = 3
-_OTHER_LINES = 9  # of the screen, beside the rows of the table
+_OTHER_LINES = 9  # of the screen, besides the rows of the table
 _REDRAW_SECONDS = 0.25
 _LINE_SECONDS = 2.0
-_MOST_LINES = 40  # of anomalies; the others are counted
+_MOST_LINES = 40  # of anomalies; further ones are only counted
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _DECADES = 2.0  # the strip shows scores from 0.1 to 10
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the stream stands. `lag` is in records, None while the worker does not say; `score` by row, NaN if none."""
+    """Progress of the stream. `lag` is in records, None while unknown; `score` is by row, NaN where there is none."""
 
     sent: int
     total: int
@@ -44,7 +44,7 @@ class Progress:
 
 
 class View(Protocol):
-    """Hears how the stream goes."""
+    """Shows how the stream progresses."""
 
     def __enter__(self) -> Self: ...
 
@@ -57,7 +57,7 @@ class View(Protocol):
         ...
 
     def update(self, progress: Progress) -> None:
-        """Called as often as one likes; draws when it is time."""
+        """Show the progress. May be called often: it draws only when it is time."""
         ...
 
 
@@ -70,7 +70,7 @@ class Rate:
         self._seen: deque[tuple[float, int]] = deque()
 
     def update(self, count: int) -> float:
-        """Take in the count as it is now; return the rate."""
+        """Add the current count; return the rate."""
         now = self._clock()
         self._seen.append((now, count))
         while now - self._seen[0][0] > self._span:
@@ -98,16 +98,16 @@ class PlainView:
         pass
 
     def anomaly(self, row: int, score: Score) -> None:
-        """Print it, unless there were too many."""
+        """Print it, unless there have been too many."""
         self._lines += 1
         if self._lines <= _MOST_LINES:
             told = "; ".join(_feature(f) for f in (score.features or ())[:_SHOWN_FEATURES])
             self._print(f"anomaly in row {row}, score {score.score:.2f}: {told}")
         if self._lines == _MOST_LINES:
-            self._print("further anomalies are counted only")
+            self._print("further anomalies are only counted")
 
     def update(self, progress: Progress) -> None:
-        """Print where it stands."""
+        """Print the progress."""
         rate = self._rate.update(progress.scored)
         if self._clock() - self._drawn < _LINE_SECONDS:
             return
@@ -123,7 +123,7 @@ class PlainView:
 
 
 class LiveView:
-    """Numbers, a strip of the scores, and the last anomalies with the features that show them."""
+    """Figures, a strip of the scores, and the latest anomalies with the features that show them."""
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
@@ -147,7 +147,7 @@ class LiveView:
         self._last.appendleft((row, score))
 
     def update(self, progress: Progress) -> None:
-        """Draw, a few times a second at most."""
+        """Draw, at most a few times a second."""
         now = self._clock()
         if now - self._drawn < _REDRAW_SECONDS:
             return
@@ -156,7 +156,7 @@ class LiveView:
         self._live.update(self.draw(progress, rate), refresh=True)
 
     def draw(self, progress: Progress, rate: float) -> Group:
-        """All of it as one renderable."""
+        """The whole view as one renderable."""
         width = max(self._console.width - 2, 20)
         return Group(
             ProgressBar(total=progress.total, completed=progress.sent, width=width),
@@ -166,12 +166,12 @@ class LiveView:
         )
 
     def _room(self) -> int:
-        """How many anomalies fit on the screen below the rest: what does not fit would hide it all."""
+        """How many anomalies fit on the screen below the rest: if the view is too tall, rich hides all of it."""
         return max((self._console.height - _OTHER_LINES) // _SHOWN_FEATURES, 1)
 
 
 def strip(score: NDArray[np.float64], width: int) -> Text:
-    """The scores (n,) as `width` blocks on a log scale, the highest of each stretch; red above 1."""
+    """The scores (n,) as `width` blocks on a log scale: the highest score of each stretch, red above 1."""
     text = Text(no_wrap=True)
     if not len(score):
         return text
@@ -201,7 +201,7 @@ def _numbers(progress: Progress, rate: float) -> Table:
 
 
 def _table(anomalies: Sequence[tuple[int, Score]]) -> Table:
-    table = Table("row", "score", "feature", "observed", "expected", "share", expand=True, title="last anomalies")
+    table = Table("row", "score", "feature", "observed", "expected", "share", expand=True, title="latest anomalies")
     for row, score in anomalies:
         features = (score.features or [])[:_SHOWN_FEATURES]
         table.add_row(

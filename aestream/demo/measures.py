@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 
 def auroc(label: NDArray[np.bool_], score: NDArray[np.float64]) -> float | None:
-    """The chance that a labelled row (n,) scores higher than another one, ties counted half; None without both kinds.
+    """The chance that a labelled row scores higher than an unlabelled one; ties count half. Both arrays are (n,).
 
-    By the rank sum of Mann and Whitney (1947).
+    By the rank sum of Mann and Whitney (1947). None unless there are rows of both kinds.
     """
     positive = int(label.sum())
     negative = len(label) - positive
@@ -22,7 +22,7 @@ def auroc(label: NDArray[np.bool_], score: NDArray[np.float64]) -> float | None:
 
 
 def average_precision(label: NDArray[np.bool_], score: NDArray[np.float64]) -> float | None:
-    """The precision at every distinct score, weighted by the gain in recall (AUPRC); None without labelled rows."""
+    """The precision at every distinct score, weighted by the gain in recall (AUPRC); None if no row is labelled."""
     positive = int(label.sum())
     if not positive:
         return None

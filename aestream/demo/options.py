@@ -1,4 +1,4 @@
-"""The demo's options, apart from the demo itself so that `aestream --help` needs none of its packages."""
+"""The demo's options, in a separate module so that `aestream --help` needs none of the demo's packages."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ PLOT = Path("aestream-demo.png")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the demo's options to its command."""
     add = parser.add_argument
-    add("--data", type=Path, metavar="FILE", help="npz, CSV or Parquet instead of the bundled recording")
-    add("--label", metavar="NAME", help="the label's column in a CSV or Parquet file: 0 is normal")
-    add("--bootstrap-servers", metavar="HOST:PORT", help="use this Kafka instead of an embedded one")
-    add("--rate", type=_rate, metavar="N", help="records a second, 0 for as fast as it goes; default: 20 s in all")
+    add("--data", type=Path, metavar="FILE", help="use this npz, CSV or Parquet file instead of the bundled recording")
+    add("--label", metavar="NAME", help="label column of a CSV or Parquet file; 0 is normal")
+    add("--bootstrap-servers", metavar="HOST:PORT", help="use this Kafka instead of the embedded broker")
+    add("--rate", type=_rate, metavar="N", help="records per second, 0 for no limit (default: 20 s in all)")
     add("--limit", type=_count, metavar="N", help="stream only the first N records of the test part")
     add(
         "--false-alarm-rate",
         type=float,
         metavar="SHARE",
-        help="of normal records that may be flagged; default: as set",
+        help="share of normal records that may be flagged (default: the setting)",
     )
     add("--summary", type=Path, metavar="FILE", help="write the summary as JSON")
     add("--plot", type=Path, metavar="FILE", default=PLOT, help=f"write the picture there (default ./{PLOT})")
     add("--no-live", action="store_true", help="plain lines instead of the live view, for logs and CI")
-    add("--keep", action="store_true", help="leave broker and worker running until Ctrl-C, to look around")
+    add("--keep", action="store_true", help="keep broker and worker running until Ctrl-C, to look around")
 
 
 def _rate(text: str) -> float:
     value = float(text)
     if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: give records a second, or 0 for as fast as it goes")
+        raise argparse.ArgumentTypeError(f"{text}: give records per second, or 0 for no limit")
     return value
 
 

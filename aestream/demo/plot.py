@@ -1,4 +1,4 @@
-"""The picture of a run: the score over time, what was flagged, what was labelled, and the features that told."""
+"""The plot of a run: scores over time, flagged records, labelled incidents, and the most telling features."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from aestream.demo.verdict import Finding, Summary
 from aestream.errors import DataError
 
 _FEATURES = 3
-_MOST_NAMES = 16  # more would run into each other: then only their numbers
+_MOST_NAMES = 16  # more names would overlap: then only the numbers are shown
 _NAME_LETTERS = 30
-_CROWDED = 0.9  # of the width: an incident behind that has its name in the margin
-_SLIMMEST = 0.002  # of the width: a shorter incident could not be seen
+_CROWDED = 0.9  # of the width: the name of an incident beyond this is in the margin
+_SLIMMEST = 0.002  # of the width: a shorter incident would be invisible
 _INK, _LINE, _FLAG, _FALSE, _EXPECTED = "#22303c", "#7b93a8", "#c0392b", "#e39b1f", "#1f6fb2"
 _FOUND, _MISSED = "#5bb57a", "#e2574c"
 
@@ -31,7 +31,7 @@ _FOUND, _MISSED = "#5bb57a", "#e2574c"
 def draw(
     path: Path, recording: Recording, results: Results, summary: Summary, findings: Sequence[Finding], *, model: str
 ) -> None:
-    """Write the picture as PNG. Raises DataError when the file cannot be written."""
+    """Write the plot as PNG. Raises DataError when the file cannot be written."""
     features = _telling(results, findings)
     figure = Figure(figsize=(14, 6.2 + 1.35 * len(features)), dpi=110, facecolor="white")
     FigureCanvasAgg(figure)
@@ -61,7 +61,7 @@ def draw(
 
 
 def _scores(panel: Any, recording: Recording, results: Results, findings: Sequence[Finding]) -> None:
-    """The score on a log axis, the threshold at 1, the flagged records, the incidents with their numbers."""
+    """Scores on a log axis, the threshold at 1, flagged records, and numbered incidents."""
     rows = np.arange(len(results.score))
     _shade(panel, findings, len(rows))
     known = results.score[~np.isnan(results.score)]
@@ -97,7 +97,7 @@ def _dot(colour: str, label: str) -> Line2D:
 
 
 def _feature(panel: Any, name: str, recording: Recording, results: Results, findings: Sequence[Finding]) -> None:
-    """A feature as observed, and what the model expected where it had a part in an anomaly."""
+    """A feature as observed, and as the model expected it where it had a share in an anomaly."""
     values = recording.test[:, recording.names.index(name)]
     _shade(panel, findings, len(values))
     panel.plot(values, color=_LINE, linewidth=0.7, zorder=2)
@@ -123,7 +123,7 @@ def _shade(panel: Any, findings: Sequence[Finding], rows: int) -> None:
 
 
 def _number(panel: Any, findings: Sequence[Finding], rows: int) -> None:
-    """Write the incidents' numbers above the panel, with their names where there is room."""
+    """Write the incidents' numbers above the panel, with their names if there is room."""
     spelled = len(findings) <= _MOST_NAMES
     nearest = -np.inf
     lifted = False
@@ -162,7 +162,7 @@ def _tidy(panel: Any) -> None:
 
 
 def _telling(results: Results, findings: Sequence[Finding]) -> list[str]:
-    """The features that were named first most often, by incident; by anomaly where no incident was found."""
+    """The features most often named first, counted by incident, or by anomaly if no incident was found."""
     named = Counter(finding.feature for finding in findings if finding.feature)
     if not named:
         named = Counter(score.features[0].name for score in results.anomalies.values() if score.features)

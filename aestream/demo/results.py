@@ -1,4 +1,4 @@
-"""What comes back from the worker: scores, anomalies and dead letters, read from their topics as they arrive."""
+"""The worker's answers: scores, anomalies and dead letters, read from their topics as they arrive."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STOP_SECONDS = 5.0
 
 
 class Follower:
-    """Reads on a thread of its own what `follow()` yields, for ever; `take` hands it over."""
+    """Reads what `follow()` yields on a separate thread, without end; `take` hands it over."""
 
     def __init__(self, follow: Callable[[], Iterator[Batch]]) -> None:
         self._follow = follow
@@ -30,17 +30,17 @@ class Follower:
         self._thread = threading.Thread(target=self._read, name="follower", daemon=True)
 
     def start(self) -> Self:
-        """Begin to read."""
+        """Start reading."""
         self._thread.start()
         return self
 
     def wait_until_reading(self) -> None:
-        """Wait until it stands where it begins: whatever is published from now on is seen."""
+        """Wait until it has found its start: everything published from now on will be read. Raises TransportError."""
         if not self._begun.wait(_START_SECONDS):
             raise TransportError("the result topics cannot be read: does the broker answer?")
 
     def take(self) -> Iterator[Batch]:
-        """What has arrived since the last call. Raises what ended the reading."""
+        """Yield what has arrived since the last call. Raises the error that ended the reading, if any."""
         while True:
             try:
                 arrived = self._arrived.get_nowait()
@@ -69,10 +69,10 @@ class Follower:
 
 
 class Results:
-    """The answers to `rows` records whose first has the offset `first` in the one partition of the input topic.
+    """The answers to `rows` records, the first at offset `first` in the only partition of the input topic.
 
-    Columns (rows,): `score`, `error` and `latency` (s), NaN where there is none; `flagged`; `answered` by a score or a
-    dead letter. `anomalies` by row hold the explained messages. A record that is answered twice counts once.
+    Columns (rows,): `score`, `error` and `latency` (s), NaN if there is none; `flagged`, `scored` and `dead` (a dead
+    letter). `anomalies` holds the explained messages by row. A record that is answered twice counts once.
     """
 
     def __init__(self, rows: int, *, first: int, topics: dict[str, str]) -> None:
@@ -95,7 +95,7 @@ class Results:
         return int((self.scored | self.dead).sum())
 
     def add(self, batch: Batch) -> list[tuple[int, Score]]:
-        """Take in a batch of any of the topics; return the anomalies that are new, with their rows."""
+        """Add a batch from any of the topics; return the new anomalies with their rows."""
         new: list[tuple[int, Score]] = []
         for (topic, _), start, stop in batch.spans:
             role = self._roles[topic]

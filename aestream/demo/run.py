@@ -1,4 +1,4 @@
-"""The demo: the whole way of a record, by the same code and commands that production runs."""
+"""The demo: the whole pipeline, with the same code and commands as in production."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from aestream.models.threads import use_threads
 from aestream.service import log
 from aestream.transport.kafka_python.sink import KafkaSink
 
-_DEFAULT_SECONDS = 20.0  # that the stream takes, unless a rate is given
+_DEFAULT_SECONDS = 20.0  # for the whole stream, unless a rate is given
 _SLOWEST_DEFAULT = 100.0  # records/s
 _TICK_SECONDS = 0.01
 _LOOK_SECONDS = 1.0  # between looks at the worker
@@ -35,9 +35,9 @@ _STALLED_SECONDS = 30.0
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the demo; return the exit code: 0 done, 1 a record was lost, 130 or 143 interrupted.
+    """Run the demo; return the exit code: 0 success, 1 a record was lost, 130 or 143 interrupted.
 
-    Raises AestreamError when something cannot be used; nothing that was started stays behind in any case.
+    Raises AestreamError when something cannot be used. In any case, nothing that was started is left behind.
     """
     began = time.monotonic()
     _need_packages(options)
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _Demo:
-    """The steps of the demo. What is started goes onto `stack` at once, which ends it all in reverse order."""
+    """The steps of the demo. Whatever is started goes onto `stack` at once, which ends it all in reverse order."""
 
     def __init__(
         self,
@@ -86,11 +86,11 @@ class _Demo:
             f"{recording.test.shape[1]} features, {len(recording.incidents)} labelled incidents"
         )
         if recording.left_out:
-            self._say(f"not sent, since they are no numbers: {', '.join(recording.left_out)}")
+            self._say(f"not sent, because they are not numbers: {', '.join(recording.left_out)}")
         here = self._set_up()
         sink = self._open_sink(here)
         stream.write(sink, here.topics["input"], recording.names, recording.train)
-        self._step(3, f"wrote the training part to {here.topics['input']}, now training on that topic")
+        self._step(3, f"wrote the training part to {here.topics['input']}; now training on that topic")
         model = self._train(here)
         worker, follower = self._start_worker(here)
         results = Results(len(recording.test), first=len(recording.train), topics=here.topics)
@@ -103,7 +103,7 @@ class _Demo:
         return 1 if summary.lost else 0
 
     def _set_up(self) -> Stage:
-        """Start the broker, unless there is one, and make the topics."""
+        """Start the broker, unless one is given, and create the topics."""
         asked = self._options.bootstrap_servers
         with self._interrupts.held():
             bootstrap = asked or self._stack.enter_context(EmbeddedKafka(start_timeout=20.0)).bootstrap
@@ -134,7 +134,7 @@ class _Demo:
         return f"{here.settings.model.name}@{run.version}"
 
     def _start_worker(self, here: Stage) -> tuple[WorkerProcess, Follower]:
-        """Start the worker, and begin to read its results; return when both have their place."""
+        """Start the worker and begin to read its results; return when both are ready."""
         http = here.settings.http
         worker = WorkerProcess(
             here.environment, address=f"{http.host}:{http.port}", log_file=self._folder / "worker.log"
@@ -145,7 +145,7 @@ class _Demo:
             self._stack.callback(worker.stop)
             follower = Follower(lambda: history.follow(last=0)).start()
             self._stack.callback(follower.close)
-        self._step(4, f"the worker is a process of its own, the same as: {here.command('worker')}")
+        self._step(4, f"started the worker as a separate process, the same as: {here.command('worker')}")
         worker.wait_until_ready()
         follower.wait_until_reading()
         self._step(5, f"streaming the test part; metrics at {worker.url}/metrics")
@@ -154,7 +154,7 @@ class _Demo:
     def _stream(
         self, streamer: stream.Streamer, follower: Follower, worker: WorkerProcess, results: Results, view: View
     ) -> None:
-        """Send the test part and collect the answers until all are there, or none has come for too long."""
+        """Send the test part and collect the answers, until all have arrived or none has come for too long."""
         total = len(self._recording.test)
         looked, lag = 0.0, None
         answered, moved = 0, time.monotonic()
@@ -186,12 +186,12 @@ class _Demo:
                 )
             )
             if now - moved > _STALLED_SECONDS:
-                self._say(f"no answer for {_STALLED_SECONDS:.0f} s, {total - answered} records are without one")
+                self._say(f"no answer for {_STALLED_SECONDS:.0f} s; {total - answered} records are unanswered")
                 return
             time.sleep(_TICK_SECONDS)
 
     def _conclude(self, summary: Summary, findings: Sequence[Finding], results: Results, model: str) -> None:
-        """Print and write the summary, and draw the picture."""
+        """Print and write the summary, and draw the plot."""
         from aestream.demo import plot  # noqa: PLC0415 - needs the extra `demo`
 
         report.show(self._console, summary, findings)
@@ -199,18 +199,18 @@ class _Demo:
             report.write(self._options.summary, summary)
             self._say(f"summary: {self._options.summary}")
         plot.draw(self._options.plot, self._recording, results, summary, findings, model=model)
-        self._say(f"picture: {self._options.plot.resolve()}")
+        self._say(f"plot: {self._options.plot.resolve()}")
 
     def _look_around(self, here: Stage, worker: WorkerProcess) -> None:
-        """Say where everything is; with --keep, leave it there until Ctrl-C."""
+        """Print where everything is; with --keep, keep it running until Ctrl-C."""
         if not self._options.keep:
-            self._say(f"metrics were at {worker.url}/metrics; --keep leaves worker and broker running")
+            self._say(f"metrics were at {worker.url}/metrics; use --keep to keep worker and broker running")
             return
-        self._say(f"worker and broker go on running. Metrics: {worker.url}/metrics")
+        self._say(f"worker and broker keep running. Metrics: {worker.url}/metrics")
         self._say(
             f"Kafka: {','.join(here.settings.kafka.bootstrap_servers)}, topics: {', '.join(here.topics.values())}"
         )
-        self._say(f"see anomalies with: {here.command('tail')}")
+        self._say(f"to see the anomalies: {here.command('tail')}")
         self._say("Ctrl-C stops everything")
         with contextlib.suppress(KeyboardInterrupt):
             while True:
@@ -220,11 +220,11 @@ class _Demo:
         self._say("stopping")
 
     def _remove_topics(self, here: Stage) -> None:
-        """Leave somebody else's Kafka as it was found."""
+        """Leave a Kafka that is not ours as we found it."""
         try:
             clients.topics(here.settings).delete(list(here.topics.values()), group_id=here.settings.kafka.group_id)
         except AestreamError as error:
-            self._say(f"the topics {', '.join(here.topics.values())} stay: {error}")
+            self._say(f"the topics {', '.join(here.topics.values())} were not deleted: {error}")
 
     def _rate(self) -> float:
         if self._options.rate is not None:
@@ -251,4 +251,6 @@ def _need_packages(options: argparse.Namespace) -> None:
         del needed["noida_db"]
     missing = [package for module, package in needed.items() if util.find_spec(module) is None]
     if missing:
-        raise ConfigurationError(f"{' and '.join(missing)} missing: pip install '.[demo]' in your clone of the project")
+        raise ConfigurationError(
+            f"the demo needs {' and '.join(missing)}: pip install '.[demo]' in your clone of the project"
+        )

@@ -1,4 +1,4 @@
-"""The worker as the process that production runs: start it, ask its HTTP endpoints, stop it."""
+"""The worker as a separate process, as in production: start it, query its HTTP endpoints, stop it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOG_LINES = 5
 
 
 class WorkerProcess:
-    """`aestream worker` with the given environment; what it logs goes into a file."""
+    """`aestream worker` with the given environment; its log goes to a file."""
 
     def __init__(self, environment: Mapping[str, str], *, address: str, log_file: Path) -> None:
         self.url = f"http://{address}"
@@ -32,11 +32,11 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, bound to the life of this process, out of reach of the terminal's Ctrl-C."""
+        """Start it. It ends when this process ends, and does not receive the terminal's Ctrl-C."""
         self._process = spawn([sys.executable, "-m", "aestream", "worker"], self._log_file, self._environment)
 
     def stop(self, timeout: float = 10.0) -> None:
-        """SIGTERM: it finishes its batch, commits and leaves the group; SIGKILL after `timeout` seconds."""
+        """Send SIGTERM (it finishes its batch, commits and leaves the group), then SIGKILL after `timeout` seconds."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -49,7 +49,7 @@ class WorkerProcess:
             process.wait()
 
     def wait_until_ready(self, timeout: float = 60.0) -> None:
-        """Wait until it has its model and its partitions. Raises TransportError when it does not get there."""
+        """Wait until it has its model and its partitions. Raises TransportError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         answer = "nothing"
         while time.monotonic() < deadline:
@@ -62,16 +62,16 @@ class WorkerProcess:
                 else:
                     return
             time.sleep(0.1)
-        raise TransportError(f"the worker is not ready after {timeout:.0f} s, {self.url}/readyz says: {answer}")
+        raise TransportError(f"the worker is not ready after {timeout:.0f} s, {self.url}/readyz answers: {answer}")
 
     def check(self) -> None:
-        """Raise TransportError with its last words when it has ended."""
+        """Raise TransportError with its last log lines if it has ended."""
         code = None if self._process is None else self._process.poll()
         if code is not None:
             raise TransportError(f"the worker ended with exit code {code}; its last lines:\n{self._last_lines()}")
 
     def lag(self) -> int | None:
-        """The records that it has still to read, from /metrics; None while it does not say."""
+        """The number of records that it has yet to read, from /metrics; None if unknown."""
         try:
             text = self._get("/metrics")
         except OSError:
@@ -91,4 +91,4 @@ class WorkerProcess:
 
     def _last_lines(self) -> str:
         lines = self._log_file.read_text(errors="replace").splitlines() if self._log_file.exists() else []
-        return "\n".join(lines[-_LOG_LINES:]) or "(it said nothing)"
+        return "\n".join(lines[-_LOG_LINES:]) or "(it printed nothing)"

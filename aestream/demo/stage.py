@@ -1,4 +1,4 @@
-"""Where the demo plays: the settings that it shares with the worker, as the environment variables they are."""
+"""The settings that the demo shares with the worker, and the same as environment variables."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MODELS = "models"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The settings, and the variables that say the same to another process.
+    """The settings, and the variables that pass them to another process.
 
-    `own` are those that the demo chose; `given` those that came by --set and --config.
+    `own` are those that the demo chose; `given` are those from --set and --config.
     """
 
     settings: Settings
@@ -30,7 +30,7 @@ class Stage:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process of this stage runs with."""
+        """The environment for a process of the demo."""
         return {**os.environ, **self.given, **self.own}
 
     @property
@@ -45,20 +45,20 @@ class Stage:
         }
 
     def command(self, name: str) -> str:
-        """How a person would run a command of aestream here, in a shell."""
+        """How to run a command of aestream with these settings in a shell."""
         variables = {**self.given, **self.own}
         return " ".join([*(f"{key}={shlex.quote(value)}" for key, value in variables.items()), "aestream", name])
 
 
 def user_settings(options: argparse.Namespace) -> Settings:
-    """The settings as the user gave them. Raises ConfigurationError before anything is started."""
+    """The settings as the user gave them. Raises ConfigurationError."""
     return settings.load(options.config, reference.assignments([*options.set, *_asked(options)]))
 
 
 def prepare(options: argparse.Namespace, *, bootstrap: str, folder: Path) -> Stage:
-    """The user's settings, with our own names and places instead of theirs.
+    """The user's settings, with the demo's own topics, group, store and port.
 
-    On a Kafka that others use as well, the names end in a suffix of this run.
+    On a Kafka that others use too, the names end in a suffix that is unique to this run.
     """
     suffix = f"-{uuid.uuid4().hex[:8]}" if options.bootstrap_servers else ""
     prefix = f"aestream-demo{suffix}"
@@ -66,7 +66,7 @@ def prepare(options: argparse.Namespace, *, bootstrap: str, folder: Path) -> Sta
         f"kafka.bootstrap_servers={bootstrap}",
         *([] if options.bootstrap_servers else ["kafka.security_protocol=PLAINTEXT"]),
         f"kafka.group_id={prefix}",
-        "kafka.auto_offset_reset=latest",  # the worker begins behind the training part
+        "kafka.auto_offset_reset=latest",  # the worker starts after the training part
         f"topics.input={prefix}-input",
         f"topics.scores={prefix}-scores",
         f"topics.anomalies={prefix}-anomalies",

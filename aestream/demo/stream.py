@@ -1,4 +1,4 @@
-"""Rows into the input topic: the training part in one go, the test part at a rate."""
+"""Writes rows to the input topic: the training part at once, the test part at a given rate."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Rows = NDArray[np.floating[Any]]
 
 
 class Streamer:
-    """Sends rows (n, d) as JSON objects of the features `names`, `rate` a second, 0 for as fast as it goes.
+    """Sends rows (n, d) as JSON objects of the features `names`, `rate` per second, or without a limit if 0.
 
-    All go to one partition: that keeps the order of a series, and offsets count its rows.
+    All go to one partition: this keeps the order of a series, and offsets count its rows.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Streamer:
         return self.sent == len(self._rows)
 
     def advance(self) -> None:
-        """Send what is due by now, at most a chunk."""
+        """Send the rows that are due by now, at most one chunk."""
         if self._started is None:
             self._started = self._clock()
         due = len(self._rows)
@@ -71,7 +71,7 @@ class Streamer:
         self.sent = stop
 
     def flush(self) -> None:
-        """Wait until everything sent is acknowledged. Raises TransportError when it takes too long."""
+        """Wait until everything sent is acknowledged. Raises TransportError if that takes too long."""
         if not self._sink.flush(_FLUSH_SECONDS):
             raise TransportError(f"the broker does not acknowledge what was sent to {self._topic}: is it overloaded?")
 

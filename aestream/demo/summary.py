@@ -1,4 +1,4 @@
-"""The end of the demo on the terminal, and as JSON."""
+"""The summary of the demo, on the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from aestream.demo.verdict import Finding, Summary
 from aestream.errors import DataError
 
-_PER = 10_000  # false alarms are easier to picture per so many records
+_PER = 10_000  # false alarms are easier to grasp per this many records
 _DIGITS = 6
 
 
@@ -36,7 +36,7 @@ def write(path: Path, summary: Summary) -> None:
 
 
 def _incidents(findings: Sequence[Finding]) -> Table:
-    table = Table("", "incident", "rows", "found", "flagged from", "named first", "a cause", box=SIMPLE_HEAD)
+    table = Table("", "incident", "rows", "found", "first flagged", "top feature", "is a cause", box=SIMPLE_HEAD)
     for number, finding in enumerate(findings, start=1):
         incident, cause = finding.incident, finding.named_a_cause
         table.add_row(
@@ -74,7 +74,7 @@ def _latency(summary: Summary) -> str:
 
 
 def _text(value: float | None, form: str, factor: float = 1.0) -> str:
-    return "not known" if value is None else form.format(value * factor)
+    return "unknown" if value is None else form.format(value * factor)
 
 
 def _few(names: Sequence[str], most: int = 3) -> str:

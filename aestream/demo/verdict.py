@@ -1,4 +1,4 @@
-"""What the demo found out: the results against the labels."""
+"""The verdict of the demo: the results compared with the labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aestream.demo.results import Results
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An incident, the first flagged row in it (None: missed), and the feature that its highest score names first."""
+    """An incident, the first flagged row in it (None: missed), and the top feature of its highest score."""
 
     incident: Incident
     first_flagged: int | None
@@ -23,16 +23,16 @@ class Finding:
 
     @property
     def named_a_cause(self) -> bool | None:
-        """Whether the named feature is among the causes; None where one of them is not known."""
+        """Whether the top feature is among the causes; None if either is unknown."""
         return self.feature in self.incident.causes if self.feature and self.incident.causes else None
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The figures of a run. Shares are of 1; None where there is nothing to divide by.
+    """The figures of a run. Shares are between 0 and 1; None if there is nothing to divide by.
 
-    `false_alarm_rate` is the flagged share of the records without a label, `precision` the labelled share of those
-    flagged; `auroc` and `auprc` rank the records by their raw error. `seconds` is the whole demo so far.
+    `false_alarm_rate` is the share of unlabelled records that were flagged, `precision` the share of flagged records
+    that are labelled; `auroc` and `auprc` rank the records by their raw error. `seconds` is the whole demo so far.
     """
 
     records_in: int
@@ -51,12 +51,12 @@ class Summary:
 
     @property
     def lost(self) -> int:
-        """The records without an answer."""
+        """The number of records without an answer."""
         return self.records_in - self.scores_out - self.dead_letters
 
 
 def judge(recording: Recording, results: Results, *, sent: int, seconds: float) -> tuple[Summary, list[Finding]]:
-    """Hold the results of the first `sent` records against the labels."""
+    """Compare the results of the first `sent` records with the labels."""
     label, flagged, scored = recording.label, results.flagged, results.scored
     findings = [_find(incident, results) for incident in recording.incidents]
     latency = results.latency[scored] * 1000

@@ -44,7 +44,7 @@ def test_plain_lines_come_every_two_seconds_and_a_bounded_number_of_anomalies() 
         "anomaly in row 0, score 3.50: metric_0 2, expected 1 (50%); metric_1 3, expected 1 (25%); "
         "metric_2 4, expected 1 (17%)"
     )
-    assert lines[-1] == "further anomalies are counted only"
+    assert lines[-1] == "further anomalies are only counted"
 
 
 def test_the_live_view_shows_numbers_and_the_last_anomalies_and_fits_the_screen() -> None:
