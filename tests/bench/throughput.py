@@ -54,7 +54,7 @@ class Result:
 
 
 def records(count: int) -> tuple[np.ndarray, list[bytes]]:
-    """Correlated rows of 20 features, as a matrix and as JSON of about 415 bytes a record."""
+    """Correlated rows of 20 features, as a matrix and as JSON of about 430 bytes per record."""
     rng = np.random.default_rng(0)
     mixing = rng.normal(size=(5, FEATURES))
     matrix = np.round(rng.normal(size=(count, 5)) @ mixing + 0.1 * rng.normal(size=(count, FEATURES)), 6)
