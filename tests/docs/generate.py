@@ -1,17 +1,18 @@
-"""Writes the parts of the documentation that the code knows: `make docs`. tests/docs fails when they are stale."""
+"""Writes the parts of the documentation that follow from the code: `make docs`. tests/docs fails if they are stale."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import HistogramMetricFamily
 
-from aestream import cli
+from aestream import cli, errors
 from aestream.messages.scores import Score
 from aestream.service.metrics import Metrics, TrainerMetrics, WorkerMetrics
 from aestream.settings import reference
@@ -75,30 +76,46 @@ def score_schema() -> str:
 
 
 def layers() -> str:
-    """Who imports whom, as the linter holds it: one line a layer, the uppermost first."""
+    """Who imports whom, as the linter enforces it: one line per layer, the uppermost first."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     lines = [f"    {layer}" for layer in contracts[0]["layers"]]
     return "\n".join(lines).replace("aestream.", "")
 
 
+def error_classes(base: type[errors.AestreamError] = errors.AestreamError, depth: int = 0) -> Iterator[tuple[int, str]]:
+    """Every class of the error tree with its depth, from the top down."""
+    yield depth, base.__name__
+    for derived in base.__subclasses__():
+        if derived.__module__ == errors.__name__:
+            yield from error_classes(derived, depth + 1)
+
+
+def error_tree() -> str:
+    """Every error, indented below the one that it derives from, with its meaning."""
+    shown = [(f"{'    ' * depth}{name}", getattr(errors, name).__doc__) for depth, name in error_classes()]
+    width = max(len(name) for name, _ in shown)
+    return "\n".join(f"    {name:{width}}  {meaning.splitlines()[0]}" for name, meaning in shown)
+
+
 def documents() -> dict[Path, str]:
-    """The files that are generated, or hold a generated part, and what they must hold."""
+    """The files that are generated or have generated parts, and their expected content."""
     return {
         ROOT / "config.example.env": reference.example(),
         ROOT / "docs/score.schema.json": score_schema(),
         ROOT / "docs/configuration.md": _filled(ROOT / "docs/configuration.md", settings_table()),
         ROOT / "docs/metrics.md": _filled(ROOT / "docs/metrics.md", metrics_table()),
-        ROOT / "docs/ARCHITECTURE.md": _filled(ROOT / "docs/ARCHITECTURE.md", "\n" + layers() + "\n"),
+        ROOT / "docs/ARCHITECTURE.md": _filled(ROOT / "docs/ARCHITECTURE.md", layers(), error_tree()),
         ROOT / "docs/commands.md": _filled(ROOT / "docs/commands.md", commands_table()),
     }
 
 
-def _filled(path: Path, text: str) -> str:
-    """The file with what stands between the two marks replaced."""
-    before, _, rest = path.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    inner = text.strip("\n")
-    return f"{before}{BEGIN}\n{inner}\n{END}{after}"
+def _filled(path: Path, *texts: str) -> str:
+    """The file with its generated parts, between BEGIN and END, replaced by `texts` in order."""
+    first, *parts = path.read_text().split(BEGIN)
+    pairs = zip(texts, parts, strict=True)
+    return first + "".join(
+        BEGIN + "\n" + text.strip("\n") + "\n" + END + part.partition(END)[2] for text, part in pairs
+    )
 
 
 def main() -> None:

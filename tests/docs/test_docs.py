@@ -1,4 +1,4 @@
-"""Documentation that fails: what the code knows and what the pages say must agree."""
+"""Documentation that fails: the pages must agree with the code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import yaml
 
+from aestream import errors
 from aestream.cli import build_parser
 from aestream.messages.scores import FeatureShare, Origin, Score
 from aestream.settings import reference
@@ -37,6 +38,11 @@ def test_the_example_sets_nothing_and_every_line_of_it_is_accepted(
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("\n".join(f"{name}={value}" for name, value in assignments))
     assert load() == defaults
+
+
+def test_the_error_tree_drawn_in_the_code_shows_every_class() -> None:
+    drawn = re.findall(r"^    ([│├└─ ]*)(\w+Error)\b", errors.__doc__ or "", re.MULTILINE)
+    assert [(len(branches) // 4, name) for branches, name in drawn] == list(generate.error_classes())
 
 
 def test_every_module_has_its_place_in_the_table() -> None:
