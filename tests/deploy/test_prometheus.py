@@ -76,7 +76,7 @@ def test_every_alert_is_tested() -> None:
     assert {alert["name"] for alert in fired()} == NAMES
 
 
-def test_every_alert_says_what_where_and_how_to_mend() -> None:
+def test_every_alert_says_what_where_and_how_to_fix_it() -> None:
     assert [alert["alert"] for alert in alerts()] == list(dict.fromkeys(alert["alert"] for alert in alerts()))
     assert {alert["alert"] for alert in alerts()} == NAMES
     for alert in alerts():
@@ -112,7 +112,7 @@ def test_every_runbook_is_of_an_alert_and_tells_what_to_do() -> None:
     for page in RUNBOOKS:
         text = page.read_text()
         assert text.startswith(f"# {page.stem}\n\n**What it means.** ")
-        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Look", "Mend"]
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["How to investigate", "How to fix it"]
         links = re.findall(r"\]\(([^)]+)\)", text)
         assert links.count(ELSEWHERE) == 1
         for link in links:
