@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # One image for worker, trainer and every other command: `docker build -t aestream .`
-# docs/operations.md tells how to pin the base by its digest and how to take torch from elsewhere.
+# docs/operations.md explains how to pin the base by its digest and how to get torch from elsewhere.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
@@ -9,8 +9,8 @@ WORKDIR /src
 RUN python -m venv /opt/aestream
 ENV PATH=/opt/aestream/bin:$PATH
 COPY constraints.txt ./
-# torch comes from its own index first and alone: the wheel there has no CUDA, which would add 4 GB that a CPU never
-# uses. Its dependencies follow below with everything else. Empty means pip's default index.
+# torch is installed first and alone, from its own index: the wheel there does not include CUDA, which would add 4 GB
+# that a CPU never uses. Its dependencies are installed below with everything else. Empty means pip's default index.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN pip install --no-cache-dir --no-deps ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} \
         --constraint constraints.txt torch
@@ -26,14 +26,14 @@ LABEL org.opencontainers.image.title="aestream" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# The numbers, not the names, let Kubernetes see that the user is not root. A volume mounted over the model store
-# takes its owner from the folder made here.
+# Numeric ids let Kubernetes see that the user is not root. A volume mounted over the model store gets its owner from
+# the folder created here.
 RUN groupadd --gid 10001 aestream \
     && useradd --no-log-init --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/aestream \
         --shell /usr/sbin/nologin aestream \
     && install --directory --owner=10001 --group=10001 --mode=0750 /var/lib/aestream /var/lib/aestream/models
 COPY --from=build /opt/aestream /opt/aestream
-# Inside a container nothing but the container's own network reaches the port, so it may listen everywhere.
+# Only the container's own network can reach the port, so the service may listen on all addresses.
 ENV PATH=/opt/aestream/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -44,6 +44,6 @@ WORKDIR /var/lib/aestream
 USER 10001:10001
 EXPOSE 9108
 STOPSIGNAL SIGTERM
-# No HEALTHCHECK: one-off commands such as `train` serve no HTTP. Compose and Kubernetes bring their own probes.
+# No HEALTHCHECK: one-off commands such as `train` do not serve HTTP. Compose and Kubernetes have their own probes.
 ENTRYPOINT ["aestream"]
 CMD ["worker"]

@@ -1,9 +1,9 @@
-# aestream: `make demo` shows it, `make test` tests it; both set everything up.
+# aestream: `make demo` runs the demo, `make test` runs the tests; both set everything up.
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
-# Where torch comes from: `cpu` is PyTorch's own index of CPU wheels, `default` is pip's index (on Linux with 4 GB of
+# The source of torch: `cpu` is PyTorch's own index of CPU wheels, `default` is pip's index (on Linux, with 4 GB of
 # CUDA), `auto` tries the first and falls back to the second.
 TORCH ?= auto
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
@@ -19,7 +19,7 @@ SOURCES := pyproject.toml constraints.txt
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.demo ## set up, then show the main job on real data (ARGS="..." passes options)
+demo: $(VENV)/.demo ## set up, then run the whole pipeline on real data (ARGS="..." passes options)
 	$(BIN)/aestream demo $(ARGS)
 
 test: $(VENV)/.dev ## set up, then run all tests (ARGS="..." goes to pytest)
@@ -34,20 +34,20 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/.dev ## let ruff lay out the code
+format: $(VENV)/.dev ## let ruff fix and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## throughput on Apache Kafka beside the client's bare copy loop
+bench: $(VENV)/.dev ## throughput on Apache Kafka, compared with the client's bare copy loop
 	$(BIN)/python -m tests.bench.throughput $(ARGS)
 
 bench-memory: $(VENV)/.dev ## memory of a worker over a million records and ten new models
 	$(BIN)/python -m tests.bench.memory $(ARGS)
 
-bench-quality: $(VENV)/.bench ## detection quality on the data in AESTREAM_BENCH_DATA (ARGS="--quick": 3 minutes of its 30)
+bench-quality: $(VENV)/.bench ## detection quality on the data in AESTREAM_BENCH_DATA (ARGS="--quick": 3 minutes instead of 30)
 	$(BIN)/python -m tests.bench.quality $(ARGS)
 
-docs: $(VENV)/.dev ## write the generated parts of the documentation anew
+docs: $(VENV)/.dev ## rewrite the generated parts of the documentation
 	$(BIN)/python -m tests.docs.generate
 
 clean: ## remove the virtual environment and the caches
@@ -58,12 +58,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.torch: constraints.txt | $(VENV)/bin/python
-	@set -e; case "$(TORCH)" in auto|cpu|default) ;; *) echo "TORCH is auto, cpu or default"; exit 2;; esac; \
+	@set -e; case "$(TORCH)" in auto|cpu|default) ;; *) echo "TORCH must be auto, cpu or default"; exit 2;; esac; \
 	if [ "$(TORCH)" != default ] && $(PIP) install --quiet --no-deps --retries 0 --timeout 5 \
 		--index-url $(TORCH_CPU_INDEX) --constraint constraints.txt torch 2>$(VENV)/torch.log; then \
 		echo "torch: the CPU wheel from PyTorch's own index"; \
 	elif [ "$(TORCH)" = cpu ]; then \
-		tail -n 3 $(VENV)/torch.log; echo "torch: PyTorch's CPU index did not give it; try TORCH=default"; exit 1; \
+		tail -n 3 $(VENV)/torch.log; echo "torch: not available from PyTorch's CPU index; try TORCH=default"; exit 1; \
 	else \
 		echo "torch: the wheel from pip's default index (several GB on Linux; a minute or two)"; \
 		$(PIP) install --quiet --constraint constraints.txt torch; \

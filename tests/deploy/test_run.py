@@ -134,8 +134,8 @@ def test_a_credential_reaches_a_command(services: Machine) -> None:
         (["train", "--set", "trainer.schedule"], 2, "aestream train: --set"),
         (["nonsense"], 2, "invalid choice: 'nonsense'"),
         ([], 2, "aestream-run: usage: "),
-        (["--as"], 2, "aestream-run: --as takes trainer or worker, not ''"),
-        (["--as", "root", "config"], 2, "aestream-run: --as takes trainer or worker, not 'root'"),
+        (["--as"], 2, "aestream-run: --as accepts trainer or worker, not ''"),
+        (["--as", "root", "config"], 2, "aestream-run: --as accepts trainer or worker, not 'root'"),
     ],
 )
 def test_it_ends_with_the_exit_code_of_the_command(services: Machine, words: list[str], code: int, text: str) -> None:
