@@ -127,7 +127,7 @@ class WorkerMetrics(Metrics):
             "model_last_reload_successful", "1 if the last attempt to load a model worked."
         )
         self.model_reloads = self._counter("model_reloads", "Attempts to load a model version, by outcome.", "status")
-        self.score_threshold = self._gauge("score_threshold", "Reconstruction error at which the score is 1.")
+        self.score_threshold = self._gauge("score_threshold", "Error at which the score is 1.")
 
         self.inference_threads = self._gauge("inference_threads", "Threads that a forward pass uses.")
 
