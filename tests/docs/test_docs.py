@@ -86,6 +86,14 @@ def test_every_command_in_a_code_block_parses(page: Path) -> None:
                 parser.parse_args([word for word in words if word != "&"])
 
 
+def test_the_figures_of_the_demo_are_the_same_on_both_pages() -> None:
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    (found,) = re.findall(r"finds (\d+) of the (\d+)", readme)
+    ((flagged, normal),) = re.findall(r"flags (\d+) of the ([\d,]+) normal records", readme)
+    share = 100 * int(flagged) / int(normal.replace(",", ""))
+    assert f"| {' of '.join(found)} | {share:.2f} % |" in (ROOT / "docs/recording.md").read_text()
+
+
 def test_every_reason_is_documented() -> None:
     page = (ROOT / "docs/output.md").read_text()
     assert not [reason for reason in Reason if f"| `{reason}` |" not in page]
