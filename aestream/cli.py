@@ -78,7 +78,9 @@ def build_parser() -> argparse.ArgumentParser:
         made = add(name, text, _offline)
         if name != "score":
             _add_uses(made)
-            made.add_argument("--fit", type=Path, metavar="FILE", help="fit on this file instead of loading a model")
+            made.add_argument(
+                "--fit", type=Path, metavar="FILE", help="fit on this file instead of loading a model from the store"
+            )
         made.add_argument("file", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
         made.add_argument(
             "--output", "-o", type=Path, metavar="FILE", help="write to this file; its suffix sets the format"
@@ -91,8 +93,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     topics = add("topics", "manage the topics", _topics)
     topics.add_argument("action", choices=("create",), help="create the missing result topics")
-    topics.add_argument("--partitions", type=int, metavar="N", help="default: as many as the input topic has")
-    topics.add_argument("--replication", type=int, default=-1, metavar="N", help="default: the broker's default")
+    topics.add_argument(
+        "--partitions", type=int, metavar="N", help="number of partitions (default: as many as the input topic has)"
+    )
+    topics.add_argument(
+        "--replication", type=int, default=-1, metavar="N", help="replication factor (default: the broker's)"
+    )
     topics.add_argument("--with-input", action="store_true", help="create the input topic as well")
     model = add("model", "manage the model's versions", _model)
     model.add_argument(

@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of normal records that may be flagged (default: the setting)",
     )
     add("--summary", type=Path, metavar="FILE", help="write the summary as JSON")
-    add("--plot", type=Path, metavar="FILE", default=PLOT, help=f"write the picture there (default ./{PLOT})")
-    add("--no-live", action="store_true", help="plain lines instead of the live view, for logs and CI")
+    add("--plot", type=Path, metavar="FILE", default=PLOT, help=f"write the plot to this file (default: {PLOT})")
+    add("--no-live", action="store_true", help="print plain lines instead of the live view, for logs and CI")
     add("--keep", action="store_true", help="keep broker and worker running until Ctrl-C, to look around")
 
 
