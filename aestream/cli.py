@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A reload must not end a service that is still loading torch: the signal is held back until `Stop.listen`.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
-        return handler(options)
+        with reference.naming_variables():
+            return handler(options)
     except AestreamError as error:
         print(f"aestream {options.command}: {error}", file=sys.stderr)
         return error.exit_code
@@ -207,7 +208,7 @@ def _validate(options: argparse.Namespace) -> int:
 
     failed = False
     for check in validate.run(loaded):
-        print(f"{check.outcome:8} {check.name}: {check.message}")
+        print(f"{check.outcome:8} {check.name}: {reference.in_variables(check.message)}")
         failed = failed or check.outcome is validate.Outcome.FAILED
     return 1 if failed else 0
 

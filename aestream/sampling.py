@@ -108,8 +108,7 @@ class TopicSampler:
             seen += len(batch)
         if not seen:
             raise DataError(
-                "the input topic has no records to train on: start a producer, or lengthen "
-                "AESTREAM_TRAINER__SAMPLE_PERIOD if that is set"
+                "the input topic has no records to train on: start a producer, or lengthen `period` if that is set"
             )
         if not chosen:
             raise DataError(f"none of the {seen} records in the input topic is a JSON object: nothing to train on")

@@ -24,7 +24,9 @@ _CONNECTION = (
     "sasl_plain_password", "sasl_kerberos_name", "sasl_kerberos_service_name", "sasl_kerberos_domain_name",
     "request_timeout_ms", "bootstrap_timeout_ms",
 )  # fmt: skip
-_TLS = ("cafile", "certfile", "keyfile", "password", "crlfile", "ciphers", "check_hostname")
+_TLS = (
+    "ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_crlfile", "ssl_ciphers", "ssl_check_hostname",
+)  # fmt: skip
 _CONSUMER = (
     "group_instance_id", "auto_offset_reset", "isolation_level", "session_timeout_ms", "heartbeat_interval_ms",
     "max_poll_interval_ms", "fetch_min_bytes", "fetch_max_wait_ms", "max_partition_fetch_bytes",
@@ -98,8 +100,7 @@ def connection(settings: Settings) -> dict[str, Any]:
     check(settings)
     chosen = _chosen(settings, _CONNECTION)
     if settings.kafka.security_protocol.endswith("SSL"):
-        tls = _chosen(settings, [f"ssl_{name}" for name in _TLS])
-        chosen["ssl_context"] = tls_context(**{name.removeprefix("ssl_"): value for name, value in tls.items()})
+        chosen["ssl_context"] = tls_context(**_chosen(settings, _TLS))
     return chosen
 
 

@@ -15,6 +15,7 @@ from aestream.models.threads import use_threads
 from aestream.pipeline import LoadedModel, Pipeline
 from aestream.registry.fallback import fall_back
 from aestream.registry.local import LocalRegistry
+from aestream.settings import reference
 from aestream.settings.settings import Settings
 
 
@@ -83,6 +84,7 @@ def fit_detector(settings: Settings, file: Path) -> Detector:
     return new_detector(settings).fit_matrix(sample.matrix, sample.schema)
 
 
+@reference.naming_variables()
 def load_model(settings: Settings, version: str) -> LoadedModel:
     """A version from the store with the pipeline around it. Raises ModelError when it cannot be used."""
     folder = registry(settings).open(version)

@@ -178,8 +178,8 @@ def _row_type(
     for path, column in zip(paths, columns, strict=True):
         if any(_UNUSABLE.search(part) for part in path):
             raise DataError(
-                f"the field {_name(path)!r} cannot be a feature, for a quote, backslash or control character in its "
-                "name: leave it out by AESTREAM_FEATURES__EXCLUDE"
+                f"the field {_name(path)!r} cannot be a feature, because its name has a quote, a backslash or a "
+                "control character: leave it out with `exclude`"
             )
         node = tree
         for part in path[:-1]:

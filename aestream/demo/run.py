@@ -25,6 +25,7 @@ from aestream.demo.verdict import Finding, Summary, judge
 from aestream.errors import AestreamError, ConfigurationError
 from aestream.models.threads import use_threads
 from aestream.service import log
+from aestream.settings import reference
 from aestream.transport.kafka_python.sink import KafkaSink
 
 _DEFAULT_SECONDS = 20.0  # for the whole stream, unless a rate is given
@@ -224,7 +225,8 @@ class _Demo:
         try:
             clients.topics(here.settings).delete(list(here.topics.values()), group_id=here.settings.kafka.group_id)
         except AestreamError as error:
-            self._say(f"the topics {', '.join(here.topics.values())} were not deleted: {error}")
+            why = reference.in_variables(str(error))
+            self._say(f"the topics {', '.join(here.topics.values())} were not deleted: {why}")
 
     def _rate(self) -> float:
         if self._options.rate is not None:

@@ -70,16 +70,15 @@ def _shortened(envelope: Headers, most: int) -> Headers:
 _TRAIN = "once enough records of the new form are in the topic, `aestream train` makes a model that fits"
 _REMEDIES = {
     Reason.EMPTY: "records without a value, such as the deletions of a compacted topic, need a topic of their own",
-    Reason.TOO_LARGE: "raise AESTREAM_WORKER__MAX_RECORD_BYTES if such records are meant to be there; where it is the "
+    Reason.TOO_LARGE: "raise `max_record_bytes` if such records are meant to be there; where it is the "
     "result that is too large, the max.message.bytes of its topic",
-    Reason.BAD_JSON: "do the producers write JSON, and is AESTREAM_TOPICS__INPUT the right topic?",
+    Reason.BAD_JSON: "do the producers write JSON, and does `topics` name the right topic?",
     Reason.WRONG_SHAPE: "the producers must send one JSON object a message",
     Reason.MISSING_FEATURE: f"was it renamed or dropped? {_TRAIN}; where it may be missing, train with "
-    "AESTREAM_FEATURES__MISSING=impute",
-    Reason.NOT_NUMERIC: f"has it changed for good? {_TRAIN}; where it may be null, train with "
-    "AESTREAM_FEATURES__MISSING=impute",
+    "`missing=impute`",
+    Reason.NOT_NUMERIC: f"has it changed for good? {_TRAIN}; where it may be null, train with `missing=impute`",
     Reason.WRONG_TYPE: f"has it changed for good? {_TRAIN}",
-    Reason.NOT_FINITE: "fix the producer, or name it in AESTREAM_FEATURES__EXCLUDE and train again",
+    Reason.NOT_FINITE: "fix the producer, or name it in `exclude` and train again",
 }
 _Why = tuple[Reason, str]
 
@@ -106,12 +105,12 @@ class InvalidLimits:
             self._recent.popleft()
         longest = self._longest_run(records, invalid)
         if (bad := longest.total()) >= self._max_consecutive:
-            self._halt(f"{bad} records in a row", longest, "MAX_CONSECUTIVE_COUNT")
+            self._halt(f"{bad} records in a row", longest, "max_consecutive")
         seen = sum(n for n, _ in self._recent)
         bad = sum(reasons.total() for _, reasons in self._recent)
         if seen >= _JUDGED_FROM_RECORDS and bad / seen > self._max_ratio:
             reasons = sum((reasons for _, reasons in self._recent), Counter[_Why]())
-            self._halt(f"{bad} of the last {seen} records", reasons, "MAX_INVALID_RATIO")
+            self._halt(f"{bad} of the last {seen} records", reasons, "max_ratio")
 
     def _longest_run(self, records: int, invalid: Sequence[Invalid]) -> Counter[_Why]:
         """Count the reasons of the longest run of invalid rows; keep the one that is still open at the end."""
@@ -124,7 +123,7 @@ class InvalidLimits:
         self._run = runs[-1] if expected == records else Counter()
         return max(runs, key=Counter.total) if invalid else Counter()
 
-    def _halt(self, what: str, reasons: Counter[_Why], setting: str) -> None:
+    def _halt(self, what: str, reasons: Counter[_Why], option: str) -> None:
         """Name the most frequent reason, its most frequent form, and what is likeliest to mend it."""
         by_reason: Counter[Reason] = Counter()
         for (reason, _), count in reasons.items():
@@ -134,6 +133,6 @@ class InvalidLimits:
         share = "all" if count == reasons.total() else f"{count} of them"
         raise InvalidRecordsError(
             f"{what} cannot be scored, {share} for the reason {worst} ({forms.most_common(1)[0][0]}): "
-            f"{_REMEDIES[worst]}; or fix the producer, or raise AESTREAM_DEAD_LETTERS__{setting}; nothing of this "
+            f"{_REMEDIES[worst]}; or fix the producer, or raise `{option}`; nothing of this "
             "batch is committed"
         )

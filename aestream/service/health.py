@@ -103,10 +103,10 @@ def _listen(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> _Ser
         reason = getattr(error, "strerror", None) or error
         if getattr(error, "errno", None) in _PORT_ERRORS:
             raise ConfigurationError(
-                f"cannot listen on {_address(host, port)} ({reason}): set AESTREAM_HTTP__PORT to a free port, or to 0"
+                f"cannot listen on {_address(host, port)} ({reason}): set `port` to a free port, or to 0"
             ) from error
         raise ConfigurationError(
-            f"cannot listen on host {host!r} ({reason}): set AESTREAM_HTTP__HOST to an address of this machine, such "
+            f"cannot listen on host {host!r} ({reason}): set `host` to an address of this machine, such "
             "as 127.0.0.1, 0.0.0.0 or ::"
         ) from error
 

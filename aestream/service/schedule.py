@@ -34,13 +34,9 @@ def parse(text: str) -> Schedule:
         try:
             CronSim(wanted, datetime.datetime.now(datetime.UTC))
         except CronSimError as error:
-            raise ConfigurationError(
-                f"AESTREAM_TRAINER__SCHEDULE: {wanted!r} is no cron expression: {error}"
-            ) from error
+            raise ConfigurationError(f"`schedule`: {wanted!r} is not a cron expression: {error}") from error
         return lambda after: next(CronSim(wanted, after), None)
-    raise ConfigurationError(
-        f"AESTREAM_TRAINER__SCHEDULE: {wanted!r} is not understood; write `every 24h`, `0 4 * * *` or `off`"
-    )
+    raise ConfigurationError(f"`schedule`: {wanted!r} is not understood; write `every 24h`, `0 4 * * *` or `off`")
 
 
 def next_run(schedule: Schedule, *, last: Moment | None, now: Moment) -> Moment | None:

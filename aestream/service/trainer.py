@@ -77,7 +77,7 @@ class Trainer:
             )
             raise DataError(
                 f"{len(sample.matrix)} usable records are too few to train on{bad}: wait for more, or lower "
-                f"AESTREAM_TRAINER__MIN_RECORDS ({self.min_records})"
+                f"`min_records` ({self.min_records})"
             )
         detector = self.detector().fit_matrix(sample.matrix, sample.schema, progress=self.reporter.fitted)
         facts = {

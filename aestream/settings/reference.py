@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, SecretStr, TypeAdapter
 
-from aestream.errors import ConfigurationError
+from aestream.errors import AestreamError, ConfigurationError
 from aestream.settings.settings import PREFIX, Settings
 from aestream.settings.values import UNITS, seconds
+
+# Options that do not bear the name of their setting.
+_OTHER_OPTIONS = {
+    "connection": f"{PREFIX}KAFKA__*",
+    "max_consecutive": f"{PREFIX}DEAD_LETTERS__MAX_CONSECUTIVE_COUNT",
+    "max_ratio": f"{PREFIX}DEAD_LETTERS__MAX_INVALID_RATIO",
+    "period": f"{PREFIX}TRAINER__SAMPLE_PERIOD",
+    "topics": f"{PREFIX}TOPICS__INPUT",
+}
 
 
 def assignments(pairs: Sequence[str]) -> dict[str, Any]:
@@ -55,6 +68,37 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Variables that look like settings but are not: probably typing errors. They are ignored."""
     known = environment_names()
     return sorted(n for n in environment if n.startswith(PREFIX) and "__" in n and n.upper() not in known)
+
+
+def in_variables(text: str) -> str:
+    """Write the variable for each option in backquotes: AESTREAM_FEATURES__MISSING=impute for `missing=impute`.
+
+    What is in backquotes and is not an option stays as it is.
+    """
+    return re.sub(r"`([a-z][a-z_]*)(=[^`]*)?`", _variable, text)
+
+
+def _variable(match: re.Match[str]) -> str:
+    variable = _variables().get(match[1])
+    return match[0] if variable is None else f"{variable}{match[2] or ''}"
+
+
+@contextmanager
+def naming_variables() -> Iterator[None]:
+    """Let the message of every AestreamError that passes name variables in place of options."""
+    try:
+        yield
+    except AestreamError as error:
+        error.args = (in_variables(str(error)),)
+        raise
+
+
+@functools.cache
+def _variables() -> Mapping[str, str]:
+    """The variable of each option, where only one setting has its name."""
+    names = Counter(setting.dotted.rpartition(".")[2] for setting in describe())
+    known = {setting.dotted.rpartition(".")[2]: setting.variable for setting in describe()}
+    return {name: variable for name, variable in known.items() if names[name] == 1} | _OTHER_OPTIONS
 
 
 def _describe(model: type[BaseModel], path: tuple[str, ...], section: str) -> Iterator[Setting]:

@@ -143,7 +143,9 @@ def test_a_wrong_password_is_said_as_the_broker_says_it(
     done = command(*arguments.split(), settings=settings | {"kafka__sasl_plain_password": "mistyped"})
     assert done.returncode == 1
     (line,) = failed(done) if arguments == "validate" else complaints(done.stderr)
-    assert "refuses the login: check AESTREAM_KAFKA__SASL_PLAIN_USERNAME and __SASL_PLAIN_PASSWORD" in line
+    assert (
+        "refuses the login: check AESTREAM_KAFKA__SASL_PLAIN_USERNAME and AESTREAM_KAFKA__SASL_PLAIN_PASSWORD" in line
+    )
     assert "(SaslAuthenticationFailedError: Authentication failed: Invalid username or password)" in line
     assert "mistyped" not in line
 
@@ -171,7 +173,7 @@ def test_a_session_timeout_that_the_broker_does_not_take_is_named(
     settings = secured_settings(tmp_path, secured_cluster.topic()) | {"kafka__session_timeout_ms": "99999999"}
     with Service(["worker"], settings=settings, folder=tmp_path) as worker:
         assert worker.ended() == 1
-    assert "does not take AESTREAM_KAFKA__SESSION_TIMEOUT_MS" in worker.log.splitlines()[-1]
+    assert "does not accept AESTREAM_KAFKA__SESSION_TIMEOUT_MS" in worker.log.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,7 @@ def test_a_session_timeout_that_the_broker_does_not_take_is_named(
         ({"sasl_mechanism": "SCRAM-SHA-256"}, "AESTREAM_KAFKA__SASL_MECHANISM", 1),
         ({"security_protocol": "SASL_SSL"}, "__SECURITY_PROTOCOL (SASL_SSL)", 1),
         ({"security_protocol": "SSL", "sasl_mechanism": "none"}, "__SECURITY_PROTOCOL (SSL)", 1),
-        ({"bootstrap_servers": "PLAINTEXT"}, "takes no login on this listener", 1),
+        ({"bootstrap_servers": "PLAINTEXT"}, "accepts no login on this listener", 1),
         (
             {"bootstrap_servers": "TLS", "security_protocol": "PLAINTEXT", "sasl_mechanism": "none"},
             "does not speak Kafka over PLAINTEXT",

@@ -41,7 +41,7 @@ def make_contact(connection: Connection) -> None:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise TransportError(
                     f"the certificate of Kafka at {server} is not trusted ({_reason(error)}): check "
-                    "AESTREAM_KAFKA__SSL_CAFILE, __SSL_CRLFILE and __SSL_CHECK_HOSTNAME"
+                    "`ssl_cafile`, `ssl_crlfile` and `ssl_check_hostname`"
                 )
             if not isinstance(error, kafka_errors.KafkaError | TransportError):
                 raise ConfigurationError(f"the Kafka client cannot use {server}: {said(error)}") from error
@@ -78,7 +78,7 @@ async def _greet(manager: _Manager, node_id: str, timeout_ms: float) -> None:
             raise
         raise TransportError(
             f"Kafka at {servers(manager.config)} closes the connection, as a listener does that wants a login: check "
-            f"AESTREAM_KAFKA__SECURITY_PROTOCOL ({manager.config['security_protocol']}), __SASL_MECHANISM and the port"
+            f"`security_protocol` ({manager.config['security_protocol']}), `sasl_mechanism` and the port"
         ) from error
 
 
@@ -95,7 +95,7 @@ def _network(connection: Connection) -> Iterator[_Manager]:
         manager = _Manager(net, **connection)
     except ValueError as error:
         raise ConfigurationError(
-            f"AESTREAM_KAFKA__BOOTSTRAP_SERVERS is {servers(connection)}: write host:port, by comma ({error})"
+            f"`bootstrap_servers` is {servers(connection)}: write host:port, separated by commas ({error})"
         ) from error
     net.start()
     try:

@@ -21,10 +21,10 @@ _NEEDED = {
 
 _OF_THE_GROUP = {
     kafka_errors.FencedInstanceIdError: (
-        "another member of the group runs with the same AESTREAM_KAFKA__GROUP_INSTANCE_ID: give each its own"
+        "another member of the group runs with the same `group_instance_id`: give each its own"
     ),
     kafka_errors.InvalidSessionTimeoutError: (
-        "it does not take AESTREAM_KAFKA__SESSION_TIMEOUT_MS: keep it within the brokers' "
+        "it does not accept `session_timeout_ms`: keep that within the brokers' "
         "group.min.session.timeout.ms and group.max.session.timeout.ms"
     ),
 }
@@ -49,12 +49,12 @@ def broker_errors(connection: Connection) -> Iterator[None]:
         ) from error
     except kafka_errors.UnsupportedSaslMechanismError as error:
         raise TransportError(
-            f"Kafka at {where} does not offer the login {connection.get('sasl_mechanism')}: set "
-            "AESTREAM_KAFKA__SASL_MECHANISM to one that its listener has"
+            f"Kafka at {where} does not offer the login {connection.get('sasl_mechanism')}: set `sasl_mechanism` to "
+            "one that its listener offers"
         ) from error
     except kafka_errors.IllegalSaslStateError as error:
         raise TransportError(
-            f"Kafka at {where} takes no login on this listener: check AESTREAM_KAFKA__SECURITY_PROTOCOL "
+            f"Kafka at {where} accepts no login on this listener: check `security_protocol` "
             f"({connection.get('security_protocol')}) and the port"
         ) from error
     except kafka_errors.KafkaTimeoutError as error:
@@ -64,13 +64,13 @@ def broker_errors(connection: Connection) -> Iterator[None]:
     except kafka_errors.KafkaProtocolError as error:
         raise TransportError(
             f"what answers at {where} does not speak Kafka over "
-            f"{connection.get('security_protocol', 'PLAINTEXT')}: check AESTREAM_KAFKA__SECURITY_PROTOCOL and the port "
+            f"{connection.get('security_protocol', 'PLAINTEXT')}: check `security_protocol` and the port "
             f"({said(error)})"
         ) from error
     except (kafka_errors.KafkaError, OSError) as error:
         raise TransportError(f"Kafka at {where}: {said(error)}") from error
     except (AssertionError, ImportError) as error:  # how the client says that settings do not go together
-        raise ConfigurationError(f"the Kafka client refuses the settings AESTREAM_KAFKA__*: {error}") from error
+        raise ConfigurationError(f"the Kafka client refuses the settings in `connection`: {error}") from error
 
 
 def said(error: BaseException) -> str:
@@ -96,12 +96,12 @@ def servers(connection: Connection) -> str:
 def credentials(connection: Connection) -> str:
     """The settings that log us in."""
     if connection.get("sasl_mechanism") == "GSSAPI":
-        return "AESTREAM_KAFKA__SASL_KERBEROS_* and the ticket"
-    return "AESTREAM_KAFKA__SASL_PLAIN_USERNAME and __SASL_PLAIN_PASSWORD"
+        return "`sasl_kerberos_name`, `sasl_kerberos_service_name` and the Kerberos ticket"
+    return "`sasl_plain_username` and `sasl_plain_password`"
 
 
 def suspects(connection: Connection) -> str:
     """The settings to check when no broker answers, the likeliest first."""
     protocol = str(connection.get("security_protocol", "PLAINTEXT"))
-    names = f"AESTREAM_KAFKA__BOOTSTRAP_SERVERS, __SECURITY_PROTOCOL ({protocol}) and the network"
+    names = f"`bootstrap_servers`, `security_protocol` ({protocol}) and the network"
     return f"{credentials(connection)}, {names}" if protocol.startswith("SASL") else names

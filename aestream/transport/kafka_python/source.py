@@ -166,7 +166,7 @@ class KafkaSource:
             self._consumer.close(autocommit=False)
             raise TransportError(
                 f"no input topic {', '.join(missing)} at {self._connection.get('bootstrap_servers')}, or it may not "
-                "be read: create it, grant the ACL, or correct AESTREAM_TOPICS__INPUT"
+                "be read: create it, grant the ACL, or correct `topics`"
             )
 
     def _poll(self, timeout: float, room: int) -> Polled:

@@ -139,8 +139,8 @@ def test_a_port_that_is_taken_names_the_setting(host: str, listen: Callable[...,
     with pytest.raises(ConfigurationError, match=r"cannot listen on \S+ \(Address already in use\)") as caught:
         listen(host, int(address.rpartition(":")[2]))
     assert f"listen on {address} " in str(caught.value)
-    assert "AESTREAM_HTTP__PORT" in str(caught.value)
-    assert "AESTREAM_HTTP__HOST" not in str(caught.value)
+    assert "`port`" in str(caught.value)
+    assert "`host`" not in str(caught.value)
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "2001:db8::1", "x" * 70])
@@ -148,5 +148,5 @@ def test_a_host_that_is_not_ours_names_the_setting(host: str, listen: Callable[.
     with pytest.raises(ConfigurationError, match="cannot listen on host") as caught:
         listen(host)
     assert host in str(caught.value)
-    assert "AESTREAM_HTTP__HOST" in str(caught.value)
-    assert "AESTREAM_HTTP__PORT" not in str(caught.value)
+    assert "`host`" in str(caught.value)
+    assert "`port`" not in str(caught.value)

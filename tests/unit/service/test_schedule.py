@@ -39,7 +39,7 @@ def test_off_is_never(text: str) -> None:
     "text", ["", "daily", "every", "every 0s", "every -1h", "every 1.5h", "every 1w", "* * * *", "61 * * * *"]
 )
 def test_what_is_not_understood_names_the_setting(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="AESTREAM_TRAINER__SCHEDULE"):
+    with pytest.raises(ConfigurationError, match="`schedule`: "):
         parse(text)
 
 
