@@ -8,23 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
 
 from aestream.errors import ModelError
+from aestream.types import Arrays
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 ARRAYS = "model.safetensors"
 
 
-def write(directory: Path, manifest: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def write(directory: Path, manifest: Mapping[str, Any], arrays: Arrays) -> None:
     """Write a model into a new or empty directory; when it returns, the files are on the disk.
 
-    Raises:
-        ModelError: when the directory holds something or cannot be written.
-
+    Raises ModelError when the directory holds something or cannot be written.
     """
     content = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     whole = {"format_version": FORMAT_VERSION, **manifest, "files": {ARRAYS: hashlib.sha256(content).hexdigest()}}
@@ -40,12 +38,10 @@ def write(directory: Path, manifest: Mapping[str, Any], arrays: Mapping[str, npt
         raise ModelError(f"{directory} cannot be written ({error.strerror}): check its place and rights") from error
 
 
-def read(directory: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+def read(directory: Path) -> tuple[dict[str, Any], Arrays]:
     """Read what `write` wrote -> (manifest, arrays).
 
-    Raises:
-        ModelError: when a file is missing, damaged, of another program or of a newer format.
-
+    Raises ModelError when a file is missing, damaged, of another program or of a newer format.
     """
     manifest = _manifest(directory)
     content = b""

@@ -18,10 +18,10 @@ from types import NoneType
 from typing import Any, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+
+from aestream.types import Vector
 
 Value: TypeAlias = float | str | bool | None
-Vector: TypeAlias = NDArray[np.float64]
 
 MISSING = object()  # stands for a field that a record does not have
 UNSEEN = -1.0

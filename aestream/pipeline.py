@@ -14,7 +14,7 @@ from aestream.detector.detector import Detector
 from aestream.messages.dead_letters import dead_letters
 from aestream.messages.scores import FeatureShare, Renderer, Scored
 from aestream.transport.size import too_large
-from aestream.types import Batch, Invalid, Outgoing, Reason
+from aestream.types import Batch, Invalid, Outgoing, Places, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Pipeline:
             self._detector.unseen(decoded.matrix),
         )
 
-    def _explain(self, decoded: Decoded, flagged: np.ndarray) -> Sequence[list[FeatureShare]]:
+    def _explain(self, decoded: Decoded, flagged: Places) -> Sequence[list[FeatureShare]]:
         """The features with the largest shares of each flagged row's error, largest first."""
         if not len(flagged):
             return ()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aestream.codecs.base import Decoder
 from aestream.codecs.json import documents
@@ -18,7 +17,7 @@ from aestream.features.inference import infer_schema
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.files import offline
 from aestream.transport.base import History
-from aestream.types import Batch
+from aestream.types import Batch, Matrix
 
 _INFERRED_FROM_RECORDS = 5_000
 _INFERRED_FROM_BYTES = 64 * 2**20
@@ -31,7 +30,7 @@ class Sample:
     `invalid` counts the records that were passed over, by reason; `origin` goes into the manifest.
     """
 
-    matrix: NDArray[np.float64]
+    matrix: Matrix
     schema: FeatureSchema
     left_out: Sequence[LeftOut]
     invalid: Mapping[str, int]

@@ -1,14 +1,15 @@
 """The detector by scikit-learn's conventions. Needs the extra `sklearn`."""
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from aestream.detector.detector import MIN_ROWS, Detector
 from aestream.features.schema import FeatureSchema
 from aestream.thresholds.calibrators import CALIBRATORS
+from aestream.types import Vector
 
 try:
     from sklearn.base import BaseEstimator, OutlierMixin
@@ -19,7 +20,6 @@ except ImportError as error:
         "aestream.sklearn needs scikit-learn 1.6 or newer: pip install '.[sklearn]' in your clone of the project"
     ) from error
 
-Vector: TypeAlias = npt.NDArray[np.float64]
 
 # What is asked for when nobody asks: an analyst looks at hundreds of rows, where 0.001 would seldom show any.
 USUAL_RATE = 0.05
@@ -81,11 +81,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scik
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002, N803
         """Learn what is normal from (n, d) rows, in time order where they have one; y is ignored.
 
-        Raises:
-            ConfigurationError: when an option cannot work.
-            DataError: when the rows cannot support the false-alarm rate.
-            ValueError: for what scikit-learn refuses: text, missing values, no rows.
-
+        Raises ConfigurationError when an option cannot work, DataError when the rows cannot support the false-alarm
+        rate, and ValueError for what scikit-learn refuses: text, missing values, no rows.
         """
         matrix = validate_data(self, X, dtype=np.float64)
         if len(matrix) < MIN_ROWS:
@@ -101,7 +98,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scik
         self.offset_ = -1.0
         return self
 
-    def predict(self, X: Any) -> npt.NDArray[np.int64]:  # noqa: N803
+    def predict(self, X: Any) -> NDArray[np.int64]:  # noqa: N803
         """Return -1 for outliers and 1 for the rest, (n,)."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 

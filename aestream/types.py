@@ -1,4 +1,4 @@
-"""The frozen records that travel between the stages: batches of columns, never one record at a time."""
+"""What the stages pass to each other: columns and arrays of a batch, never one record at a time."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 Headers = Sequence[tuple[str, bytes]]
+
+Vector: TypeAlias = NDArray[np.float64]  # (n,)
+Matrix: TypeAlias = NDArray[np.float64]  # (n, d): a row a record, a column a feature
+Flags: TypeAlias = NDArray[np.bool_]
+Places: TypeAlias = NDArray[np.intp]  # numbers of rows or columns
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]  # arrays by name, as a model directory keeps them
 
 
 class Partition(NamedTuple):

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from aestream.types import Invalid
+from aestream.types import Invalid, Matrix, Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +17,8 @@ class Decoded:
     rows' places in the batch, ascending.
     """
 
-    matrix: NDArray[np.float64]
-    rows: NDArray[np.intp]
+    matrix: Matrix
+    rows: Places
     invalid: Sequence[Invalid]
 
 

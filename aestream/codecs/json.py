@@ -12,12 +12,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from aestream.codecs.base import Decoded
 from aestream.columns import Column
 from aestream.errors import DataError
-from aestream.types import Invalid, Reason
+from aestream.types import Flags, Invalid, Places, Reason
 
 Path = tuple[str, ...]
 
@@ -78,7 +77,7 @@ class JsonDecoder:
         decoded = self._columns_of(rows, np.asarray(places, np.intp), invalid)
         return _without_non_finite(decoded, self._paths, self._may_be_missing)
 
-    def _columns_of(self, rows: list[Any], places: NDArray[np.intp], invalid: list[Invalid]) -> Decoded:
+    def _columns_of(self, rows: list[Any], places: Places, invalid: list[Invalid]) -> Decoded:
         """Turn decoded rows into numbers; those with a text that is no timestamp become invalid."""
         width = len(self._paths)
         if self._ready:
@@ -214,7 +213,7 @@ def _row_type(
     return shape, lambda rows: itertools.chain.from_iterable(map(pick, rows))
 
 
-def _without_non_finite(decoded: Decoded, paths: Sequence[Path], may_be_missing: NDArray[np.bool_]) -> Decoded:
+def _without_non_finite(decoded: Decoded, paths: Sequence[Path], may_be_missing: Flags) -> Decoded:
     """Move rows that hold an infinite number to the invalid ones."""
     finite = np.isfinite(decoded.matrix)
     if finite.all():

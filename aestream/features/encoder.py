@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from aestream.columns import Kind
 from aestream.errors import DataError
 from aestream.features.numeric import NumericScaler
 from aestream.features.schema import FeatureSchema
-
-Matrix: TypeAlias = npt.NDArray[np.float64]
-Vector: TypeAlias = npt.NDArray[np.float64]
+from aestream.types import Flags, Matrix, Places, Vector
 
 DAY, WEEK = 86_400.0, 604_800.0
 # The Monday after the epoch, a Thursday: weeks are counted from there.
@@ -50,9 +47,7 @@ class FeatureEncoder:
     def fit(cls, matrix: Matrix, schema: FeatureSchema) -> Self:
         """Learn from (n, d) rows: NaN where a value is missing.
 
-        Raises:
-            DataError: when a feature has no value at all, or nothing is left for the network to see.
-
+        Raises DataError when a feature has no value at all, or nothing is left for the network to see.
         """
         if _plain(schema):
             nothing = np.empty(0)
@@ -153,7 +148,7 @@ class FeatureEncoder:
         together: Matrix = parts @ (owners[:, None] == np.arange(len(self.schema))).astype(np.float64)
         return together
 
-    def by_input(self, features: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def by_input(self, features: Flags) -> Flags:
         """Say of the inputs (n, w) what is said of their features (n, d)."""
         return features if self.plain else features[:, _owners(self.schema, self.cycles)]
 
@@ -180,12 +175,12 @@ class FeatureEncoder:
         return made
 
     @property
-    def _first(self) -> npt.NDArray[np.intp]:
+    def _first(self) -> Places:
         """The place of each feature's first input, (d,)."""
         return np.cumsum([0, *_widths(self.schema, self.cycles)])[:-1].astype(np.intp)
 
     @property
-    def _masks(self) -> npt.NDArray[np.bool_]:
+    def _masks(self) -> Flags:
         """Which inputs tell of a missing value, (w,): the last of each feature that may be missing."""
         masks = np.zeros(self.width, bool)
         last = np.cumsum(_widths(self.schema, self.cycles)) - 1
@@ -231,7 +226,7 @@ def _widths(schema: FeatureSchema, cycles: Vector) -> list[int]:
     return [_values(len(column.categories), column.kind, cycles) + column.imputed for column in schema.columns]
 
 
-def _owners(schema: FeatureSchema, cycles: Vector) -> npt.NDArray[np.intp]:
+def _owners(schema: FeatureSchema, cycles: Vector) -> Places:
     """The feature that each input belongs to, (w,)."""
     return np.repeat(np.arange(len(schema)), _widths(schema, cycles))
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from aestream.columns import POLICIES, TEXT, Column, Kind, describe, is_number
 from aestream.errors import ConfigurationError, DataError
 from aestream.features.schema import FeatureSchema, LeftOut, Path
+from aestream.types import Vector
 
 # A feature that is missing makes a record a dead letter, so a field must be there nearly always.
 MIN_PRESENT = 0.99
@@ -69,9 +69,7 @@ def infer_schema(
     Returns:
         The schema, columns in the order in which the sample shows them, and what was left out and why.
 
-    Raises:
-        DataError: when nothing is left, two features look alike, or a field asked for by name cannot be one.
-
+    Raises DataError when nothing is left, two features look alike, or a field asked for by name cannot be one.
     """
     findings = inspect(records, include=include, exclude=exclude, timestamps=timestamps, missing=missing)
     left_out = [LeftOut(found.name, found.reason) for found in findings if found.column is None]
@@ -98,9 +96,7 @@ def inspect(
     are none, nor is what `include` and `exclude` (glob patterns on dotted names) rule out. An exact name in `include`
     forces a field in; `timestamps` (names or patterns) are used by their time of day and weekday.
 
-    Raises:
-        DataError: when there are no records, or a field asked for by name is not there or cannot be a feature.
-
+    Raises DataError when there are no records, or a field asked for by name is not there or cannot be a feature.
     """
     if not records:
         raise DataError("the sample holds no records: there is nothing to infer features from")
@@ -132,9 +128,7 @@ def inspect(
 def imputes(name: str, missing: Sequence[str]) -> bool:
     """Whether missing values of a feature are imputed, by items `POLICY` (for all) or `NAME=POLICY`; the last one wins.
 
-    Raises:
-        ConfigurationError: when an item is neither.
-
+    Raises ConfigurationError when an item is neither.
     """
     policy = POLICIES[0]
     for item in missing:
@@ -255,7 +249,7 @@ def _ruled_out(name: str, include: Sequence[str], exclude: Sequence[str]) -> str
     return ""
 
 
-def _not_telling(name: str, values: npt.NDArray[np.float64]) -> str | None:
+def _not_telling(name: str, values: Vector) -> str | None:
     """Say why a numeric field carries nothing about normal and abnormal; None if it may."""
     if np.all(values == values[0]):
         return f"constant: always {values[0]:.6g}"
@@ -274,7 +268,7 @@ def _not_telling(name: str, values: npt.NDArray[np.float64]) -> str | None:
     return None
 
 
-def _unit_of_epoch(values: npt.NDArray[np.float64]) -> str | None:
+def _unit_of_epoch(values: Vector) -> str | None:
     low, high = float(values.min()), float(values.max())
     for unit, scale in (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)):
         if EPOCH_RANGE[0] * scale <= low and high <= EPOCH_RANGE[1] * scale:

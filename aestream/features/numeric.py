@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-Matrix: TypeAlias = npt.NDArray[np.float64]
+from aestream.types import Matrix
 
 # Up to here the scaled value is taken as it is; beyond, it grows with its logarithm, so many for each power of e.
 LINEAR, SLOWLY = 10.0, 2.0

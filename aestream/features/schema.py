@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from aestream.columns import MISSING, BadValueError, Column, Kind, Value, describe
 from aestream.errors import DataError, ModelError
+from aestream.types import Flags, Matrix
 
 Path: TypeAlias = tuple[str, ...]
-Matrix: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class FeatureSchema:
         return len(self.names)
 
     @property
-    def imputed(self) -> npt.NDArray[np.bool_]:
+    def imputed(self) -> Flags:
         """Which features may be missing, (d,)."""
         return np.array([column.imputed for column in self.columns], bool)
 
@@ -75,9 +74,7 @@ class FeatureSchema:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote.
 
-        Raises:
-            ModelError: when it is something else.
-
+        Raises ModelError when it is something else.
         """
         try:
             names = tuple(str(name) for name in data["names"])
@@ -93,9 +90,7 @@ class FeatureSchema:
     def matrix(self, records: Sequence[Mapping[str, Any]]) -> Matrix:
         """Read the features of decoded records -> (n, d); NaN where a feature is missing that may be.
 
-        Raises:
-            DataError: when a record lacks a feature or holds something else in it; names the first such record.
-
+        Raises DataError when a record lacks a feature or holds something else in it; names the first such record.
         """
         out = np.empty((len(records), len(self.paths)))
         for place, (name, path, column) in enumerate(zip(self.names, self.paths, self.columns, strict=True)):

@@ -1,17 +1,15 @@
 """What people call a table (array, DataFrame, list of records) -> a matrix of float64 in the schema's order."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from aestream.columns import Column
 from aestream.errors import DataError
 from aestream.features.inference import imputes, infer_schema
 from aestream.features.schema import FeatureSchema, LeftOut
-
-Matrix: TypeAlias = npt.NDArray[np.float64]
+from aestream.types import Matrix
 
 
 def learn_table(
@@ -22,9 +20,7 @@ def learn_table(
     An array keeps all its columns, called `feature_0` and so on, all of them numbers; from DataFrames and records the
     schema is inferred. `timestamps` and `missing` are those of `infer_schema`.
 
-    Raises:
-        DataError: when the table has no usable feature or holds values that are not finite.
-
+    Raises DataError when the table has no usable feature or holds values that are not finite.
     """
     records = _records(table)
     if records is None:
@@ -40,9 +36,7 @@ def learn_table(
 def read_table(table: Any, schema: FeatureSchema) -> Matrix:
     """Read a table's features -> (n, d).
 
-    Raises:
-        DataError: when a feature is missing or a value is not finite.
-
+    Raises DataError when a feature is missing or a value is not finite.
     """
     records = _records(table)
     if records is not None:
@@ -55,9 +49,7 @@ def read_table(table: Any, schema: FeatureSchema) -> Matrix:
 def finite(matrix: Matrix, schema: FeatureSchema) -> Matrix:
     """Return the matrix if it has the schema's columns and finite numbers, and NaN only where one may be missing.
 
-    Raises:
-        DataError: when it does not.
-
+    Raises DataError when it does not.
     """
     if matrix.ndim != 2 or matrix.shape[1] != len(schema):  # noqa: PLR2004 - rows and columns
         raise DataError(f"the table has the shape {matrix.shape}: (rows, {len(schema)}) is needed, a column a feature")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from aestream.columns import BadValueError, Column, Kind
 from aestream.errors import ConfigurationError, DataError
+from aestream.types import Matrix, Vector
 
 CHUNK_ROWS = 10_000
 _DELIMITERS = (",", ";", "\t")  # the one that the header line holds most of
@@ -82,7 +83,7 @@ def read_documents(path: Path, *, limit: int) -> list[dict[str, Any]]:
 
 def columns_of(
     table: pa.Table, names: Sequence[str], columns: Sequence[Column] = ()
-) -> tuple[NDArray[np.float64], list[tuple[int, str]]]:
+) -> tuple[Matrix, list[tuple[int, str]]]:
     """The named columns of a table as numbers; a nested one goes by its dotted name. Without `columns` all are numeric.
 
     Returns float64 (n, d), and for each row that cannot be used its place and what is wrong; such rows hold NaN, as do
@@ -223,14 +224,14 @@ def _flat(table: pa.Table) -> pa.Table:
     return table
 
 
-def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+def _numbers(column: pa.ChunkedArray) -> Vector:
     """A column as float64, NaN where there is no number. Text is read number by number."""
     kind = column.type
     if pa.types.is_boolean(kind) or not (
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     ):
         return np.asarray([_number(value) for value in column.to_pylist()])
-    numbers: NDArray[np.float64] = pc.cast(column, pa.float64(), safe=False).to_numpy()
+    numbers: Vector = pc.cast(column, pa.float64(), safe=False).to_numpy()
     return numbers
 
 
@@ -243,7 +244,7 @@ def _number(value: object) -> float:
     return float("nan")
 
 
-def _others(column: pa.ChunkedArray, kind: Column) -> NDArray[np.float64]:
+def _others(column: pa.ChunkedArray, kind: Column) -> Vector:
     """A column of booleans, categories or timestamps as numbers, NaN where a value does not fit."""
     values = column.to_pylist()
     if kind.kind is Kind.CATEGORICAL:

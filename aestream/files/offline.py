@@ -16,6 +16,7 @@ from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.features.schema import FeatureSchema
 from aestream.files.formats import Columns, columns_of, format_of, read_documents, read_lines, read_tables
+from aestream.types import Matrix, Places, Vector
 
 _INFERRED_FROM_RECORDS = 5_000
 
@@ -25,8 +26,8 @@ class Rows:
     """A chunk of a file: the matrix (m, d) of the rows that can be used, their numbers, and what is wrong elsewhere."""
 
     count: int
-    matrix: NDArray[np.float64]
-    places: NDArray[np.intp]  # (m,) within the chunk
+    matrix: Matrix
+    places: Places  # (m,) within the chunk
     problems: list[tuple[int, str]]
 
 
@@ -57,20 +58,20 @@ def first_records(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def score(detector: Detector, matrix: NDArray[np.float64]) -> Columns:
+def score(detector: Detector, matrix: Matrix) -> Columns:
     """score, anomaly, error and p_value of each row."""
     found = detector.detect(matrix)
     return {"score": found.score, "anomaly": found.anomaly, "error": found.error, "p_value": found.p_value}
 
 
-def encode(detector: Detector, matrix: NDArray[np.float64]) -> Columns:
+def encode(detector: Detector, matrix: Matrix) -> Columns:
     """The latent vector of each row."""
     latent = detector.detect(matrix, latent=True).latent
     assert latent is not None  # noqa: S101 - asked for
     return {f"latent_{i}": column for i, column in enumerate(latent.T)}
 
 
-def denoise(detector: Detector, matrix: NDArray[np.float64]) -> Columns:
+def denoise(detector: Detector, matrix: Matrix) -> Columns:
     """The reconstruction of each row, in the features' own units, categories by name."""
     rebuilt = detector.detect(matrix, reconstruction=True).reconstruction
     assert rebuilt is not None  # noqa: S101 - asked for
@@ -79,7 +80,7 @@ def denoise(detector: Detector, matrix: NDArray[np.float64]) -> Columns:
 
 
 def apply(
-    work: Callable[[Detector, NDArray[np.float64]], Columns],
+    work: Callable[[Detector, Matrix], Columns],
     detector: Detector,
     path: Path,
     *,
@@ -99,7 +100,7 @@ def apply(
         first += rows.count
 
 
-def _spread(column: Sequence[Any] | NDArray[Any], rows: Rows) -> NDArray[np.float64] | list[Value]:
+def _spread(column: Sequence[Any] | NDArray[Any], rows: Rows) -> Vector | Matrix | list[Value]:
     """Put results back to their rows; a row without one is NaN, or None for flags and text."""
     if not isinstance(column, np.ndarray) or column.dtype == np.bool_:
         flags: list[Value] = [None] * rows.count

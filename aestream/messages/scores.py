@@ -7,12 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from aestream.columns import Value
 from aestream.messages.cloudevents import event
-from aestream.types import Batch, Headers, Outgoing, Partition
+from aestream.types import Batch, Flags, Headers, Matrix, Outgoing, Partition, Places, Vector
 
 EVENT_TYPE = "io.aestream.score.v1"
 _KEY_CHARACTERS = 1024  # a longer key is cut in the JSON; the message's own key stays whole
@@ -65,14 +63,14 @@ class Scored(msgspec.Struct, frozen=True):
     categorical feature that training has not seen.
     """
 
-    rows: NDArray[np.intp]
-    score: NDArray[np.float64]
-    error: NDArray[np.float64]
-    p_value: NDArray[np.float64]
-    anomaly: NDArray[np.bool_]
-    flagged: NDArray[np.intp]
+    rows: Places
+    score: Vector
+    error: Vector
+    p_value: Vector
+    anomaly: Flags
+    flagged: Places
     features: Sequence[list[FeatureShare]]
-    latent: NDArray[np.float64] | None
+    latent: Matrix | None
     reconstruction: Sequence[Sequence[Value]] | None
     unseen: Mapping[str, int] = {}
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from aestream.errors import ModelError
+from aestream.types import Arrays
 
 _KINDS: "dict[str, type[Autoencoder]]" = {}
 
@@ -63,17 +63,15 @@ def kinds() -> dict[str, type[Autoencoder]]:
     return dict(_KINDS)
 
 
-def state(model: Autoencoder) -> dict[str, npt.NDArray[np.float32]]:
+def state(model: Autoencoder) -> Arrays:
     """Return the weights by name."""
     return {name: weight.detach().numpy().copy() for name, weight in model.state_dict().items()}
 
 
-def restore(kind: str, config: Mapping[str, Any], weights: Mapping[str, npt.NDArray[Any]]) -> Autoencoder:
+def restore(kind: str, config: Mapping[str, Any], weights: Arrays) -> Autoencoder:
     """Build a model from its kind, its `config()` and its `state()`.
 
-    Raises:
-        ModelError: when there is no such kind here, or the parts do not fit together.
-
+    Raises ModelError when there is no such kind here, or the parts do not fit together.
     """
     if kind not in _KINDS:
         known = ", ".join(sorted(_KINDS))

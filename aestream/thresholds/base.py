@@ -1,14 +1,12 @@
 """What every threshold can do, and how one is kept in a model directory."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
 from aestream.errors import DataError
-
-Vector: TypeAlias = npt.NDArray[np.float64]
+from aestream.types import Vector
 
 # A threshold that fewer held-out errors lie beyond moves from one sample to the next.
 SURE_RECORDS = 10
@@ -47,9 +45,7 @@ class Threshold(Protocol):
     def fit(cls, errors: Vector, *, false_alarm_rate: float) -> Self:
         """Calibrate on (n,) finite errors >= 0 of held-out records, in any order.
 
-        Raises:
-            DataError: when so few records cannot support the rate.
-
+        Raises DataError when so few records cannot support the rate.
         """
 
     def p_value(self, errors: Vector) -> Vector:
@@ -67,12 +63,7 @@ class Threshold(Protocol):
 
 
 def check_support(kind: type[Threshold], false_alarm_rate: float, records: int) -> None:
-    """Refuse a rate that so many held-out records cannot support.
-
-    Raises:
-        DataError: with the number of records that can.
-
-    """
+    """Raise DataError, with the number of records that is needed, for a rate that so few cannot support."""
     lowest = kind.lowest_rate(records)
     if false_alarm_rate < lowest * (1 - 1e-9):
         raise DataError(

@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from aestream.errors import ModelError
 from aestream.thresholds.base import Threshold, check_support
 from aestream.thresholds.pot import PotThreshold
 from aestream.thresholds.quantile import QuantileThreshold
+from aestream.types import Vector
 
 CALIBRATORS: Mapping[str, type[Threshold]] = {kind.kind: kind for kind in (PotThreshold, QuantileThreshold)}
 # What is calibrated for when nobody asks for a rate.
@@ -19,9 +17,7 @@ USUAL_RATE = 0.001
 def agreed_rate(kind: type[Threshold], asked: float | None, records: int) -> float:
     """Return the rate to calibrate for: the one asked for; else 0.001, or the lowest that so many records support.
 
-    Raises:
-        DataError: when a rate is asked for that so many records cannot support.
-
+    Raises DataError when a rate is asked for that so many records cannot support.
     """
     if asked is None:
         return max(USUAL_RATE, kind.lowest_rate(records))
@@ -29,12 +25,10 @@ def agreed_rate(kind: type[Threshold], asked: float | None, records: int) -> flo
     return asked
 
 
-def restore(data: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.float64]]) -> Threshold:
+def restore(data: Mapping[str, Any], arrays: Mapping[str, Vector]) -> Threshold:
     """Read what a threshold's `to_dict` (and its `kind`) and `arrays` returned.
 
-    Raises:
-        ModelError: when there is no such kind here.
-
+    Raises ModelError when there is no such kind here.
     """
     if data["kind"] not in CALIBRATORS:
         raise ModelError(f"there is no threshold of kind {data['kind']!r} here: update aestream, or train again")

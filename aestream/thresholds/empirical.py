@@ -1,12 +1,11 @@
 """How many held-out errors lie beyond a level: the part of a threshold that assumes nothing."""
 
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-Vector: TypeAlias = npt.NDArray[np.float64]
+from aestream.types import Vector
 
 # So many of the largest errors are kept one by one; below them a level stands for up to 2 % more records.
 EXACT, SPARSE = 1000, 500

@@ -1,12 +1,11 @@
 """The generalised Pareto distribution, which the excesses over a high level follow (Pickands 1975)."""
 
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-Vector: TypeAlias = npt.NDArray[np.float64]
+from aestream.types import Vector
 
 # With fewer excesses than this, no shape is guessed.
 LEAST = 5

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from aestream.thresholds.base import check_support, warn_of_few
 from aestream.thresholds.empirical import TINY, Empirical
 from aestream.thresholds.pareto import Pareto
-
-Vector: TypeAlias = npt.NDArray[np.float64]
+from aestream.types import Vector
 
 # The tail is fitted to so many of the largest errors and no more: those further in belong to other kinds of normal
 # records as often as not, and say the less about the edge.
@@ -57,9 +55,7 @@ class PotThreshold:
     def fit(cls, errors: Vector, *, false_alarm_rate: float) -> Self:
         """Calibrate on (n,) errors of held-out records, in any order.
 
-        Raises:
-            DataError: when so few records cannot support the rate.
-
+        Raises DataError when so few records cannot support the rate.
         """
         count = len(errors)
         check_support(cls, false_alarm_rate, count)

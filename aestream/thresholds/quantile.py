@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from aestream.thresholds.base import check_support, warn_of_few
 from aestream.thresholds.empirical import Empirical
-
-Vector: TypeAlias = npt.NDArray[np.float64]
+from aestream.types import Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +40,7 @@ class QuantileThreshold:
     def fit(cls, errors: Vector, *, false_alarm_rate: float) -> Self:
         """Calibrate on (n,) errors of held-out records, in any order.
 
-        Raises:
-            DataError: when so few records cannot support the rate.
-
+        Raises DataError when so few records cannot support the rate.
         """
         check_support(cls, false_alarm_rate, len(errors))
         body = Empirical.fit(errors)
