@@ -22,7 +22,7 @@ ARRAYS = "model.safetensors"
 def write(directory: Path, manifest: Mapping[str, Any], arrays: Arrays) -> None:
     """Write a model into a new or empty directory; when it returns, the files are on the disk.
 
-    Raises ModelError when the directory holds something or cannot be written.
+    Raises ModelError when the directory is not empty or cannot be written.
     """
     content = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     whole = {"format_version": FORMAT_VERSION, **manifest, "files": {ARRAYS: hashlib.sha256(content).hexdigest()}}
@@ -30,18 +30,20 @@ def write(directory: Path, manifest: Mapping[str, Any], arrays: Arrays) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if any(directory.iterdir()):
-            raise ModelError(f"{directory} is not empty: a model is saved into a new or an empty directory")
+            raise ModelError(f"{directory} is not empty: save the model into a new or empty directory")
         _write_file(directory / ARRAYS, content)
         _write_file(directory / MANIFEST, text)  # last: a directory with a manifest is complete
         _sync(directory)
     except OSError as error:
-        raise ModelError(f"{directory} cannot be written ({error.strerror}): check its place and rights") from error
+        raise ModelError(
+            f"{directory} cannot be written ({error.strerror}): check the path and its permissions"
+        ) from error
 
 
 def read(directory: Path) -> tuple[dict[str, Any], Arrays]:
     """Read what `write` wrote -> (manifest, arrays).
 
-    Raises ModelError when a file is missing, damaged, of another program or of a newer format.
+    Raises ModelError when a file is missing or damaged, or comes from another program or a newer format.
     """
     manifest = _manifest(directory)
     content = b""
@@ -49,7 +51,7 @@ def read(directory: Path) -> tuple[dict[str, Any], Arrays]:
         path = directory / Path(name).name  # a manifest must not lead out of its directory
         content_of_file = _read_file(path)
         if hashlib.sha256(content_of_file).hexdigest() != expected:
-            raise ModelError(f"{path} is damaged (its sha256 is not the manifest's): train again or roll back")
+            raise ModelError(f"{path} is damaged (its sha256 differs from the manifest's): train again or roll back")
         content = content_of_file if name == ARRAYS else content
     try:
         return manifest, safetensors.numpy.load(content)
@@ -65,7 +67,9 @@ def _manifest(directory: Path) -> dict[str, Any]:
         raise ModelError(f"{path} is damaged (not JSON): train again or roll back") from error
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if not isinstance(version, int) or not isinstance(manifest.get("files"), dict) or ARRAYS not in manifest["files"]:
-        raise ModelError(f"{path} is not an aestream model's: give the directory that `Detector.save` wrote")
+        raise ModelError(
+            f"{path} is not the manifest of an aestream model: give the directory that `Detector.save` wrote"
+        )
     if version > FORMAT_VERSION:
         raise ModelError(f"{path} has format {version}, newer than {FORMAT_VERSION}: update aestream, or train again")
     return dict(manifest)
@@ -86,7 +90,7 @@ def _write_file(path: Path, content: bytes) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """Make the directory's entries durable as well."""
+    """Make the directory's entries durable, as the files are."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -95,5 +99,5 @@ def _sync(directory: Path) -> None:
 
 
 def _plain(value: object) -> object:
-    """Let numpy's numbers and paths into the manifest."""
+    """Convert numpy's numbers and paths, which JSON does not know."""
     return value.item() if isinstance(value, np.generic) else str(value)

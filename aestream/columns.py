@@ -1,7 +1,7 @@
-"""How the values of one feature become numbers of a matrix's column, and how they are shown again.
+"""How a feature's values become the numbers of a matrix's column, and how the numbers are shown to people.
 
 A column is float64: a number as it is, a boolean as 0 or 1, a category as its code (-1: unseen in training), a
-timestamp as seconds since 1970 in UTC. NaN is a value that is missing.
+timestamp as seconds since 1970 in UTC. NaN is a missing value.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from aestream.types import Vector
 
 Value: TypeAlias = float | str | bool | None
 
-MISSING = object()  # stands for a field that a record does not have
+MISSING = object()  # marks a field that a record does not have
 UNSEEN = -1.0
 TEXT = "text"
-# So many of a unit are a second; `text` is ISO 8601.
+# How many of each unit make a second; `text` is ISO 8601.
 UNITS = {TEXT: 1.0, "s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _LATEST = datetime.datetime.max.replace(tzinfo=datetime.UTC).timestamp() - 1
 _NOTHING = {"NAType", "NaTType"}  # what pandas calls missing
@@ -45,7 +45,7 @@ class Kind(StrEnum):
 class Column:
     """One feature's kind, the `categories` of a categorical one by code, the `unit` of a timestamp, and its policy.
 
-    A missing value of an `imputed` column is filled in; of another one it makes the record unusable.
+    A missing value is filled in where the column is `imputed`; in any other column it makes the record unusable.
     """
 
     kind: Kind = Kind.NUMERIC
@@ -54,11 +54,13 @@ class Column:
     imputed: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what could not be read."""
+        """Refuse a unit or categories that do not go with the kind."""
         if (self.kind is Kind.TIMESTAMP) != (self.unit in UNITS) or (self.kind is Kind.CATEGORICAL) != bool(
             self.categories
         ):
-            raise ValueError(f"a {self.kind} column with the unit {self.unit!r}, {len(self.categories)} categories")
+            raise ValueError(
+                f"a {self.kind} column cannot have the unit {self.unit!r} and {len(self.categories)} categories"
+            )
 
     @property
     def wire(self) -> type:
@@ -70,7 +72,7 @@ class Column:
     def numbers(self, values: Sequence[Any]) -> Vector:
         """Turn values of the type `wire`, or None where one is missing, into the column (n,).
 
-        Raises ValueError when a text is no ISO 8601 timestamp.
+        Raises ValueError when a text is not an ISO 8601 timestamp.
         """
         if self.kind is Kind.CATEGORICAL:
             codes = _codes(self.categories)
@@ -102,7 +104,7 @@ class Column:
         return column
 
     def number(self, value: object) -> float:
-        """Turn one value of any type into its number. Raises ValueError, with what it is, where it does not fit."""
+        """Turn one value of any type into its number. Raises ValueError, saying what it is, when it does not fit."""
         if is_missing(value):
             return math.nan
         plain = bool(value) if isinstance(value, np.bool_) else value
@@ -116,7 +118,7 @@ class Column:
         raise ValueError(f"{describe(value)}, not {_WANTED[self.kind]}")
 
     def show(self, column: Vector) -> list[Value]:
-        """Turn a column's numbers into what people call them; a missing one is None."""
+        """Turn a column's numbers back into what people write; a missing one is None."""
         numbers: list[float] = column.tolist()
         if self.kind is Kind.NUMERIC:
             return [None if number != number else number for number in numbers] if self.imputed else [*numbers]  # noqa: PLR0124 - NaN
@@ -141,15 +143,15 @@ class Column:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` returned. Raises KeyError, TypeError or ValueError when it is something else."""
+        """Read what `to_dict` returned. Raises KeyError, TypeError or ValueError for anything else."""
         if data["missing"] not in POLICIES:
-            raise ValueError(f"the policy {data['missing']!r} is none of {', '.join(POLICIES)}")
+            raise ValueError(f"the policy {data['missing']!r} is not one of {', '.join(POLICIES)}")
         categories = tuple(str(name) for name in data.get("categories", ()))
         return cls(Kind(data["kind"]), categories, str(data.get("unit", "")), data["missing"] == "impute")
 
 
 class BadValueError(ValueError):
-    """A value that does not fit a column: its row, and what it is."""
+    """A value that does not fit its column: the row, and what the value is."""
 
     def __init__(self, row: int, message: str) -> None:
         super().__init__(message)
@@ -186,14 +188,14 @@ def _moments(texts: Sequence[str | None]) -> Vector:
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value stands for none: null, NaN, or a field that is not there."""
+    """Whether a value is missing: null, NaN, or a field that the record does not have."""
     if value is None or value is MISSING or type(value).__name__ in _NOTHING:
         return True
     return isinstance(value, float | np.floating) and math.isnan(value)
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a finite number, and no boolean."""
+    """Whether a value is a finite number and not a boolean."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         return False
     try:
@@ -203,7 +205,7 @@ def is_number(value: object) -> bool:
 
 
 def describe(value: object) -> str:
-    """What a value is, in a person's words."""
+    """What a value is, in plain words."""
     if value is MISSING:
         return "missing"
     if is_missing(value):

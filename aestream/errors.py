@@ -4,13 +4,13 @@
     ├── ConfigurationError     a setting, an option or a command line that cannot be used (exit code 2)
     ├── DataError              a file or a sample of records that cannot be used
     ├── ModelError             a model that is missing, damaged or does not fit the records
-    ├── InvalidRecordsError    so many dead letters that the worker stops rather than go on
+    ├── InvalidRecordsError    so many dead letters that the worker stops
     └── TransportError         a broker or a topic that cannot be used
         ├── NoAnswerError      a broker that did not answer in time
         └── DeliveryError      results that were not acknowledged; nothing was committed
-            └── TooLargeError  a result that its topic does not take, and that has to be smaller
+            └── TooLargeError  a result that is too large for its topic
 
-Every message is one line for a person: what is wrong, where, and how to mend it.
+Every message is one line for a person: what is wrong, where, and how to fix it.
 """
 
 
@@ -51,4 +51,4 @@ class DeliveryError(TransportError):
 
 
 class TooLargeError(DeliveryError):
-    """A message that is larger than its topic takes. The sink has learnt from it: its limit for the topic is lower."""
+    """A message that is larger than its topic accepts. The sink has lowered its limit for the topic."""

@@ -1,4 +1,4 @@
-"""Bytes in, messages out, a batch at a time, with no Kafka in it: decode, detect, explain, render, dead letters."""
+"""Bytes in, messages out, a batch at a time and without Kafka: decode, detect, explain, render, dead letters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aestream.types import Batch, Invalid, Outgoing, Places, Reason
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What came of a batch: messages that their topics accept, and what there is to count."""
+    """The results of a batch: messages that their topics accept, and what there is to count."""
 
     messages: Sequence[Outgoing]
     scored: Scored
@@ -29,8 +29,8 @@ class Results:
 class Pipeline:
     """One model's way from a batch of raw records to the messages about them, dead letters included.
 
-    `dead_letters_topic` is where records go that cannot be scored. `top_features` is the number of features that
-    explain an anomaly; `latent` and `reconstruction` add these to every score.
+    Records that cannot be scored go to `dead_letters_topic`. `top_features` is the number of features that explain an
+    anomaly; `latent` and `reconstruction` add these to every score.
     """
 
     def __init__(
@@ -134,17 +134,17 @@ def _too_large(messages: Sequence[Outgoing], scored: Scored, max_bytes: Callable
     problems = {}
     for some in messages:
         limit = max_bytes(some.topic)
-        # the scores are of every row, the anomalies of the flagged ones
+        # every row has a score, only the flagged rows have an anomaly
         rows = scored.rows if len(some) == len(scored.rows) else scored.rows[scored.flagged]
         for place, size in too_large(some, limit):
             row = int(rows[place])
-            why = f"its result takes {size} bytes, with the key, and topic {some.topic} accepts {limit}"
+            why = f"its result has {size} bytes with the key, and topic {some.topic} accepts {limit}"
             problems[row] = Invalid(row, Reason.TOO_LARGE, why)
     return problems
 
 
 def _without(decoded: Decoded, problems: Mapping[int, Invalid]) -> Decoded:
-    """The same with some rows among the invalid ones."""
+    """The same, with these rows among the invalid ones."""
     keep = ~np.isin(decoded.rows, list(problems))
     invalid = sorted([*decoded.invalid, *problems.values()], key=operator.attrgetter("row"))
     return Decoded(decoded.matrix[keep], decoded.rows[keep], invalid)

@@ -25,9 +25,9 @@ _INFERRED_FROM_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Valid records in time order, as float64 (n, d), and what there is to say about them.
+    """Valid records in time order, as float64 (n, d), and how they were obtained.
 
-    `invalid` counts the records that were passed over, by reason; `origin` goes into the manifest.
+    `invalid` counts the records that were skipped, by reason; `origin` goes into the manifest.
     """
 
     matrix: Matrix
@@ -41,12 +41,12 @@ Choose = Callable[[Sequence[Mapping[str, Any]]], tuple[FeatureSchema, list[LeftO
 
 
 class Sampler(Protocol):
-    """Knows where records are to be had."""
+    """Where records to learn from are read."""
 
     def sample(self, *, progress: Callable[[int, int], None]) -> Sample:
-        """Read the records; `progress(read, wanted)` hears how it goes.
+        """Read the records; `progress(read, wanted)` is called as they arrive.
 
-        Raises DataError when nothing can be learnt from what is there, TransportError when it cannot be read.
+        Raises DataError when there is nothing to learn from, TransportError when the records cannot be read.
         """
         ...
 
@@ -55,8 +55,8 @@ class Sampler(Protocol):
 class TopicSampler:
     """The newest `records` records of the input topics, none older than `period` seconds if that is given.
 
-    The past is read twice: records spread over all of it tell the features, then every record is decoded into them.
-    So memory is bounded by `records` rows of features, whatever a record holds beside them.
+    The past is read twice: once to infer the features from records spread over all of it, once to decode every record
+    into them. So memory is bounded by `records` rows of features, whatever else a record holds.
     """
 
     history: History
@@ -85,13 +85,16 @@ class TopicSampler:
             seen += len(batch)
             progress(seen, self.records)
         times = np.concatenate(stamps)
-        order = np.argsort(times, kind="stable")  # partitions are read side by side; time is what counts
+        order = np.argsort(times, kind="stable")  # partitions are read side by side
         period = [int(times[order[0]]), int(times[order[-1]])] if len(times) else []
         origin = {"offsets": offsets, "period_ms": period}
         return Sample(np.concatenate(parts)[order], schema, left_out, invalid, origin)
 
     def documents(self) -> list[dict[str, Any]]:
-        """Read records that are spread over the whole sample, in time order, whole: they tell the features."""
+        """Read whole records that are spread over the sample, in time order, to infer the features from.
+
+        Raises DataError when there are none.
+        """
         stride = 1
         chosen: list[tuple[int, int, dict[str, Any]]] = []  # timestamp, bytes, record
         seen = size = 0
@@ -101,7 +104,7 @@ class TopicSampler:
                 chosen.extend((batch.timestamps[row], len(value), document) for document in documents([value]))
                 size += len(value)
                 if len(chosen) > 2 * _INFERRED_FROM_RECORDS or size > _INFERRED_FROM_BYTES:
-                    # enough: keep every other one and take half as many from here on, so that all times count alike
+                    # Keep every other one, and take half as many from here on, so that all times count equally.
                     chosen, stride = chosen[::2], 2 * stride
                     size = sum(length for _, length, _ in chosen)
             seen += len(batch)
@@ -110,7 +113,10 @@ class TopicSampler:
                 "the input topic has no records to train on: start a producer, or lengthen `period` if that is set"
             )
         if not chosen:
-            raise DataError(f"none of the {seen} records in the input topic is a JSON object: nothing to train on")
+            raise DataError(
+                f"none of the {seen} records in the input topic is a JSON object: check `topics`, and what is produced "
+                "there"
+            )
         chosen.sort(key=lambda row: row[0])
         return [document for *_, document in chosen]
 
@@ -120,7 +126,7 @@ class TopicSampler:
 
 @dataclass(frozen=True, slots=True)
 class FileSampler:
-    """The first `records` records of a file, taken to be in time order. `choose` tells the features from some."""
+    """The first `records` records of a file, assumed to be in time order. `choose` infers the features from some."""
 
     path: Path
     records: int
@@ -143,5 +149,5 @@ class FileSampler:
         return Sample(np.concatenate(parts)[: self.records], schema, left_out, invalid, {"file": self.path.name})
 
     def documents(self) -> list[dict[str, Any]]:
-        """Read the records that tell the features. Raises DataError when there are none."""
+        """Read the first records, to infer the features from. Raises DataError when there are none."""
         return offline.first_records(self.path)

@@ -21,7 +21,7 @@ except ImportError as error:
     ) from error
 
 
-# What is asked for when nobody asks: an analyst looks at hundreds of rows, where 0.001 would seldom show any.
+# The rate when none is given: an analyst looks at hundreds of rows, where 0.001 would seldom flag any.
 USUAL_RATE = 0.05
 
 
@@ -29,22 +29,22 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scik
     """An autoencoder that scores rows by how far they are from the nearest normal row it can reconstruct.
 
     Args:
-        false_alarm_rate: the share of further normal rows that may be called outliers; `fit` refuses a rate that its
-            rows cannot support. None: 0.05, or the lowest that they do support. It takes the place of `contamination`,
-            which is a share of the training rows: here those should be normal.
-        calibrator: `pot` or `quantile`; see `aestream.Detector`, as for all that follow.
+        false_alarm_rate: the share of new normal rows that may be called outliers; `fit` refuses a rate that its rows
+            cannot support. None: 0.05, or the lowest rate that they do support. It replaces `contamination`, which is
+            a share of the training rows; here those should be normal.
+        calibrator: `pot` or `quantile`; see `aestream.Detector` for this and the options below.
         latent_size: length of the latent vector; None chooses by the number of features.
         noise: what the network learns to remove, in standard deviations of a feature.
-        steps: training batches at most.
+        steps: the most training batches.
         hidden: units in the hidden layers.
-        memory: training rows that others are compared with as well; 0 is fastest.
+        memory: training rows that new rows are also compared with; 0 is fastest.
         direction: by feature name, `up`, `down` or `both`.
         min_abs_deviation: by feature name, in its units.
         min_rel_deviation: by feature name, as a share of what was expected.
-        random_state: the same number and rows in the same order give the same detector.
+        random_state: the same number, and the same rows in the same order, give the same detector.
 
     Attributes:
-        detector_: the `aestream.Detector` within, for what scikit-learn has no name for: explain, encode, save.
+        detector_: the fitted `aestream.Detector`, for what scikit-learn has no method for: explain, encode, save.
         offset_: -1.0; `decision_function` is `score_samples` - `offset_`.
         n_features_in_: the number of features.
         feature_names_in_: their names, where X has some.

@@ -107,7 +107,7 @@ class Invalid:
 
 
 class Membership(StrEnum):
-    """Where a worker stands in its consumer group. Outside, it is no member and is not about to be one."""
+    """A worker's place in its consumer group. `outside`: it is not a member, and no join is under way."""
 
     MEMBER = "member"
     JOINING = "joining"
@@ -116,7 +116,10 @@ class Membership(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far behind its end a partition is committed; `lag_seconds` is the age of what was read last, or 0."""
+    """How far the commits of a partition lag behind its end.
+
+    `lag_seconds` is the age of the last record that was read, or 0 when nothing is left to score.
+    """
 
     lag_records: int
     lag_seconds: float
@@ -139,10 +142,11 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """What a broker says of a topic.
+    """What a broker reports about a topic.
 
-    `operations` are those allowed to us and `max_bytes` is the largest message that it takes: None where the broker
-    does not say. `partitions` is 0 where there is no such topic, or where it is `hidden`: not shown to this user.
+    `operations` are those that this user may perform, `max_bytes` is the largest message that the topic accepts; each
+    is None when the broker does not say. `partitions` is 0 when there is no such topic, or when it is `hidden`: not
+    shown to this user.
     """
 
     name: str
@@ -152,9 +156,9 @@ class TopicState:
     hidden: bool = False
 
     def refusal(self, operation: str, remedy: str) -> str | None:
-        """Why it cannot be used for READ or WRITE; None when it can be, or when the broker does not say.
+        """Why the topic cannot be used for `operation`, READ or WRITE; None if it can, or if the broker does not say.
 
-        `remedy` is what to do where there is no such topic.
+        `remedy` says what to do when there is no such topic.
         """
         if self.hidden:
             return f"is not shown to this user: grant {operation} on it, or, if it does not exist, {remedy}"

@@ -72,7 +72,7 @@ def test_a_newer_format_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize("text", ["[]", "{}", '{"format_version": "x", "files": {}}', '{"format_version": 1}'])
 def test_the_manifest_of_another_program_is_refused(folder: Path, text: str) -> None:
     (folder / artefact.MANIFEST).write_text(text)
-    with pytest.raises(ModelError, match="not an aestream model"):
+    with pytest.raises(ModelError, match="not the manifest of an aestream model"):
         artefact.read(folder)
 
 
