@@ -13,27 +13,27 @@ from aestream.features.schema import FeatureSchema
 from aestream.types import Flags, Matrix, Places, Vector
 
 DAY, WEEK = 86_400.0, 604_800.0
-# The Monday after the epoch, a Thursday: weeks are counted from there.
+# The first Monday after the epoch, which was a Thursday: weeks are counted from it.
 MONDAY = 4 * DAY
-# A cycle is learnt from a sample that shows it so many times; from less, its next part would be a surprise.
+# A cycle is learnt only from a sample that shows it this many times.
 SHOWN = 2
-# What is nearly always the same has a spread of at least this, so that its other value is far, and not beyond all.
+# The least spread of an input: where it is nearly constant, its other value is then far away, but not infinitely so.
 MIN_SPREAD = 0.1
-# A missing value is told beside the value, and weighs a quarter of it.
+# The input that marks a missing value weighs a quarter of the value itself: the square of this.
 MASK_WEIGHT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureEncoder:
-    """Composes the kinds of a schema: (n, d) features <-> (n, w) inputs of the network.
+    """Turns the (n, d) features of a schema into the (n, w) inputs of the network, and back.
 
-    A numeric feature is one scaled input, a boolean one; a category has one input for each value and one for unseen
-    values, a timestamp sine and cosine of the day and of the week, as far as the training showed them. A feature whose
-    missing values are imputed has one more: whether it was missing. All but the numeric ones are divided so that the
-    inputs of a feature together vary as much as one numeric feature.
+    A numeric or a boolean feature has one input; a category has one for each value and one for unseen values; a
+    timestamp has sine and cosine of the day and of the week, if the training sample shows these cycles. A feature whose
+    missing values are imputed has one more: whether it was missing. All but the numeric inputs are scaled so that those
+    of one feature together vary as much as one numeric feature.
 
-    `fill` (d,): what a missing value is replaced by. `shift`, `spread` (w,): of the inputs that are not numeric.
-    `cycles` (2,): whether day and week are told, for every timestamp alike.
+    `fill` (d,): what replaces a missing value. `shift`, `spread` (w,): the scaling of the inputs that are not numeric.
+    `cycles` (2,): whether day and week are inputs, the same for every timestamp.
     """
 
     schema: FeatureSchema
@@ -45,9 +45,9 @@ class FeatureEncoder:
 
     @classmethod
     def fit(cls, matrix: Matrix, schema: FeatureSchema) -> Self:
-        """Learn from (n, d) rows: NaN where a value is missing.
+        """Learn from (n, d) rows, NaN where a value is missing.
 
-        Raises DataError when a feature has no value at all, or nothing is left for the network to see.
+        Raises DataError when a feature has no value at all, or when the network would have no input.
         """
         if _plain(schema):
             nothing = np.empty(0)
@@ -61,13 +61,13 @@ class FeatureEncoder:
         spans = [np.ptp(filled[:, place]) for place in _places(schema, Kind.TIMESTAMP)]
         cycles = np.array([min(spans, default=0.0) >= SHOWN * length for length in (DAY, WEEK)], float)
         numeric = _places(schema, Kind.NUMERIC)
-        # without a numeric feature the scaler still needs a column to hold on to; nobody reads it
+        # without a numeric feature the scaler still needs a column, which nothing uses
         scaler = NumericScaler.fit(filled[:, numeric] if numeric else np.zeros((1, 1)))
         width = len(_owners(schema, cycles))
         if not width:
             raise DataError(
-                f"the timestamp {schema.names[0]!r} is the only feature, and the sample is too short to show a day "
-                f"{SHOWN} times: take more records or name other features"
+                f"the timestamp {schema.names[0]!r} is the only feature, and the sample spans less than {SHOWN} days: "
+                "give more records or name other features"
             )
         made = cls(schema, scaler, fill, np.zeros(width), np.ones(width), cycles)
         return cls(schema, scaler, fill, *_scales(made._raw(matrix), made), cycles)
@@ -79,15 +79,15 @@ class FeatureEncoder:
 
     @property
     def plain(self) -> bool:
-        """Return whether every feature is a number that must be there: the inputs are the scaled features then."""
+        """Return whether all features are numbers that must be present: the inputs are then the scaled features."""
         return not len(self.fill)
 
     @property
     def weights(self) -> Vector | None:
-        """What whitened residuals are to be multiplied by, (w,), so that features count alike; None: by nothing.
+        """The factors (w,) for whitened residuals with which all features count equally; None if all factors are 1.
 
-        The whitening gives each input the same spread, whatever it had: without weights a category of 20 values would
-        count as 21 features.
+        Whitening gives each input the same spread: without weights, a category with 20 values would count as 21
+        features.
         """
         if self.plain:
             return None
@@ -107,10 +107,10 @@ class FeatureEncoder:
         return inputs
 
     def inverse(self, inputs: Matrix, matrix: Matrix) -> Matrix:
-        """Turn (n, w) reconstructed inputs into (n, d) features, in the user's units and within what training saw.
+        """Turn (n, w) reconstructed inputs into (n, d) features, in the user's units and the range seen in training.
 
-        A category is the likeliest of its names. A timestamp is the moment nearest to the one in `matrix` (n, d) that
-        has the reconstructed time of day; where that is missing, or days are not told, it stays as it is.
+        A category becomes its likeliest value. A timestamp becomes the moment with the reconstructed time of day that
+        is nearest to the one in `matrix` (n, d); it stays as it is where it is missing, or where days are not inputs.
         """
         if self.plain:
             return self.numeric.inverse(inputs)
@@ -131,7 +131,7 @@ class FeatureEncoder:
         return features
 
     def correct(self, expected: Matrix, inputs: Matrix, matrix: Matrix) -> Matrix:
-        """Move (n, d) features by how far their inputs (n, w) are from expected; what is not a number is rebuilt."""
+        """Shift numbers in (n, d) by how far their inputs (n, w) are from expected; reconstruct the other features."""
         numeric = _places(self.schema, Kind.NUMERIC)
         corrected = self.inverse(expected, matrix)
         if numeric:
@@ -141,7 +141,7 @@ class FeatureEncoder:
         return corrected
 
     def by_feature(self, parts: Matrix) -> Matrix:
-        """Add up the inputs' parts (n, w) to those of the features (n, d)."""
+        """Add up parts by input (n, w) to parts by feature (n, d)."""
         if self.plain:
             return parts
         owners = _owners(self.schema, self.cycles)
@@ -149,7 +149,7 @@ class FeatureEncoder:
         return together
 
     def by_input(self, features: Flags) -> Flags:
-        """Say of the inputs (n, w) what is said of their features (n, d)."""
+        """Repeat flags by feature (n, d) for the inputs of each (n, w)."""
         return features if self.plain else features[:, _owners(self.schema, self.cycles)]
 
     def unseen(self, matrix: Matrix) -> dict[str, int]:
@@ -158,13 +158,13 @@ class FeatureEncoder:
         counts = np.count_nonzero(matrix[:, places] < 0, axis=0).tolist() if places else []
         return {self.schema.names[place]: count for place, count in zip(places, counts, strict=True)}
 
-    def arrays(self) -> dict[str, Matrix]:
+    def arrays(self) -> dict[str, Vector]:
         """Return what `from_arrays` reads."""
         own = {"fill": self.fill, "shift": self.shift, "spread": self.spread, "cycles": self.cycles}
         return {**self.numeric.arrays(), **own}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Matrix], schema: FeatureSchema) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, Vector], schema: FeatureSchema) -> Self:
         """Read what `arrays` returned. Raises KeyError or ValueError when it does not fit the schema."""
         own = [arrays[name] for name in ("fill", "shift", "spread", "cycles")]
         made = cls(schema, NumericScaler.from_arrays(arrays), *own)
@@ -181,7 +181,7 @@ class FeatureEncoder:
 
     @property
     def _masks(self) -> Flags:
-        """Which inputs tell of a missing value, (w,): the last of each feature that may be missing."""
+        """Which inputs mark a missing value, (w,): the last of each feature that may be missing."""
         masks = np.zeros(self.width, bool)
         last = np.cumsum(_widths(self.schema, self.cycles)) - 1
         masks[last[self.schema.imputed]] = True
@@ -215,14 +215,14 @@ def _places(schema: FeatureSchema, kind: Kind) -> list[int]:
 
 
 def _values(categories: int, kind: Kind, cycles: Vector) -> int:
-    """How many inputs tell a feature's value."""
+    """How many inputs hold a feature's value."""
     if kind is Kind.TIMESTAMP:
         return 2 * int(cycles.sum())
     return categories + 1 if kind is Kind.CATEGORICAL else 1
 
 
 def _widths(schema: FeatureSchema, cycles: Vector) -> list[int]:
-    """How many inputs each feature has, the mask included."""
+    """How many inputs each feature has, including the one that marks a missing value."""
     return [_values(len(column.categories), column.kind, cycles) + column.imputed for column in schema.columns]
 
 
@@ -232,7 +232,7 @@ def _owners(schema: FeatureSchema, cycles: Vector) -> Places:
 
 
 def _usual(matrix: Matrix, schema: FeatureSchema) -> Vector:
-    """The median of each feature; of booleans and categories the most frequent value: (d,)."""
+    """What fills in for each feature, (d,): the median, or the most frequent value of booleans and categories."""
     fill = np.nanmedian(matrix, axis=0)
     for place in (*_places(schema, Kind.BOOLEAN), *_places(schema, Kind.CATEGORICAL)):
         values, counts = np.unique(matrix[~np.isnan(matrix[:, place]), place], return_counts=True)
@@ -241,9 +241,9 @@ def _usual(matrix: Matrix, schema: FeatureSchema) -> Vector:
 
 
 def _circles(seconds: Vector, cycles: Vector) -> Matrix:
-    """Sine and cosine of the day and of the week, those that are told: (n,) -> (n, 0, 2 or 4)."""
-    told = [length for length, there in zip((DAY, WEEK), cycles, strict=True) if there]
-    angles = [2 * np.pi * ((seconds - MONDAY) % length) / length for length in told]
+    """Sine and cosine of the day and of the week, where these are inputs: (n,) -> (n, 0, 2 or 4)."""
+    used = [length for length, is_used in zip((DAY, WEEK), cycles, strict=True) if is_used]
+    angles = [2 * np.pi * ((seconds - MONDAY) % length) / length for length in used]
     parts = [part(angle) for angle in angles for part in (np.sin, np.cos)]
     return np.stack(parts, axis=1) if parts else np.empty((len(seconds), 0))
 

@@ -1,4 +1,4 @@
-"""Which fields of a record are features, and of which kind: how a sample tells."""
+"""Which fields of a record are features, and of which kind, inferred from a sample."""
 
 import datetime
 import fnmatch
@@ -15,18 +15,18 @@ from aestream.errors import ConfigurationError, DataError
 from aestream.features.schema import FeatureSchema, LeftOut, Path
 from aestream.types import Vector
 
-# A feature that is missing makes a record a dead letter, so a field must be there nearly always.
+# A missing feature makes a record a dead letter, so nearly every record must have the field.
 MIN_PRESENT = 0.99
-# A feature whose missing values are imputed must be there so often: from less, there is little to learn.
+# The share of records that must have a field whose missing values are imputed: fewer teach too little.
 MIN_IMPUTED = 0.1
-# Below so many values, rising or distinct numbers prove nothing.
+# With fewer values than this, rising or distinct numbers prove nothing.
 MIN_EVIDENCE = 30
 MIN_RISES = 10
 NEARLY_ALL = 0.95
-# Text is a category when it has at most so many values, each of them seen so often on average.
+# Text is a category when it has at most this many different values, each repeated this often on average.
 MAX_CATEGORIES = 32
 MIN_REPEATS = 5
-# 2001 to 2100 in seconds; the same in ms, us and ns is a power of 1000 more.
+# 2001 to 2100 in seconds since 1970; in ms, us and ns, a power of 1000 more.
 EPOCH_RANGE = (0.98e9, 4.1e9)
 
 _ID_NAME = re.compile(
@@ -44,9 +44,9 @@ _UNIT_NAMES = {"seconds": "s", "milliseconds": "ms", "microseconds": "us", "nano
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a sample says of one field: the `column` it becomes, or None where it is no feature, and why.
+    """What a sample shows about one field: the `column` that it becomes, or None if it is not a feature, and why.
 
-    `missing` is the share of the records without a value.
+    `missing` is the share of records without a value.
     """
 
     name: str
@@ -64,19 +64,17 @@ def infer_schema(
     timestamps: Sequence[str] = (),
     missing: Sequence[str] = (),
 ) -> tuple[FeatureSchema, list[LeftOut]]:
-    """Choose the features from a sample of decoded records, in time order; `inspect` says how.
+    """Choose the features from a sample of decoded records in time order, as `inspect` judges them.
 
-    Returns:
-        The schema, columns in the order in which the sample shows them, and what was left out and why.
-
-    Raises DataError when nothing is left, two features look alike, or a field asked for by name cannot be one.
+    Returns the schema, with its columns in the order of the sample, and what was left out and why. Raises DataError
+    when nothing is left, two features have one name, or a field given by name cannot be a feature.
     """
     findings = inspect(records, include=include, exclude=exclude, timestamps=timestamps, missing=missing)
     left_out = [LeftOut(found.name, found.reason) for found in findings if found.column is None]
     chosen = [(found.name, found.path, found.column) for found in findings if found.column is not None]
     if not chosen:
         told = "; ".join(f"{item.name}: {item.reason}" for item in left_out[:10]) or "no fields at all"
-        raise DataError(f"no field of the {len(records)} records can be a feature ({told}): name some to include")
+        raise DataError(f"no field of the {len(records)} records can be a feature ({told}): name some in `include`")
     names, paths, columns = zip(*chosen, strict=True)
     return FeatureSchema(names, paths, columns), left_out
 
@@ -91,15 +89,15 @@ def inspect(
 ) -> list[Finding]:
     """Judge every field of decoded records, in time order.
 
-    Features are numbers, booleans, and texts with few different values, where nearly every record has one or `missing`
-    (see `imputes`) lets the others be imputed. Constants, identifiers, free text, timestamps and ever-rising counters
-    are none, nor is what `include` and `exclude` (glob patterns on dotted names) rule out. An exact name in `include`
-    forces a field in; `timestamps` (names or patterns) are used by their time of day and weekday.
+    Numbers, booleans and texts with few different values are features if nearly every record has them, or if `missing`
+    (see `imputes`) lets the others be imputed. Constants, identifiers, free text, timestamps and counters that only
+    rise are not, nor is what `include` and `exclude` (glob patterns on dotted names) rule out. An exact name in
+    `include` forces a field in. Of `timestamps` (names or patterns) the time of day and the weekday are used.
 
-    Raises DataError when there are no records, or a field asked for by name is not there or cannot be a feature.
+    Raises DataError when there are no records, or when a field given by name is absent or cannot be a feature.
     """
     if not records:
-        raise DataError("the sample holds no records: there is nothing to infer features from")
+        raise DataError("the sample has no records: there is nothing to infer features from")
     fields: dict[Path, _Field] = {}
     for record in records:
         for path, value in _leaves(record):
@@ -108,7 +106,9 @@ def inspect(
     forced = {name for name in include if not _GLOB.search(name)}
     absent = (forced | {name for name in timestamps if not _GLOB.search(name)}) - names
     if absent:
-        raise DataError(f"the field {min(absent)!r} is to be included, but no record of the sample has it")
+        raise DataError(
+            f"the field {min(absent)!r} is named in `include` or `timestamps`, but no record of the sample has it"
+        )
 
     findings = []
     for path, seen in fields.items():
@@ -120,21 +120,24 @@ def inspect(
         if not reason:
             column, reason = seen.judge(name, len(records), timed=timed, impute=impute, forced=name in forced)
         if column is None and name in {*forced, *timestamps}:
-            raise DataError(f"the field {name!r} is to be included, but cannot be: {reason}")
+            raise DataError(f"the field {name!r} is named in `include` or `timestamps`, but cannot be used: {reason}")
         findings.append(Finding(name, path, column, reason, 1 - seen.present / len(records)))
     return findings
 
 
 def imputes(name: str, missing: Sequence[str]) -> bool:
-    """Whether missing values of a feature are imputed, by items `POLICY` (for all) or `NAME=POLICY`; the last one wins.
+    """Whether missing values of a feature are imputed.
 
-    Raises ConfigurationError when an item is neither.
+    The items of `missing` are `POLICY`, for all features, or `NAME=POLICY`; the last one that matches wins. Raises
+    ConfigurationError when an item is neither.
     """
     policy = POLICIES[0]
     for item in missing:
         pattern, _, wanted = item.rpartition("=")
         if wanted not in POLICIES:
-            raise ConfigurationError(f"missing: {item!r} is no policy: write {' or '.join(POLICIES)}, or NAME=POLICY")
+            raise ConfigurationError(
+                f"`missing`: {item!r} is not a policy: write {' or '.join(POLICIES)}, or NAME=POLICY"
+            )
         if not pattern or _matches(name, [pattern]):
             policy = wanted
     return policy == "impute"
@@ -147,7 +150,7 @@ class _Field:
     numbers: list[float] = field(default_factory=list)
     texts: Counter[str] = field(default_factory=Counter)
     flags: Counter[bool] = field(default_factory=Counter)
-    moments: int = 0  # timestamps that are no text, as a CSV file's are
+    moments: int = 0  # timestamps that are not text, as from a CSV file
     others: Counter[str] = field(default_factory=Counter)
     nulls: int = 0
 
@@ -187,7 +190,7 @@ class _Field:
         return judges[kind](name, impute=impute, forced=forced) if kind in judges else (None, "a timestamp")
 
     def _mixed(self, kinds: Mapping[str, int], kind: str, records: int) -> str:
-        """Say what stands between the values of a field that would be of one kind."""
+        """Say which other values keep the field from being of one kind; nothing if they are few."""
         if kinds[kind] >= MIN_PRESENT * self.present:
             return ""
         strangers = {**kinds, **self.others, kind: 0}
@@ -196,11 +199,11 @@ class _Field:
         return f"not {kind}: {most}{share}"
 
     def _seldom(self, count: int, records: int, *, impute: bool) -> str:
-        """Say that too many records lack the field."""
+        """Say that too many records lack the field; nothing if they do not."""
         if count >= (MIN_IMPUTED if impute else MIN_PRESENT) * records:
             return ""
         told = f"{'null or ' if self.nulls else ''}missing in {percent(records - self.present, records)} of the records"
-        return f"{told}: too seldom there to be imputed" if impute else told
+        return f"{told}: too many to impute" if impute else told
 
     def _number(self, name: str, *, impute: bool, forced: bool) -> tuple[Column | None, str]:
         values = np.array(self.numbers)
@@ -250,7 +253,7 @@ def _ruled_out(name: str, include: Sequence[str], exclude: Sequence[str]) -> str
 
 
 def _not_telling(name: str, values: Vector) -> str | None:
-    """Say why a numeric field carries nothing about normal and abnormal; None if it may."""
+    """Say why a numeric field cannot tell normal from abnormal; None if it may."""
     if np.all(values == values[0]):
         return f"constant: always {values[0]:.6g}"
     if len(values) < MIN_EVIDENCE:
@@ -261,7 +264,7 @@ def _not_telling(name: str, values: Vector) -> str | None:
     if _unit_of_epoch(values) and (rising > NEARLY_ALL or _TIME_NAME.search(name)):
         return f"a timestamp: {_unit_of_epoch(values)} since 1970"
     if not np.any(steps < 0) and (np.count_nonzero(steps) >= MIN_RISES if whole else rising == 1.0):
-        return "ever rising: a counter or a clock"
+        return "always rising: a counter or a clock"
     distinct = len(np.unique(values)) / len(values)
     if whole and distinct >= NEARLY_ALL and (_ID_NAME.search(name) or _ID_CAMEL.search(name)):
         return "an identifier: whole numbers, nearly all different"
@@ -308,5 +311,5 @@ def _is_numeric_text(text: str) -> bool:
 
 
 def percent(count: float, of: float) -> str:
-    """Return a share for a person to read."""
+    """Return a share as a percentage for people to read."""
     return f"{100 * count / of:.3g} %"

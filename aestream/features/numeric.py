@@ -1,4 +1,4 @@
-"""Scale the columns, so that one network can read bytes, per cents and seconds alike."""
+"""Scales the columns, so that one network can take bytes, percentages and seconds alike."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from typing import Self
 
 import numpy as np
 
-from aestream.types import Matrix
+from aestream.types import Matrix, Vector
 
-# Up to here the scaled value is taken as it is; beyond, it grows with its logarithm, so many for each power of e.
+# Up to LINEAR a scaled value stays as it is; beyond, it grows logarithmically, by SLOWLY for each power of e.
 LINEAR, SLOWLY = 10.0, 2.0
 # A constant column has no spread. A change by this share of its value then counts as one standard deviation.
 CONSTANT_SHARE = 1e-3
 # Less spread than this share of the column's size is float noise: the column counts as constant.
 FLOAT_NOISE = 1e-9
-# Scaled values are cut here before the logarithm: far beyond any meaning, far below any overflow.
+# Scaled values are cut here before the logarithm: far beyond any meaning, well below any overflow.
 FAR = 1e300
 
 
@@ -25,14 +25,14 @@ class NumericScaler:
     `center`, `scale`: (d,), in the user's units. `low`, `high`: (d,), the range seen in training.
     """
 
-    center: Matrix
-    scale: Matrix
-    low: Matrix
-    high: Matrix
+    center: Vector
+    scale: Vector
+    low: Vector
+    high: Vector
 
     @classmethod
     def fit(cls, matrix: Matrix) -> Self:
-        """Learn centre and spread of each column of (n, d) finite values, of any magnitude."""
+        """Learn the centre and spread of each column of (n, d) finite values of any magnitude."""
         low, high = matrix.min(axis=0), matrix.max(axis=0)
         size = np.maximum(np.abs(low), np.abs(high))
         unit = np.where(size > 0, size, 1.0)
@@ -58,12 +58,12 @@ class NumericScaler:
             user = stretched * self.scale + self.center
         return np.clip(user, self.low, self.high)
 
-    def arrays(self) -> dict[str, Matrix]:
+    def arrays(self) -> dict[str, Vector]:
         """Return what `from_arrays` reads."""
         return {"center": self.center, "scale": self.scale, "low": self.low, "high": self.high}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Matrix]) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, Vector]) -> Self:
         """Read what `arrays` returned."""
         return cls(arrays["center"], arrays["scale"], arrays["low"], arrays["high"])
 
@@ -71,8 +71,8 @@ class NumericScaler:
 def soft_clip(scaled: Matrix) -> Matrix:
     """Leave |x| <= 10 as it is; beyond, sign(x) * (10 + 2 log(1 + (|x| - 10) / 2)). Writes into `scaled`, returns it.
 
-    The curve and its slope are continuous at 10 and it never stops rising: ten times as far is about 5 more, and 1e300
-    becomes 1,400, so float32 cannot overflow.
+    The curve and its slope are continuous at 10, and it never stops rising: ten times the distance adds about 5, and
+    1e300 becomes 1,400, so float32 cannot overflow.
     """
     far = np.abs(scaled) > LINEAR
     if far.any():

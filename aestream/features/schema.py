@@ -28,7 +28,7 @@ class FeatureSchema:
     """The features in the order of the matrix's columns.
 
     `names` are for people (`cpu.user`), `paths` are the JSON keys that lead to the value (`("cpu", "user")`), `columns`
-    say what the values are and what happens where one is missing; without them all are numbers that must be there.
+    say what the values are and what happens when one is missing; without them, all are numbers that must be present.
     """
 
     names: tuple[str, ...]
@@ -36,14 +36,14 @@ class FeatureSchema:
     columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a schema that could not tell two columns apart."""
+        """Refuse a schema without features, or with two of one name."""
         if not self.columns:
             object.__setattr__(self, "columns", (Column(),) * len(self.names))
         if not self.names or not len(self.names) == len(self.paths) == len(self.columns):
             raise ValueError("a feature schema needs one path and one column for each name, and at least one")
         if len(set(self.names)) != len(self.names):
             twice = next(name for name in self.names if self.names.count(name) > 1)
-            raise DataError(f"two features are called {twice!r}: rename one field or exclude it")
+            raise DataError(f"two features are called {twice!r}: rename one of the fields, or exclude it")
 
     @classmethod
     def of_names(cls, names: Sequence[str]) -> Self:
@@ -74,7 +74,7 @@ class FeatureSchema:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote.
 
-        Raises ModelError when it is something else.
+        Raises ModelError for anything else.
         """
         try:
             names = tuple(str(name) for name in data["names"])
@@ -84,13 +84,14 @@ class FeatureSchema:
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the model's feature schema cannot be read ({error}): train the model again") from error
         if not columns:
-            raise ModelError("the model's feature schema tells no kinds: train the model again")
+            raise ModelError("the model's feature schema has no kinds: train the model again")
         return made
 
     def matrix(self, records: Sequence[Mapping[str, Any]]) -> Matrix:
-        """Read the features of decoded records -> (n, d); NaN where a feature is missing that may be.
+        """Read the features of decoded records -> (n, d); NaN where an imputed feature is missing.
 
-        Raises DataError when a record lacks a feature or holds something else in it; names the first such record.
+        Raises DataError, naming the first such record, when a required feature is missing or a value is of another
+        kind.
         """
         out = np.empty((len(records), len(self.paths)))
         for place, (name, path, column) in enumerate(zip(self.names, self.paths, self.columns, strict=True)):
@@ -106,13 +107,13 @@ class FeatureSchema:
                 row = int(missing[0])
                 what = describe(values[row])
                 raise DataError(
-                    f"record {row}: feature {name!r} is {what}: drop the record, exclude the feature, or let missing "
-                    "values be imputed"
+                    f"record {row}: feature {name!r} is {what}: drop the record, exclude the feature, or train with "
+                    "`missing=impute`"
                 )
         return out
 
     def show(self, matrix: Matrix) -> list[list[Value]]:
-        """Return the rows of a matrix (n, d) as people know them: categories by name, timestamps in ISO 8601."""
+        """Return the rows of a matrix (n, d) as people write them: categories by name, timestamps in ISO 8601."""
         if all(column.kind is Kind.NUMERIC and not column.imputed for column in self.columns):
             rows: list[list[Value]] = matrix.tolist()
             return rows

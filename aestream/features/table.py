@@ -1,4 +1,4 @@
-"""What people call a table (array, DataFrame, list of records) -> a matrix of float64 in the schema's order."""
+"""From a table (an array, a DataFrame, a list of records) to a float64 matrix in the schema's order."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,8 +17,8 @@ def learn_table(
 ) -> tuple[Matrix, FeatureSchema, list[LeftOut]]:
     """Choose the features of a table -> matrix (n, d), schema, and what was left out.
 
-    An array keeps all its columns, called `feature_0` and so on, all of them numbers; from DataFrames and records the
-    schema is inferred. `timestamps` and `missing` are those of `infer_schema`.
+    An array keeps all its columns, as numbers called `feature_0` and so on; the schema of a DataFrame or of records is
+    inferred. `timestamps` and `missing` are those of `infer_schema`.
 
     Raises DataError when the table has no usable feature or holds values that are not finite.
     """
@@ -49,10 +49,11 @@ def read_table(table: Any, schema: FeatureSchema) -> Matrix:
 def finite(matrix: Matrix, schema: FeatureSchema) -> Matrix:
     """Return the matrix if it has the schema's columns and finite numbers, and NaN only where one may be missing.
 
-    Raises DataError when it does not.
+    Raises DataError otherwise.
     """
     if matrix.ndim != 2 or matrix.shape[1] != len(schema):  # noqa: PLR2004 - rows and columns
-        raise DataError(f"the table has the shape {matrix.shape}: (rows, {len(schema)}) is needed, a column a feature")
+        raise DataError(f"the table has the shape {matrix.shape}: give (rows, {len(schema)}), one column per feature")
+
     bad = ~np.isfinite(matrix)
     if bad.any() and (bad := bad & ~(np.isnan(matrix) & schema.imputed)).any():
         row, column = np.argwhere(bad)[0]

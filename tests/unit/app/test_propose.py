@@ -47,7 +47,7 @@ def test_a_proposal_names_kinds_reasons_and_policies_and_trains_as_it_is(capsys:
     assert ["#", "sensor.load", "numeric"] in [line[:3] for line in words]
     assert ["#", "sensor.zone", "categorical"] in [line[:3] for line in words]
     assert ["#", "heating", "boolean"] in [line[:3] for line in words]
-    assert "#   id    ever rising: a counter or a clock" in text
+    assert "#   id    always rising: a counter or a clock" in text
     assert "#   note  free text or names: 700 different values in 700 records" in text
     assert "# AESTREAM_FEATURES__TIMESTAMPS=time\n" in text
     assert "# AESTREAM_TOPICS__INPUT=\n" in text

@@ -125,7 +125,7 @@ def test_a_cycle_that_the_sample_does_not_show_twice_is_not_learnt(days: float, 
 
 
 def test_what_cannot_be_learnt_is_refused() -> None:
-    with pytest.raises(DataError, match="the sample is too short"):
+    with pytest.raises(DataError, match="the sample spans less than 2 days"):
         FeatureEncoder.fit(TABLE[:100, 3:4], schema(Column(Kind.TIMESTAMP, unit="s")))
     with pytest.raises(DataError, match="'f0' is missing in every record"):
         FeatureEncoder.fit(np.full((30, 1), np.nan), schema(Column(imputed=True)))

@@ -57,9 +57,9 @@ def test_nested_numbers_are_features_by_path() -> None:
         ("version", lambda _: 7, "constant: always 7"),
         ("user_id", lambda row: (row * 7919) % 100_003, "an identifier: whole numbers, nearly all different"),
         ("orderId", lambda row: (row * 7919) % 100_003, "an identifier: whole numbers, nearly all different"),
-        ("seq", lambda row: 1000 + row, "ever rising: a counter or a clock"),
-        ("bytes_total", lambda row: 10 * (row // 3), "ever rising: a counter or a clock"),
-        ("cpu_seconds", lambda row: 0.1 + row * 0.37, "ever rising: a counter or a clock"),
+        ("seq", lambda row: 1000 + row, "always rising: a counter or a clock"),
+        ("bytes_total", lambda row: 10 * (row // 3), "always rising: a counter or a clock"),
+        ("cpu_seconds", lambda row: 0.1 + row * 0.37, "always rising: a counter or a clock"),
         ("s", lambda row: 1_700_000_000 + row, "a timestamp: seconds since 1970"),
         ("at_ms", lambda row: 1_700_000_000_000 + 950 * row, "a timestamp: milliseconds since 1970"),
         ("event_time", lambda row: 1_700_000_000_000_000 + (row * 7919) % 1000, "a timestamp: microseconds since 1970"),
@@ -103,9 +103,9 @@ def test_an_exact_name_forces_a_number_in() -> None:
 
 
 def test_what_cannot_be_forced_in_is_an_error() -> None:
-    with pytest.raises(DataError, match="'name' is to be included, but cannot be: free text"):
+    with pytest.raises(DataError, match="'name' is named in `include` or `timestamps`, but cannot be used: free text"):
         infer_schema(records(name=lambda row: f"n{row}"), include=["name"])
-    with pytest.raises(DataError, match="'lod' is to be included, but no record"):
+    with pytest.raises(DataError, match="'lod' is named in `include` or `timestamps`, but no record"):
         infer_schema(records(), include=["lod"])
 
 
@@ -157,7 +157,9 @@ def test_a_timestamp_is_a_feature_when_asked_for_by_name(value: Any, unit: str) 
     assert infer_schema(sample)[0].names == ("load",)
     schema, _ = infer_schema(sample, timestamps=["at"], include=["load"])
     assert schema.columns == (Column(), Column(Kind.TIMESTAMP, unit=unit))
-    with pytest.raises(DataError, match="'load' is to be included, but cannot be: neither ISO 8601"):
+    with pytest.raises(
+        DataError, match="'load' is named in `include` or `timestamps`, but cannot be used: neither ISO 8601"
+    ):
         infer_schema(sample, timestamps=["load"])
 
 
@@ -170,7 +172,7 @@ def test_missing_values_are_no_hindrance_where_they_may_be_imputed() -> None:
     assert infer_schema(sample)[0].names == ("load",)
     schema, left_out = infer_schema(sample, missing=["impute", "load=dead_letter"])
     assert schema.columns == (Column(), Column(imputed=True), Column(Kind.CATEGORICAL, ("a", "b"), imputed=True))
-    assert reason("seldom", left_out) == "missing in 95 % of the records: too seldom there to be imputed"
+    assert reason("seldom", left_out) == "missing in 95 % of the records: too many to impute"
     assert infer_schema(sample, missing=["rare=impute"])[0].names == ("load", "rare")
     assert [found.missing for found in inspect(sample)] == pytest.approx([0, 0.5, 0.95, 134 / 400])
 
@@ -180,5 +182,5 @@ def test_the_last_policy_that_names_a_feature_wins() -> None:
     assert imputes("a", ["impute"])
     assert not imputes("cpu.user", ["impute", "cpu.*=dead_letter"])
     assert imputes("a=b", ["a=b=impute"])
-    with pytest.raises(ConfigurationError, match="missing: 'median' is no policy"):
+    with pytest.raises(ConfigurationError, match="`missing`: 'median' is not a policy"):
         imputes("a", ["median"])

@@ -67,5 +67,5 @@ def test_what_is_no_table_is_refused(table: Any) -> None:
 
 
 def test_the_wrong_number_of_columns_is_refused() -> None:
-    with pytest.raises(DataError, match=r"\(rows, 3\) is needed"):
+    with pytest.raises(DataError, match=r"give \(rows, 3\)"):
         read_table(NOISE, FeatureSchema.of_names(["a", "b", "c"]))
