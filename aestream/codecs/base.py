@@ -1,4 +1,4 @@
-"""What a codec does: a batch of raw values in, the feature matrix and the rows that have no place in it out."""
+"""What a codec does: it turns a batch of raw values into the feature matrix and the list of invalid rows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from aestream.types import Invalid, Matrix, Places
 class Decoded:
     """The features of the valid rows, and what is wrong with the others.
 
-    `matrix` is float64 (m, d), all finite but for NaN where a feature is missing that may be; `rows` (m,) are its
-    rows' places in the batch, ascending.
+    `matrix` is float64 (m, d), finite except for NaN where an imputed feature is missing; `rows` (m,) are the places of
+    its rows in the batch, ascending.
     """
 
     matrix: Matrix

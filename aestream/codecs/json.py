@@ -20,23 +20,23 @@ from aestream.types import Flags, Invalid, Places, Reason
 
 Path = tuple[str, ...]
 
-# What msgspec raises for a value that is no JSON of the wanted shape; RecursionError for absurd nesting.
+# What msgspec raises for a value that is not JSON of the expected shape; RecursionError for absurdly deep nesting.
 _UNDECODABLE = (msgspec.MsgspecError, RecursionError, ValueError)
-_UNUSABLE = re.compile(r'["\\\x00-\x1f]')  # in a field's name, as the typed decoder has it
+_UNUSABLE = re.compile(r'["\\\x00-\x1f]')  # what the typed decoder cannot have in a field's name
 
 
 class JsonDecoder:
-    """Decodes JSON objects into the columns at `paths`; without `columns` all are numbers that must be there.
+    """Decodes JSON objects into the columns at `paths`; without `columns`, all are numbers that must be present.
 
-    Only the wanted fields are built; types are checked by msgspec in C: a number in quotes, a boolean or a null is
-    not a number. The call count in Python grows with batches and with invalid records, not with records.
+    Only the fields at `paths` are built, and msgspec checks their types in C: a number in quotes, a boolean or null is
+    not a number. The number of calls in Python grows with the batches and the invalid records, not with all records.
     """
 
     def __init__(self, paths: Sequence[Path], columns: Sequence[Column] = (), *, max_record_bytes: int) -> None:
         self._paths = tuple(paths)
         self._columns = tuple(columns) or (Column(),) * len(self._paths)
         self._may_be_missing = np.array([column.imputed for column in self._columns], bool)
-        # a number or a boolean is its own number: only the other kinds need work of their own
+        # numbers and booleans need no conversion
         self._ready = not any(column.categories or column.unit for column in self._columns)
         self._max_bytes = max_record_bytes
         self._may_be_null = _may_be_null(self._paths, self._columns)
@@ -67,18 +67,18 @@ class JsonDecoder:
             places.extend(range(taken, taken + good))
             taken += good
             if failed:
-                mended = self._without_null_objects(values[taken])
-                if mended is None:
+                repaired = self._without_null_objects(values[taken])
+                if repaired is None:
                     invalid.append(self._diagnose(taken, values[taken]))
                 else:
-                    rows.append(mended)
+                    rows.append(repaired)
                     places.append(taken)
                 taken += 1
         decoded = self._columns_of(rows, np.asarray(places, np.intp), invalid)
         return _without_non_finite(decoded, self._paths, self._may_be_missing)
 
     def _columns_of(self, rows: list[Any], places: Places, invalid: list[Invalid]) -> Decoded:
-        """Turn decoded rows into numbers; those with a text that is no timestamp become invalid."""
+        """Turn decoded rows into numbers; those with a text that is not a timestamp become invalid."""
         width = len(self._paths)
         if self._ready:
             matrix = np.fromiter(self._flatten(rows), np.float64, len(rows) * width)
@@ -104,7 +104,10 @@ class JsonDecoder:
         return Decoded(matrix[keep], places[keep], _in_order([*invalid, *bad.values()]))
 
     def _without_null_objects(self, value: bytes | None) -> Any:
-        """Decode a value once more where null may stand for an object whose features may all be missing; or None."""
+        """Decode a value again, with null as an empty object where all of its features may be missing.
+
+        Returns None when the value cannot be decoded so either.
+        """
         if not self._may_be_null or not value or len(value) > self._max_bytes:
             return None
         try:
@@ -120,7 +123,7 @@ class JsonDecoder:
             return None
 
     def _decode_checked(self, values: Sequence[bytes | None]) -> Callable[[bytes | None], Any]:
-        """The row decoder, with the check of the size only where a value of the batch needs it."""
+        """The row decoder, with a check of the size only if a value of the batch needs it."""
         largest = max(map(len, filter(None, values)), default=0)
         if largest <= self._max_bytes:
             return self._decode_present if None in values else self._decode_row
@@ -135,7 +138,7 @@ class JsonDecoder:
         return self._decode_present(value)
 
     def _diagnose(self, row: int, value: bytes | None) -> Invalid:
-        """Say in a person's words why the typed decoder refused a value."""
+        """Say in plain words why the typed decoder refused a value."""
         if not value:
             return Invalid(row, Reason.EMPTY, "the value is empty")
         if len(value) > self._max_bytes:
@@ -145,7 +148,7 @@ class JsonDecoder:
         except (ValueError, RecursionError) as error:
             return Invalid(row, Reason.BAD_JSON, f"not JSON: {_first_line(error)}")
         if not isinstance(document, dict):
-            return Invalid(row, Reason.WRONG_SHAPE, f"a JSON object is wanted, this is {_kind(document)}")
+            return Invalid(row, Reason.WRONG_SHAPE, f"a JSON object is expected, not {_kind(document)}")
         for path, column in zip(self._paths, self._columns, strict=True):
             problem = _problem_at(document, path, column)
             if problem:
@@ -153,7 +156,7 @@ class JsonDecoder:
         return Invalid(row, Reason.BAD_JSON, f"not JSON: {self._complaint(value)}")
 
     def _complaint(self, value: bytes) -> str:
-        """What the typed decoder has against a value that `json` takes: NaN, a byte order mark, a lone surrogate."""
+        """Why the typed decoder refuses a value that `json` accepts: NaN, a byte order mark, a lone surrogate."""
         try:
             self._decode_row(value)
         except _UNDECODABLE as error:
@@ -162,7 +165,7 @@ class JsonDecoder:
 
 
 def _may_be_null(paths: Sequence[Path], columns: Sequence[Column]) -> list[Path]:
-    """The objects whose features may all be missing, the outer ones first."""
+    """The objects whose features may all be missing, outermost first."""
     needed = {
         path[:i] for path, column in zip(paths, columns, strict=True) if not column.imputed for i in range(len(path))
     }
@@ -172,7 +175,7 @@ def _may_be_null(paths: Sequence[Path], columns: Sequence[Column]) -> list[Path]
 def _row_type(
     paths: Sequence[Path], columns: Sequence[Column], may_be_null: Sequence[Path]
 ) -> tuple[type, Callable[[list[Any]], Iterator[Any]]]:
-    """Build the typed struct for the paths, and the function that turns rows of it into a flat run of fields."""
+    """Build the typed struct for the paths, and the function that turns rows of it into a flat iterator of fields."""
     tree: dict[str, Any] = {}
     for path, column in zip(paths, columns, strict=True):
         if any(_UNUSABLE.search(part) for part in path):
@@ -278,7 +281,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def documents(values: Sequence[bytes | None]) -> list[dict[str, Any]]:
-    """The JSON objects among the values, whole, for inferring a schema; anything else is left out."""
+    """The JSON objects among the values, complete, to infer a schema from; other values are left out."""
     found = []
     for value in values:
         try:
