@@ -1,4 +1,4 @@
-"""What every threshold can do, and how one is kept in a model directory."""
+"""What every threshold can do, and how one is stored in a model directory."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
@@ -8,7 +8,7 @@ import numpy as np
 from aestream.errors import DataError
 from aestream.types import Vector
 
-# A threshold that fewer held-out errors lie beyond moves from one sample to the next.
+# With fewer held-out errors beyond it, a threshold varies from one sample to the next.
 SURE_RECORDS = 10
 
 
@@ -35,7 +35,7 @@ class Threshold(Protocol):
 
     @classmethod
     def lowest_rate(cls, records: int) -> float:
-        """Return the smallest false-alarm rate that so many held-out records support."""
+        """Return the smallest false-alarm rate that this many held-out records support."""
 
     @classmethod
     def records_needed(cls, false_alarm_rate: float) -> int:
@@ -45,11 +45,14 @@ class Threshold(Protocol):
     def fit(cls, errors: Vector, *, false_alarm_rate: float) -> Self:
         """Calibrate on (n,) finite errors >= 0 of held-out records, in any order.
 
-        Raises DataError when so few records cannot support the rate.
+        Raises DataError when the records are too few to support the rate.
         """
 
     def p_value(self, errors: Vector) -> Vector:
-        """Return the chance that a normal record errs as much or more: (n,), in (0, 1], never rising with the error."""
+        """Return the chance that a normal record has an error this large or larger, (n,) -> (n,).
+
+        It is in (0, 1], and never rises with the error.
+        """
 
     def arrays(self) -> dict[str, Vector]:
         """Return the numbers that `restore` needs."""
@@ -63,17 +66,17 @@ class Threshold(Protocol):
 
 
 def check_support(kind: type[Threshold], false_alarm_rate: float, records: int) -> None:
-    """Raise DataError, with the number of records that is needed, for a rate that so few cannot support."""
+    """Raise DataError if the held-out records are too few to support the rate; the message says how many would do."""
     lowest = kind.lowest_rate(records)
     if false_alarm_rate < lowest * (1 - 1e-9):
         raise DataError(
             f"{records} records cannot support a false-alarm rate of {false_alarm_rate:g}: give at least "
-            f"{kind.records_needed(false_alarm_rate)}, or ask for {rounded_up(lowest):g} or more"
+            f"{kind.records_needed(false_alarm_rate)}, or raise `false_alarm_rate` to {rounded_up(lowest):g}"
         )
 
 
 def warn_of_few(records: int, rate: float, how: str) -> tuple[str, ...]:
-    """Say that a threshold is not sure, and how many records would make it so."""
+    """Warn that a threshold is uncertain, and say how many records it takes to be sure of it."""
     if records * rate >= SURE_RECORDS:
         return ()
     few = f"{records} records are few for a false-alarm rate of {rate:g}"
@@ -81,6 +84,6 @@ def warn_of_few(records: int, rate: float, how: str) -> tuple[str, ...]:
 
 
 def rounded_up(rate: float) -> float:
-    """Return the rate with two digits, not below it."""
+    """Return the rate, rounded up to two significant digits."""
     unit = 10.0 ** (np.floor(np.log10(rate)) - 1)
     return float(f"{np.ceil(rate / unit - 1e-9) * unit:.2g}")

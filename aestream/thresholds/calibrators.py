@@ -1,4 +1,4 @@
-"""Which calibrators there are, and for which rate one is fitted."""
+"""The calibrators, and the false-alarm rate that one is fitted for."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,14 +10,14 @@ from aestream.thresholds.quantile import QuantileThreshold
 from aestream.types import Vector
 
 CALIBRATORS: Mapping[str, type[Threshold]] = {kind.kind: kind for kind in (PotThreshold, QuantileThreshold)}
-# What is calibrated for when nobody asks for a rate.
+# The rate when none is given.
 USUAL_RATE = 0.001
 
 
 def agreed_rate(kind: type[Threshold], asked: float | None, records: int) -> float:
-    """Return the rate to calibrate for: the one asked for; else 0.001, or the lowest that so many records support.
+    """Return the rate to calibrate for: the one asked for; else 0.001, or the lowest that this many records support.
 
-    Raises DataError when a rate is asked for that so many records cannot support.
+    Raises DataError when the records are too few to support the rate asked for.
     """
     if asked is None:
         return max(USUAL_RATE, kind.lowest_rate(records))
@@ -26,10 +26,10 @@ def agreed_rate(kind: type[Threshold], asked: float | None, records: int) -> flo
 
 
 def restore(data: Mapping[str, Any], arrays: Mapping[str, Vector]) -> Threshold:
-    """Read what a threshold's `to_dict` (and its `kind`) and `arrays` returned.
+    """Restore a threshold from what its `to_dict`, with its `kind`, and its `arrays` returned.
 
-    Raises ModelError when there is no such kind here.
+    Raises ModelError for an unknown kind.
     """
     if data["kind"] not in CALIBRATORS:
-        raise ModelError(f"there is no threshold of kind {data['kind']!r} here: update aestream, or train again")
+        raise ModelError(f"the threshold kind {data['kind']!r} is unknown: update aestream, or train again")
     return CALIBRATORS[data["kind"]].restore(data, arrays)

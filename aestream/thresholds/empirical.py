@@ -1,4 +1,4 @@
-"""How many held-out errors lie beyond a level: the part of a threshold that assumes nothing."""
+"""How many held-out errors lie beyond a level: the part of a threshold that makes no assumptions."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -7,17 +7,17 @@ import numpy as np
 
 from aestream.types import Vector
 
-# So many of the largest errors are kept one by one; below them a level stands for up to 2 % more records.
+# This many of the largest errors are kept one by one; below them, each of the sparse levels covers up to 2 % more.
 EXACT, SPARSE = 1000, 500
 TINY = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
 class Empirical:
-    """`levels` (g,): rising errors of the sample; `chances` (g,): that a further record errs more than each of them.
+    """`levels` (g,): ascending errors of the sample; `chances` (g,): of a larger error than each in a new record.
 
-    The chance is (1 + errors beyond) / (1 + n), which holds whatever the distribution (conformal prediction, Vovk et
-    al. 2005). Errors between two levels are taken for the lower one, so that no chance is too small.
+    The chance is (1 + errors beyond) / (1 + n), which holds for any distribution (conformal prediction, Vovk et al.
+    2005). An error between two levels counts as the lower one, so that no chance is too small.
     """
 
     levels: Vector
@@ -37,11 +37,11 @@ class Empirical:
         return cls(levels, chances)
 
     def level(self, chance: float) -> float:
-        """Return the lowest level that a further record exceeds with at most this chance."""
+        """Return the lowest level that a new record exceeds with at most this chance."""
         return float(self.levels[int(np.argmax(self.chances <= chance * (1 + 1e-9)))])
 
     def p_value(self, errors: Vector) -> Vector:
-        """Return the chance that a normal record errs as much or more, (n,) -> (n,)."""
+        """Return the chance that a normal record has an error this large or larger, (n,) -> (n,)."""
         chances = np.concatenate([[1.0], self.chances])
         p_values: Vector = chances[np.searchsorted(self.levels, errors, side="left")]
         return p_values

@@ -7,11 +7,11 @@ import numpy as np
 
 from aestream.types import Vector
 
-# With fewer excesses than this, no shape is guessed.
+# With fewer excesses than this, no shape is estimated.
 LEAST = 5
 # The prior of the shape: it weighs as much as ten excesses of shape 0.5 (Vehtari et al. 2024).
 PRIOR_SHAPE, PRIOR_RECORDS = 0.5, 10
-# No end of the tail is believed (shape below 0), and no tail without a mean (above 1).
+# A tail that ends (shape below 0) is not believed, nor is one without a mean (shape above 1).
 SHAPES = (0.0, 1.0)
 
 
@@ -24,7 +24,7 @@ class Pareto:
 
     @classmethod
     def fit(cls, excess: Vector, *, least_scale: float) -> Self:
-        """Fit to (m,) rising excesses > 0 by the posterior mean of Zhang and Stephens (2009)."""
+        """Fit to (m,) ascending excesses > 0 by the posterior mean of Zhang and Stephens (2009)."""
         if len(excess) < LEAST:
             return cls(max(float(excess.mean()) if len(excess) else 0.0, least_scale), 0.0)
         unit = float(excess.mean())
@@ -55,12 +55,12 @@ class Pareto:
 
 
 def _posterior_mean(excess: Vector) -> tuple[float, float]:
-    """Scale and shape of (m,) rising excesses, of any unit near 1."""
+    """Scale and shape of (m,) ascending excesses with a mean of 1."""
     count = len(excess)
     grid = 30 + int(count**0.5)
     theta = 1.0 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))
     theta = 1.0 / excess[-1] + theta / (3.0 * excess[(count + 2) // 4 - 1])
-    theta = theta[theta != 0.0]  # the exponential itself: its neighbours stand for it
+    theta = theta[theta != 0.0]  # the exponential distribution itself: its neighbours represent it
     shapes = np.log1p(-theta[:, None] * excess).mean(axis=1)
     likelihood = count * (np.log(-theta / shapes) - shapes - 1.0)
     weight = np.exp(likelihood - likelihood.max())

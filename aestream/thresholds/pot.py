@@ -1,4 +1,4 @@
-"""Peaks over threshold: held-out errors as they are, and a generalised Pareto tail beyond them."""
+"""Peaks over threshold: held-out errors are counted, with a generalised Pareto tail beyond them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,11 @@ from aestream.thresholds.empirical import TINY, Empirical
 from aestream.thresholds.pareto import Pareto
 from aestream.types import Vector
 
-# The tail is fitted to so many of the largest errors and no more: those further in belong to other kinds of normal
-# records as often as not, and say the less about the edge.
+# The tail is fitted to this many of the largest errors and no more: smaller ones often belong to other kinds of normal
+# records, and say less about the tail.
 PEAKS = 10
-# How far beyond the sample the tail is believed: n records support a rate of 1 / (4 n), those that are too few for a
-# tail 1 / (n + 1). At this reach the
-# achieved rate is still 1 to 2 times the one asked for (docs/detector.md).
+# How far beyond the sample the tail is trusted: n records support a rate of 1 / (4 n), or of 1 / (n + 1) if they are
+# too few for a tail. At this reach the achieved rate is still 1 to 2 times the one asked for (docs/detector.md).
 REACH = 4
 # Least scale of the tail, as a share of the error where it starts: errors that are all alike have no tail.
 LEAST_SCALE = 0.01
@@ -24,11 +23,11 @@ LEAST_SCALE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class PotThreshold:
-    """The error that the requested share of further records exceeds (extreme value theory, Siffer et al. 2017).
+    """The error that the requested share of new records exceeds (extreme value theory, Siffer et al. 2017).
 
-    Up to `start`, which ten errors of the sample exceed, chances are counted; beyond it the excesses follow a
-    generalised Pareto distribution, so that a rate rarer than the sample can show has a threshold, and the rarest
-    errors have p-values that still tell them apart.
+    Up to `start`, which ten errors of the sample exceed, chances are counted; beyond it, the excesses follow a
+    generalised Pareto distribution. So a rate rarer than the sample can show has a threshold too, and p-values still
+    tell the largest errors apart.
     """
 
     kind: ClassVar[str] = "pot"
@@ -42,7 +41,7 @@ class PotThreshold:
 
     @classmethod
     def lowest_rate(cls, records: int) -> float:
-        """Return the smallest false-alarm rate that so many held-out records support."""
+        """Return the smallest false-alarm rate that this many held-out records support."""
         return 1.0 / (REACH * records if records > PEAKS else records + 1)
 
     @classmethod
@@ -55,7 +54,7 @@ class PotThreshold:
     def fit(cls, errors: Vector, *, false_alarm_rate: float) -> Self:
         """Calibrate on (n,) errors of held-out records, in any order.
 
-        Raises DataError when so few records cannot support the rate.
+        Raises DataError when the records are too few to support the rate.
         """
         count = len(errors)
         check_support(cls, false_alarm_rate, count)
@@ -69,7 +68,7 @@ class PotThreshold:
             value = body.level(false_alarm_rate)
         else:
             value = start + tail.level(false_alarm_rate / chance)
-            # Already the largest error of the sample is exceeded more often, by 1 record in n + 1.
+            # Even the largest error of the sample is exceeded more often than that, by 1 record in n + 1.
             if false_alarm_rate * (count + 1) < 1 and value < largest:
                 tail = tail.stretched((largest - start) / (value - start))
                 value = largest
@@ -84,7 +83,7 @@ class PotThreshold:
         )
 
     def p_value(self, errors: Vector) -> Vector:
-        """Return the chance that a normal record errs as much or more, (n,) -> (n,)."""
+        """Return the chance that a normal record has an error this large or larger, (n,) -> (n,)."""
         counted = self.body.p_value(np.minimum(errors, np.nextafter(self.start, np.inf)))
         p_values: Vector = np.maximum(counted * self.tail.beyond(np.maximum(errors - self.start, 0.0)), TINY)
         return p_values

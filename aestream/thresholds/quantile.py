@@ -13,10 +13,10 @@ from aestream.types import Vector
 
 @dataclass(frozen=True, slots=True)
 class QuantileThreshold:
-    """The error that the requested share of further records exceeds, whatever the distribution (Vovk et al. 2005).
+    """The error that the requested share of new records exceeds, whatever the distribution (Vovk et al. 2005).
 
-    It assumes nothing but that later normal records are like the sample, and so knows nothing beyond its largest
-    error: n records support a rate of 1 / (n + 1), and no p-value is smaller.
+    It assumes only that later normal records are like the sample, so it knows nothing beyond the largest error: n
+    records support a rate of 1 / (n + 1), and no p-value is smaller.
     """
 
     kind: ClassVar[str] = "quantile"
@@ -28,7 +28,7 @@ class QuantileThreshold:
 
     @classmethod
     def lowest_rate(cls, records: int) -> float:
-        """Return the smallest false-alarm rate that so many held-out records support."""
+        """Return the smallest false-alarm rate that this many held-out records support."""
         return 1.0 / (records + 1)
 
     @classmethod
@@ -40,7 +40,7 @@ class QuantileThreshold:
     def fit(cls, errors: Vector, *, false_alarm_rate: float) -> Self:
         """Calibrate on (n,) errors of held-out records, in any order.
 
-        Raises DataError when so few records cannot support the rate.
+        Raises DataError when the records are too few to support the rate.
         """
         check_support(cls, false_alarm_rate, len(errors))
         body = Empirical.fit(errors)
@@ -48,7 +48,7 @@ class QuantileThreshold:
         return cls(body.level(false_alarm_rate), false_alarm_rate, len(errors), body, warnings)
 
     def p_value(self, errors: Vector) -> Vector:
-        """Return the chance that a normal record errs as much or more, (n,) -> (n,)."""
+        """Return the chance that a normal record has an error this large or larger, (n,) -> (n,)."""
         return self.body.p_value(errors)
 
     def arrays(self) -> dict[str, Vector]:
