@@ -1,4 +1,4 @@
-"""What every autoencoder can do, and how one becomes named arrays and is built again."""
+"""What every autoencoder can do, and how one is saved as named arrays and rebuilt from them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ class Autoencoder(nn.Module, ABC):
     """Scaled features in, latent vectors and reconstructions out, a batch at a time.
 
     A model is an ensemble of `members` independent networks, computed together; one network is an ensemble of one.
-    A subclass names its `kind`, and its `config()` are the keyword arguments that build it again; its weights are
-    in `state_dict()`. Initial weights come from the given seed alone, never from torch's global generator.
+    A subclass names its `kind`; its `config()` returns the keyword arguments that rebuild it, and its `state_dict()`
+    holds the weights. Initial weights come from the given seed alone, never from torch's global generator.
     """
 
     kind: ClassVar[str]
@@ -30,7 +30,7 @@ class Autoencoder(nn.Module, ABC):
         self.members, self.seed = members, seed
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Enter the subclass under its kind, so that a model directory can name it."""
+        """Register the subclass under its kind, so that a model directory can name it."""
         super().__init_subclass__(**options)
         if "kind" in vars(cls):
             _KINDS[cls.kind] = cls
@@ -54,12 +54,12 @@ class Autoencoder(nn.Module, ABC):
         """(members, B, latent_size) -> (members, B, features)."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """What `encode` takes -> its reconstructions, (members, B, features)."""
+        """What `encode` accepts -> its reconstructions, (members, B, features)."""
         return self.decode(self.encode(inputs))
 
 
 def kinds() -> dict[str, type[Autoencoder]]:
-    """Return the kinds of model there are."""
+    """Return the classes of models by kind."""
     return dict(_KINDS)
 
 
@@ -71,11 +71,11 @@ def state(model: Autoencoder) -> Arrays:
 def restore(kind: str, config: Mapping[str, Any], weights: Arrays) -> Autoencoder:
     """Build a model from its kind, its `config()` and its `state()`.
 
-    Raises ModelError when there is no such kind here, or the parts do not fit together.
+    Raises ModelError when the kind is unknown, or when the parts do not fit together.
     """
     if kind not in _KINDS:
         known = ", ".join(sorted(_KINDS))
-        raise ModelError(f"there is no model of kind {kind!r} here (known: {known}): update aestream, or train again")
+        raise ModelError(f"the model kind {kind!r} is unknown (known: {known}): update aestream, or train again")
     try:
         model = _KINDS[kind](**config)
         model.load_state_dict({name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()})

@@ -1,4 +1,4 @@
-"""The dense autoencoder, d -> hidden -> latent -> hidden -> d, as a few members in one batched product."""
+"""The dense autoencoder, d -> hidden -> latent -> hidden -> d, with a few members in one batched product."""
 
 from itertools import pairwise
 from typing import ClassVar
@@ -8,20 +8,20 @@ from torch import Tensor, nn
 
 from aestream.models.base import Autoencoder
 
-# The share of the features that a member is not shown.
+# The share of the features that is hidden from a member.
 HIDDEN_SHARE = 0.4
 
 
 class DenseAutoencoder(Autoencoder):
     """Two dense layers down to the latent vector and two back up, for each member.
 
-    Each member is shown a part of the features and reconstructs all of them: what it is not shown it has to know from
-    the others, and cannot copy. The members differ in that part, in their first weights, and in the rows that the fit
-    shows them. ReLU, because it costs a tenth of GELU and found no less.
+    Each member sees a part of the features and reconstructs all of them: the others it has to infer, and cannot copy.
+    The members differ in that part, in their initial weights, and in the rows that they learn from. The activation is
+    ReLU, because it costs a tenth of GELU and detects no less.
     """
 
     kind: ClassVar[str] = "dense"
-    shown: Tensor  # (M, d, 1), 1 for a feature that a member is shown, else 0
+    shown: Tensor  # (M, d, 1), 1 for a feature that a member sees, else 0
 
     def __init__(self, *, features: int, latent_size: int, hidden: int, members: int, seed: int) -> None:
         super().__init__(features=features, latent_size=latent_size, hidden=hidden, members=members, seed=seed)
@@ -36,7 +36,7 @@ class DenseAutoencoder(Autoencoder):
         return torch.baddbmm(self.biases[1], self.first_layer(inputs), self.weights[1])  # (M, B, latent)
 
     def first_layer(self, inputs: Tensor) -> Tensor:
-        """(B, d) or (M, B, d) -> (M, B, hidden), of what each member is shown."""
+        """(B, d) or (M, B, d) -> (M, B, hidden), from the features that each member sees."""
         return torch.baddbmm(self.biases[0], inputs.expand(self.members, -1, -1), self.weights[0] * self.shown).relu_()
 
     def decode(self, latent: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def draw(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> nn.
 
 
 def _shown(members: int, features: int, generator: torch.Generator) -> Tensor:
-    """Choose what each member is shown, (M, d, 1): the hidden ones go round, so that all are hidden equally often."""
+    """Choose the features that each member sees, (M, d, 1); each feature is hidden equally often."""
     hidden = round(HIDDEN_SHARE * features)
     places = torch.randperm(features, generator=generator)[torch.arange(members * hidden) % features]
     return torch.ones(members, features).scatter_(1, places.view(members, hidden), 0.0)[:, :, None]

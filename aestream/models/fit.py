@@ -12,7 +12,7 @@ from aestream.models.base import Autoencoder
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a fit is. Both losses are mean squared errors of the scaled features."""
+    """How far a fit has come. Both losses are mean squared errors of the scaled features."""
 
     step: int
     steps: int
@@ -48,29 +48,30 @@ def fit(
     validation_noise: float = 0.0,
     progress: Callable[[Progress], None] | None = None,
 ) -> Training:
-    """Train in place; keep the weights that best reconstruct, for each member, the rows it does not learn from.
+    """Train in place; keep the weights that best reconstruct the rows that each member does not learn from.
 
-    AdamW (Loshchilov and Hutter 2019) with a one-cycle learning rate (Smith and Topin 2018). The network sees the
-    rows with gaussian noise of standard deviation `noise`, and with a share `swap` of the values taken from other rows
-    of the batch, and has to return them without (Vincent et al. 2008). The worst `trim` of every batch is not learnt:
-    an anomaly among them is to stay one, and counts no more in the validation. Validation is looked at `checks` times,
-    and after `patience` looks without a gain the fit ends. The same seed gives the same weights.
+    AdamW (Loshchilov and Hutter 2019) with a one-cycle learning rate (Smith and Topin 2018). The network sees the rows
+    with Gaussian noise of standard deviation `noise`, and with a share `swap` of the values taken from other rows of
+    the batch, and has to reconstruct them without either (Vincent et al. 2008). The worst `trim` of every batch is not
+    learnt, so that an anomaly among them stays one; it does not count in the validation either. The validation loss is
+    checked `checks` times, and the fit ends after `patience` checks without a gain. The same seed gives the same
+    weights.
 
     Args:
         model: the autoencoder, M members.
         rows: (n, d) scaled features.
         seen: (M, s) row numbers that each member learns from.
         unseen: (M, u) row numbers that each member is validated on.
-        steps: batches at most.
+        steps: the most batches.
         noise: standard deviations of a feature.
         swap: share of the values that come from another row.
         seed: of batches and noise.
         batch_size: rows in a batch, for each member.
-        learning_rate: the highest of the cycle.
+        learning_rate: the highest one of the cycle.
         trim: share of each batch that is not learnt.
-        checks: how often validation is looked at in a full fit.
-        patience: looks without a gain until the fit ends.
-        validation_noise: standard deviations of the noise on the rows of validation.
+        checks: how often the validation loss is checked in a full fit.
+        patience: checks without a gain until the fit ends.
+        validation_noise: standard deviations of the noise on the validation rows.
         progress: called at every check.
 
     """

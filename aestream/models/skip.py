@@ -1,4 +1,4 @@
-"""An autoencoder with a straight way beside each half: principal components, and what bends away from them."""
+"""An autoencoder with a linear map beside each half: principal components, and nonlinear corrections to them."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,8 +14,8 @@ from aestream.models.dense import draw
 class SkipAutoencoder(Autoencoder):
     """Encoder and decoder are each a linear map plus a network of two hidden layers.
 
-    A linear map alone can be principal component analysis or the Wiener filter, the best of its kind; the networks
-    learn what is left. `start` puts the maps there, so that a fit begins where the linear methods end.
+    The linear maps alone can be principal component analysis or the Wiener filter, the best linear methods; the
+    networks learn the rest. `start` sets the maps to these, so that a fit begins where the linear methods end.
     """
 
     kind: ClassVar[str] = "skip"
@@ -30,10 +30,10 @@ class SkipAutoencoder(Autoencoder):
 
     @torch.no_grad()
     def start(self, rows: Tensor, noise: float) -> None:
-        """Set the linear maps from (n, d) rows: the first principal components, shrunk for noise as Wiener's filter.
+        """Set the linear maps from (n, d) rows: the first principal components, shrunk as in the Wiener filter.
 
-        Of a component with the variance v, v / (v + noise^2) is kept: with noise of that standard deviation in each
-        feature, no linear map errs less.
+        A component with variance v is multiplied by v / (v + noise^2): with noise of that standard deviation in each
+        feature, no linear map has a smaller error.
         """
         center = rows.mean(dim=0, dtype=torch.float64)
         centred = rows - center.float()
@@ -56,7 +56,7 @@ class SkipAutoencoder(Autoencoder):
 
 
 class _Network(nn.Module):
-    """Dense layers with ReLU between them; the last one is silent at first, so that the linear map speaks alone."""
+    """Dense layers with ReLU between them; the last weights start at 0, so that the linear map acts alone at first."""
 
     def __init__(self, members: int, sizes: Sequence[int], generator: torch.Generator) -> None:
         super().__init__()

@@ -4,5 +4,5 @@ import torch
 
 
 def use_threads(count: int) -> None:
-    """Let a forward or backward pass use `count` threads. Without this torch takes every core of the machine."""
+    """Let a forward or backward pass use `count` threads. Without this, torch uses every core of the machine."""
     torch.set_num_threads(count)

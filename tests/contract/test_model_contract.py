@@ -96,5 +96,5 @@ def test_weights_of_another_shape_are_refused(kind: str, model: Autoencoder) -> 
 
 
 def test_an_unknown_kind_is_refused(model: Autoencoder) -> None:
-    with pytest.raises(ModelError, match="no model of kind 'quantum'"):
+    with pytest.raises(ModelError, match="the model kind 'quantum' is unknown"):
         restore("quantum", model.config(), state(model))
