@@ -1,4 +1,4 @@
-"""Files of records without Kafka: CSV, JSON lines and Parquet in, the same out, a chunk at a time."""
+"""Files of records: CSV, JSON lines and Parquet, read and written a chunk at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from aestream.errors import ConfigurationError, DataError
 from aestream.types import Matrix, Vector
 
 CHUNK_ROWS = 10_000
-_DELIMITERS = (",", ";", "\t")  # the one that the header line holds most of
+_DELIMITERS = (",", ";", "\t")  # the most frequent one in the header line is chosen
 _CHUNK_BYTES = 8 * 2**20
 _FORMATS = {
     ".csv": "csv",
@@ -37,23 +37,23 @@ Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
 
 
 def format_of(path: Path) -> str:
-    """`csv`, `jsonl` or `parquet`, by the suffix. Raises ConfigurationError for another one."""
+    """`csv`, `jsonl` or `parquet`, by the suffix. Raises ConfigurationError for any other."""
     try:
         return _FORMATS[path.suffix.lower()]
     except KeyError:
         known = ", ".join(_FORMATS)
-        raise ConfigurationError(f"{path}: the format is told by the suffix, one of {known}") from None
+        raise ConfigurationError(f"{path} has an unknown format: give a file whose name ends in {known}") from None
 
 
 def read_lines(path: Path) -> Iterator[list[bytes]]:
-    """Chunks of lines of a JSON lines file, without the empty ones."""
+    """The lines of a JSON lines file in chunks, without empty ones. Raises DataError when it cannot be read."""
     with _opened(path) as file:
         while lines := file.readlines(_CHUNK_BYTES):
             yield [line for raw in lines if (line := raw.strip())]
 
 
 def read_tables(path: Path) -> Iterator[pa.Table]:
-    """Chunks of a CSV or Parquet file as tables. Raises DataError when it cannot be read as what its suffix says."""
+    """Chunks of a CSV or Parquet file as tables. Raises DataError when the file is not what its suffix says."""
     try:
         if format_of(path) == "parquet":
             chunks: Any = pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=CHUNK_ROWS)
@@ -63,7 +63,7 @@ def read_tables(path: Path) -> Iterator[pa.Table]:
             names = chunk.schema.names
             if len(set(names)) < len(names):
                 twice = next(name for name in names if names.count(name) > 1)
-                raise DataError(f"{path} has two columns {twice!r}: rename one")
+                raise DataError(f"{path} has two columns called {twice!r}: rename one")
             yield pa.Table.from_batches([chunk])
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None
@@ -84,10 +84,10 @@ def read_documents(path: Path, *, limit: int) -> list[dict[str, Any]]:
 def columns_of(
     table: pa.Table, names: Sequence[str], columns: Sequence[Column] = ()
 ) -> tuple[Matrix, list[tuple[int, str]]]:
-    """The named columns of a table as numbers; a nested one goes by its dotted name. Without `columns` all are numeric.
+    """The named columns of a table as numbers; a nested one has a dotted name. Without `columns`, all are numeric.
 
-    Returns float64 (n, d), and for each row that cannot be used its place and what is wrong; such rows hold NaN, as do
-    values that are missing and may be. Raises DataError when a column is missing.
+    Returns float64 (n, d), and for each unusable row its place and what is wrong; such rows hold NaN, as do missing
+    values of imputed columns. Raises DataError when a column is missing.
     """
     table = _flat(table)
     missing = [name for name in names if name not in table.column_names]
@@ -103,7 +103,7 @@ def columns_of(
         if column.kind is Kind.NUMERIC:
             matrix[:, i], problem = _numbers(there), f"{name} is not a finite number"
         else:
-            matrix[:, i], problem = _others(there, column), f"{name} is no {column.kind} value"
+            matrix[:, i], problem = _others(there, column), f"{name} is not a {column.kind} value"
         bad = ~np.isfinite(matrix[:, i])
         if bad.any() and column.imputed:
             bad &= ~np.asarray(pc.is_null(there, nan_is_null=True))
@@ -113,7 +113,7 @@ def columns_of(
 
 
 class Writer(Protocol):
-    """Takes chunks of columns; the first chunk decides the columns' types."""
+    """Accepts chunks of columns; the first chunk decides the types."""
 
     def write(self, columns: Columns) -> None:
         """Append rows, given as columns of equal length."""
@@ -175,7 +175,7 @@ def _is_there(value: object) -> bool:
 
 
 def _array(values: Sequence[Any] | NDArray[Any]) -> pa.Array:
-    """An Arrow array; NaN becomes null. A list holds texts or flags, perhaps with none among them."""
+    """An Arrow array; NaN becomes null. A list holds texts or flags, with None where one is missing."""
     if isinstance(values, np.ndarray):
         return pa.array(values, from_pandas=True)
     flags = any(isinstance(value, bool) for value in values)
@@ -206,7 +206,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _csv(path: Path) -> Any:
-    """A CSV file in chunks, typed by the first one; whole numbers there may be followed by others."""
+    """A CSV file in chunks, with the types of the first one; but a column that begins with whole numbers is float64."""
     options = pyarrow.csv.ReadOptions(block_size=_CHUNK_BYTES)
     with path.open("rb") as file:
         header = file.readline(_CHUNK_BYTES)

@@ -23,7 +23,7 @@ _INFERRED_FROM_RECORDS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A chunk of a file: the matrix (m, d) of the rows that can be used, their numbers, and what is wrong elsewhere."""
+    """A chunk of a file: the matrix (m, d) of the usable rows, their places, and what is wrong with the others."""
 
     count: int
     matrix: Matrix
@@ -32,7 +32,7 @@ class Rows:
 
 
 def read_rows(path: Path, schema: FeatureSchema, *, max_record_bytes: int) -> Iterator[Rows]:
-    """The features of a file, a chunk at a time. Raises DataError when it cannot be read or lacks a column."""
+    """The features of a file, a chunk at a time. Raises DataError when the file cannot be read or lacks a column."""
     if format_of(path) == "jsonl":
         decoder = JsonDecoder(schema.paths, schema.columns, max_record_bytes=max_record_bytes)
         for lines in read_lines(path):
@@ -101,7 +101,7 @@ def apply(
 
 
 def _spread(column: Sequence[Any] | NDArray[Any], rows: Rows) -> Vector | Matrix | list[Value]:
-    """Put results back to their rows; a row without one is NaN, or None for flags and text."""
+    """Put results back into their rows; a row without one holds NaN, or None for flags and text."""
     if not isinstance(column, np.ndarray) or column.dtype == np.bool_:
         flags: list[Value] = [None] * rows.count
         values = column.tolist() if isinstance(column, np.ndarray) else column

@@ -54,7 +54,7 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
         (["config", "--set", "http.prot=1"], "aestream config"),
         (["config", "--config", "none.yaml"], "there is no configuration file none.yaml"),
         (["trainer", "--set", "trainer.schedule=daily", "--set", "topics.input=x"], "AESTREAM_TRAINER__SCHEDULE"),
-        (["train", "x.xlsx"], "suffix"),
+        (["train", "x.xlsx"], "has an unknown format"),
         (["tail", "--set", "kafka.bootstrap_servers=kafka:9o92"], "'kafka:9o92' is no address"),
         (["tail", "--set", "kafka.bootstrap_servers=,"], "'' is no address: write host:port"),
         (["topics", "create", "--set", "topics.input=a/b"], "AESTREAM_TOPICS__INPUT: 'a/b' is no name"),

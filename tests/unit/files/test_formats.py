@@ -55,7 +55,7 @@ def test_values_of_another_kind_are_named_and_missing_ones_only_where_they_may_n
     assert np.isnan(matrix[1]).all()
     odd = pa.table({"n": ["x", None], "on": [True, None], "zone": [4, None], "at": ["noon", None]})
     assert columns_of(odd, names, loose)[1] == [(0, "n is not a finite number")]
-    assert columns_of(odd, names[1:], loose[1:])[1] == [(0, "at is no timestamp value")]
+    assert columns_of(odd, names[1:], loose[1:])[1] == [(0, "at is not a timestamp value")]
 
 
 def test_a_csv_that_begins_with_whole_or_no_numbers_goes_on_with_others(
