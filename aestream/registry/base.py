@@ -26,18 +26,19 @@ class Registry(Protocol):
 
     @property
     def place(self) -> str:
-        """Where its versions are kept, for a message."""
+        """Where its versions are kept, for messages."""
         ...
 
     def publish(self, write: Callable[[Path], None]) -> str:
-        """Let `write` fill a folder, store it as a new version, make it the current one; return its name.
+        """Let `write` fill a folder, store it as a new version, make that the current one and return its name.
 
-        Others see either nothing of it or all of it. When `write` raises, nothing has changed.
+        Readers see either nothing of it or all of it. If `write` raises, nothing changes. Raises ModelError when the
+        store cannot be written.
         """
         ...
 
     def current(self) -> str | None:
-        """The name of the version in use; None while there is none. Raises ModelError when it cannot be told."""
+        """The name of the version in use; None while there is none. Raises ModelError when it cannot be read."""
         ...
 
     def versions(self) -> Sequence[Version]:
@@ -45,7 +46,7 @@ class Registry(Protocol):
         ...
 
     def older(self, version: str) -> Sequence[str]:
-        """The names of the versions before this one, newest first; none where its name tells no age."""
+        """The names of the versions before this one, newest first; none if its name does not tell its age."""
         ...
 
     def open(self, version: str) -> Path:
@@ -53,7 +54,7 @@ class Registry(Protocol):
         ...
 
     def rollback(self, version: str | None = None) -> str:
-        """Point at an older version, by default the one before the current; return its name.
+        """Make an older version the current one, by default the one before; return its name.
 
         Raises ModelError when there is none.
         """

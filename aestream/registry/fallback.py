@@ -1,4 +1,4 @@
-"""What serves where the current version is damaged: the newest one before it that loads."""
+"""What serves when the current version is damaged: the newest older version that loads."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ T = TypeVar("T")
 
 
 def fall_back(registry: Registry, current: str, load: Callable[[str], T]) -> tuple[str, T] | None:
-    """Load the newest version before `current` that can be loaded; None where there is none.
+    """Load the newest version before `current` that can be loaded; None if there is none.
 
-    A version that is newer than the current one was rolled back from, and is no way out.
+    A version newer than the current one was rolled back from, so it is not tried.
     """
     for version in registry.older(current):
         try:
             return version, load(version)
-        except Exception:  # noqa: BLE001, S112 - whatever is wrong with this one, the one before it may do
+        except Exception:  # noqa: BLE001, S112 - whatever is wrong with this version, an older one may load
             continue
     return None

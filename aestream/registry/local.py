@@ -20,12 +20,12 @@ _MANIFEST = "manifest.json"
 _STAGING = ".staging-"
 _VERSION = "%Y%m%dT%H%M%SZ"  # sorts by age
 _IS_VERSION = re.compile(r"\d{8}T\d{6}Z")
-_IS_NAME = re.compile(r"\w[\w.+-]*", re.ASCII)  # of one folder, which does not lead out of the store
+_IS_NAME = re.compile(r"\w[\w.+-]*", re.ASCII)  # of one folder, which cannot lead out of the store
 _ABANDONED_SECONDS = 24 * 3600
 
 
 class LocalRegistry:
-    """Versions of one model in a local or shared folder; `keep` of them stay when new ones come."""
+    """Versions of one model in a local or shared folder, of which the newest `keep` are kept."""
 
     def __init__(self, store: Path, model: str, *, keep: int = 10) -> None:
         self._folder = store / model
@@ -71,10 +71,10 @@ class LocalRegistry:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ModelError(f"{pointer} cannot be read ({error.strerror}): check its place and rights") from error
+            raise ModelError(f"{pointer} cannot be read ({error.strerror}): check its permissions") from error
         if not _IS_NAME.fullmatch(text):
-            remedy = "`aestream model rollback VERSION` fixes it, `aestream model list` shows what there is"
-            raise ModelError(f"{pointer} names no version but {text[:40]!r}: {remedy}")
+            remedy = "`aestream model rollback VERSION` fixes it, and `aestream model list` shows the versions"
+            raise ModelError(f"{pointer} names {text[:40]!r}, which is not a version: {remedy}")
         return text
 
     def versions(self) -> Sequence[Version]:
@@ -91,7 +91,7 @@ class LocalRegistry:
         return found
 
     def older(self, version: str) -> Sequence[str]:
-        """Go by the names, which tell the time."""
+        """Compare the names, which are times."""
         if not _IS_VERSION.fullmatch(version):
             return []
         names = [v.name for v in self.versions() if _IS_VERSION.fullmatch(v.name)]
@@ -103,9 +103,9 @@ class LocalRegistry:
         try:
             there = _IS_NAME.fullmatch(version) and (path / _MANIFEST).is_file()
         except OSError as error:
-            raise ModelError(f"{path} cannot be read ({error.strerror}): check its place and rights") from error
+            raise ModelError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
         if not there:
-            raise ModelError(f"{self._folder} has no version {version!r}; `aestream model list` shows what there is")
+            raise ModelError(f"{self._folder} has no version {version!r}: `aestream model list` shows the versions")
         return path
 
     def rollback(self, version: str | None = None) -> str:
@@ -124,7 +124,7 @@ class LocalRegistry:
         return version
 
     def _rename(self, staging: Path) -> str:
-        """Give the staged folder the next free name: the time, in UTC, which also sorts."""
+        """Name the staged folder after the time in UTC, or the next free second: such names sort by age."""
         moment = datetime.datetime.now(datetime.UTC)
         newest = max((v.name for v in self.versions()), default="")
         while True:
@@ -134,7 +134,7 @@ class LocalRegistry:
                     staging.rename(self._folder / name)
                 except OSError:
                     if not (self._folder / name).exists():
-                        raise  # and if it does, another trainer took the name this moment
+                        raise  # if it does exist, another trainer has just taken the name
                 else:
                     _sync(self._folder)
                     return name
@@ -159,7 +159,7 @@ class LocalRegistry:
                 shutil.rmtree(self._folder / name, ignore_errors=True)
         now = datetime.datetime.now(datetime.UTC).timestamp()
         for path in self._folder.glob(f"{_STAGING}*"):
-            with contextlib.suppress(OSError):  # another trainer's, and finished just now
+            with contextlib.suppress(OSError):  # another trainer's, which has just been renamed
                 if now - path.stat().st_mtime > _ABANDONED_SECONDS:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 

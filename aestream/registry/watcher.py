@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A look at the store that found no current version to use.
+    """A look at the store that found no usable current version.
 
-    `version` is the current one, None where the store does not say which it is; `serving` is the one in use all the
-    same, None where there is none.
+    `version` is the current one, None if the store does not say which it is; `serving` is the version in use all the
+    same, None if there is none.
     """
 
     version: str | None
@@ -29,10 +29,10 @@ class Failure:
 
 
 class Listener(Protocol):
-    """Hears what the looks find, on the watcher's thread."""
+    """Receives what each look finds, on the watcher's thread."""
 
     def loaded(self, version: str) -> None:
-        """The current version is loaded, and waits to be taken."""
+        """The current version has loaded, and waits to be taken."""
         ...
 
     def unchanged(self, version: str | None) -> None:
@@ -40,16 +40,16 @@ class Listener(Protocol):
         ...
 
     def failed(self, failure: Failure, *, news: bool) -> None:
-        """The current version cannot be used; `news` is False where this was said before."""
+        """The current version cannot be used; `news` is False if this was reported before."""
         ...
 
 
 class Watcher(Generic[T]):
     """Polls `registry` every `interval` seconds and calls `load(version)` when the current version has changed.
 
-    `take` hands a loaded version over once. A current version that does not load is reported at every look, until it
-    does or the pointer moves. What is in use stays in use then; where nothing is yet, the newest version before the
-    current one that loads is handed over in its place.
+    `take` hands over each loaded version once. A current version that does not load is reported at every look, until it
+    does or the pointer moves. Meanwhile the version in use stays in use; if there is none yet, the newest older version
+    that loads is handed over in its place.
     """
 
     def __init__(self, registry: Registry, load: Callable[[str], T], *, interval: float, listener: Listener) -> None:
@@ -62,21 +62,21 @@ class Watcher(Generic[T]):
         self._good: str | None = None  # the current version, once it has loaded
         self._loaded: T | None = None
         self._lock = threading.Lock()
-        self._asked: SimpleQueue[None] = SimpleQueue()  # its put may be called by a signal handler, an Event's set not
+        self._asked: SimpleQueue[None] = SimpleQueue()  # a signal handler may call put, but not Event.set
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="model-watcher", daemon=True)
 
     @property
     def place(self) -> str:
-        """Where it looks, for a message."""
+        """Where it looks, for messages."""
         return self._registry.place
 
     def start(self) -> None:
-        """Begin to look; the first look is at once."""
+        """Start looking; the first look is immediate."""
         self._thread.start()
 
     def look_now(self) -> None:
-        """Do not wait for the interval to pass; load the current version anew even if it is in use, and report it."""
+        """Look now; load the current version again even if it is in use, and report it."""
         self._asked.put(None)
 
     def take(self) -> T | None:
@@ -102,7 +102,7 @@ class Watcher(Generic[T]):
                 asked = False
             else:
                 asked = True
-                while not self._asked.empty():  # one look answers all who have asked
+                while not self._asked.empty():  # one look answers all requests
                     self._asked.get()
 
     def _look(self, *, asked: bool = False) -> None:
@@ -118,7 +118,7 @@ class Watcher(Generic[T]):
         except AestreamError as error:
             self._fail(version, str(error), asked=asked)
             return
-        except Exception as error:  # noqa: BLE001 - whatever a damaged file brings up, this thread goes on looking
+        except Exception as error:  # noqa: BLE001 - whatever a damaged file raises, this thread keeps looking
             self._fail(version, f"it cannot be loaded: {type(error).__name__}: {error}", asked=asked)
             return
         self.failure = None

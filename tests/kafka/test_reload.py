@@ -130,7 +130,7 @@ def test_no_damage_to_the_store_ends_the_worker(
                 lambda failed=failed: worker.metric('aestream_model_reloads_total{status="failed"}') > failed,
             )
         (tmp_path / "models/default/current").write_bytes(b"\xff\xfe\n")
-        worker.logged("the current model is not known, .* stays in use: .*current names no version")
+        worker.logged("the current model is not known, .* stays in use: .*current names .*, which is not a version")
         cluster.send(topic, records.values(10))
         wait_for("ten scores", lambda: cluster.count(settings["topics__scores"]) == 10, context=lambda: worker.log)
         assert worker.stop() == 0, worker.log

@@ -223,7 +223,7 @@ def test_a_pointer_to_nothing_is_told_beside_what_there_is(store: Path, capsys: 
         said = capsys.readouterr()
         assert (good in said.out) == (command[1] == "list")
         (line,) = said.err.splitlines()
-        assert "current names no version but '../../etc': `aestream model rollback VERSION` fixes it" in line
+        assert "current names '../../etc', which is not a version: `aestream model rollback VERSION` fixes it" in line
     assert main(["model", "rollback", good]) == 0
     pointer.write_text("20990101T000000Z")
     capsys.readouterr()
