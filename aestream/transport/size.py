@@ -1,26 +1,26 @@
-"""How much room messages take, so that what a topic does not take is known before it is sent."""
+"""The size of messages, so that one that is too large for its topic is known before it is sent."""
 
 from __future__ import annotations
 
 from aestream.types import Headers, Outgoing
 
-_FRAMING_BYTES = 256  # what the protocol adds to a message that is sent alone, generously
+_FRAMING_BYTES = 256  # more than the protocol adds to a message that is sent alone
 _FIELD_BYTES = 8  # the same for a header
-_HEADERS_BYTES = 4096  # a result's own headers take less
+_HEADERS_BYTES = 4096  # more than a result's own headers
 
 
 def message_bytes(value: bytes | None, key: bytes | None, headers: Headers = ()) -> int:
-    """The room that a message takes in its topic, at most."""
+    """The most bytes that a message takes in its topic."""
     return len(value or b"") + len(key or b"") + headers_bytes(headers) + _FRAMING_BYTES
 
 
 def headers_bytes(headers: Headers) -> int:
-    """The room that headers take."""
+    """The bytes that headers take."""
     return sum(len(name) + len(content or b"") + _FIELD_BYTES for name, content in headers)
 
 
 def too_large(messages: Outgoing, limit: int) -> list[tuple[int, int]]:
-    """The places of the messages that do not fit into `limit`, and the bytes that each would need.
+    """The places of the messages that are larger than `limit`, and how many bytes each of them takes.
 
     The common case, that all fit, costs two passes in C.
     """

@@ -181,13 +181,13 @@ def test_a_session_timeout_that_the_broker_does_not_take_is_named(
     [
         (
             {"security_protocol": "PLAINTEXT", "sasl_mechanism": "none"},
-            "wants a login: check AESTREAM_KAFKA__SECURITY_PROTOCOL",
+            "needs a login does: check AESTREAM_KAFKA__SECURITY_PROTOCOL",
             1,
         ),
         ({"sasl_mechanism": "SCRAM-SHA-256"}, "AESTREAM_KAFKA__SASL_MECHANISM", 1),
         ({"security_protocol": "SASL_SSL"}, "__SECURITY_PROTOCOL (SASL_SSL)", 1),
         ({"security_protocol": "SSL", "sasl_mechanism": "none"}, "__SECURITY_PROTOCOL (SSL)", 1),
-        ({"bootstrap_servers": "PLAINTEXT"}, "accepts no login on this listener", 1),
+        ({"bootstrap_servers": "PLAINTEXT"}, "does not accept a login on this listener", 1),
         (
             {"bootstrap_servers": "TLS", "security_protocol": "PLAINTEXT", "sasl_mechanism": "none"},
             "does not speak Kafka over PLAINTEXT",

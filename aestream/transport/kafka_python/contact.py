@@ -1,7 +1,7 @@
-"""The first contact with the brokers, before any client is made: it hears the reason when they refuse.
+"""The first contact with the brokers, before any client is made, so that the reason is known when they refuse.
 
-kafka-python's own start only tells that time is up: it drops what arrives together with the close of a connection, such
-as "invalid password", tries again all the same, and logs every attempt.
+kafka-python's own start only reports a timeout: it drops what arrives together with the close of a connection, such as
+"invalid password", retries all the same, and logs every attempt.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _WORDS = {"111 ECONNREFUSED": "connection refused", "DNS Resolution failure": "t
 
 
 def make_contact(connection: Connection) -> None:
-    """Return once a broker has answered; wait for one for at most `bootstrap_timeout_ms`.
+    """Return once a broker has answered; wait at most `bootstrap_timeout_ms` for that.
 
-    Raises TransportError when none is there in time, and at once what kafka-python raises when a broker refuses for
-    good: a wrong password, an unknown login, a certificate.
+    Raises TransportError when none answers in time or a certificate is not trusted, ConfigurationError when the client
+    cannot use an address, and what kafka-python raises when a broker refuses for good, such as a wrong password.
     """
     timeout = connection.get("bootstrap_timeout_ms", _TIMEOUT_MS) / 1000
     deadline = time.monotonic() + timeout
@@ -49,18 +49,18 @@ def make_contact(connection: Connection) -> None:
                 raise error
         if time.monotonic() + _PAUSE_SECONDS > deadline:
             reasons = ", ".join(f"{server}: {_reason(error)}" for server, error in refusals.items())
-            raise TransportError(f"no Kafka in {timeout:g} s ({reasons}): check {suspects(connection)}")
+            raise TransportError(f"no answer from Kafka in {timeout:g} s ({reasons}): check {suspects(connection)}")
         time.sleep(_PAUSE_SECONDS)
 
 
 def _knock(connection: Connection, timeout_ms: float) -> dict[str, Exception]:
-    """Try the brokers one after the other; nothing once one answers, else what each of them said."""
+    """Try the brokers one after the other; return nothing once one answers, else the error of each."""
     refusals: dict[str, Exception] = {}
     with _network(connection) as manager:
         for broker in manager.cluster.bootstrap_brokers():
             try:
                 manager.run(_greet, manager, broker.node_id, timeout_ms)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is what there is to tell
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
                 refusals[f"{broker.host}:{broker.port}"] = error
             else:
                 return {}
@@ -68,16 +68,16 @@ def _knock(connection: Connection, timeout_ms: float) -> dict[str, Exception]:
 
 
 async def _greet(manager: _Manager, node_id: str, timeout_ms: float) -> None:
-    """Connect, log in, and ask the least that needs a login."""
+    """Connect, log in, and send the smallest request that needs a login."""
     connection = manager.get_connection(node_id, timeout_ms=timeout_ms)
-    await manager.wait_for(connection.init_future, timeout_ms)  # a TLS handshake alone would wait for ever
+    await manager.wait_for(connection.init_future, timeout_ms)  # a TLS handshake has no timeout of its own
     try:
         await connection.send_request(MetadataRequest(topics=[]), request_timeout_ms=timeout_ms)
     except kafka_errors.KafkaConnectionError as error:
         if manager.config["security_protocol"].startswith("SASL"):
             raise
         raise TransportError(
-            f"Kafka at {servers(manager.config)} closes the connection, as a listener does that wants a login: check "
+            f"Kafka at {servers(manager.config)} closes the connection, as a listener that needs a login does: check "
             f"`security_protocol` ({manager.config['security_protocol']}), `sasl_mechanism` and the port"
         ) from error
 
@@ -106,11 +106,11 @@ def _network(connection: Connection) -> Iterator[_Manager]:
 
 
 class _Manager(KafkaConnectionManager):  # type: ignore[misc]
-    """Opens connections that deliver what came before the end."""
+    """Opens connections that deliver the data that came before their close."""
 
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
         transport = await super()._build_transport(node, timeout_at=timeout_at)
-        receive = transport._sock_recv  # noqa: SLF001 - it gives both, and its caller drops the data
+        receive = transport._sock_recv  # noqa: SLF001 - it returns both, and its caller drops the data
 
         def data_first() -> tuple[bytes, Exception | None]:
             data, error = receive()

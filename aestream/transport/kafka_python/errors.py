@@ -1,4 +1,4 @@
-"""What kafka-python raises, as one line for a person: where, and what to look at."""
+"""Turns what kafka-python raises into one line for people: where it failed, and what to check."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aestream.errors import ConfigurationError, TransportError
 
 Connection = Mapping[str, Any]
 
-# What a user needs for the resource that an error of this class is about, and how that is called.
+# By class of error: the resource that it is about, and the rights that a user needs on it.
 _NEEDED = {
     kafka_errors.TopicAuthorizationFailedError: ("the topic", "READ on input topics, WRITE on result topics"),
     kafka_errors.GroupAuthorizationFailedError: ("the consumer group", "READ on the group"),
@@ -32,9 +32,9 @@ _OF_THE_GROUP = {
 
 @contextmanager
 def broker_errors(connection: Connection) -> Iterator[None]:
-    """Turn what kafka-python raises into a TransportError of one line that says where and what to look at.
+    """Turn what kafka-python raises into a TransportError of one line that says where it failed and what to check.
 
-    Raises ConfigurationError where the client itself refuses the settings.
+    Raises ConfigurationError when the client itself refuses the settings.
     """
     where = servers(connection)
     try:
@@ -54,7 +54,7 @@ def broker_errors(connection: Connection) -> Iterator[None]:
         ) from error
     except kafka_errors.IllegalSaslStateError as error:
         raise TransportError(
-            f"Kafka at {where} accepts no login on this listener: check `security_protocol` "
+            f"Kafka at {where} does not accept a login on this listener: check `security_protocol` "
             f"({connection.get('security_protocol')}) and the port"
         ) from error
     except kafka_errors.KafkaTimeoutError as error:
@@ -69,19 +69,19 @@ def broker_errors(connection: Connection) -> Iterator[None]:
         ) from error
     except (kafka_errors.KafkaError, OSError) as error:
         raise TransportError(f"Kafka at {where}: {said(error)}") from error
-    except (AssertionError, ImportError) as error:  # how the client says that settings do not go together
+    except (AssertionError, ImportError) as error:  # how the client refuses settings that do not go together
         raise ConfigurationError(f"the Kafka client refuses the settings in `connection`: {error}") from error
 
 
 def said(error: BaseException) -> str:
-    """The class of an exception and its words, if it has any: kafka-python often carries None in their place."""
+    """The class of an exception, and its message if it has one: kafka-python often has None in its place."""
     words = " ".join(str(part) for part in error.args if part not in {None, ""})
-    words = words.removeprefix(f"{type(error).__name__}: ")  # the client wraps some in their own class
+    words = words.removeprefix(f"{type(error).__name__}: ")  # the client wraps some errors in their own class
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def denied(error: kafka_errors.AuthorizationError) -> str:
-    """What may not be used, and what to grant."""
+    """What this user may not use, and what to grant."""
     what, needed = _NEEDED.get(type(error), ("this", "what the operation needs"))
     named = [part for part in error.args if part]
     names = [name for part in named for name in (sorted(part) if isinstance(part, set | frozenset) else [part])]
@@ -89,19 +89,19 @@ def denied(error: kafka_errors.AuthorizationError) -> str:
 
 
 def servers(connection: Connection) -> str:
-    """Where the brokers are, for a message."""
+    """The addresses of the brokers, for messages."""
     return ", ".join(connection["bootstrap_servers"])
 
 
 def credentials(connection: Connection) -> str:
-    """The settings that log us in."""
+    """The options that the login comes from."""
     if connection.get("sasl_mechanism") == "GSSAPI":
         return "`sasl_kerberos_name`, `sasl_kerberos_service_name` and the Kerberos ticket"
     return "`sasl_plain_username` and `sasl_plain_password`"
 
 
 def suspects(connection: Connection) -> str:
-    """The settings to check when no broker answers, the likeliest first."""
+    """The options to check when no broker answers, the likeliest first."""
     protocol = str(connection.get("security_protocol", "PLAINTEXT"))
     names = f"`bootstrap_servers`, `security_protocol` ({protocol}) and the network"
     return f"{credentials(connection)}, {names}" if protocol.startswith("SASL") else names

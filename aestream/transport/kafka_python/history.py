@@ -22,7 +22,7 @@ _POLL_SECONDS = 1.0
 class KafkaHistory:
     """The newest records of the input topics, by a consumer without a group: nothing is joined, nothing committed.
 
-    `remedy` is what to do about a topic that is not there.
+    `remedy` says what to do about a topic that does not exist.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class KafkaHistory:
             yield from _until(consumer, ends)
 
     def follow(self, *, last: int) -> Iterator[Batch]:
-        """Stream what is in the topics from `last` records before their end, and go on with what arrives, for ever.
+        """Stream the topics from `last` records before their end, then what arrives, without end.
 
         Yields an empty batch about once a second when nothing arrives.
         """
@@ -59,7 +59,7 @@ class KafkaHistory:
             consumer = KafkaConsumer(
                 **self._connection,
                 enable_auto_commit=False,
-                auto_offset_reset="earliest",  # where retention is faster than we are, go on with what is still there
+                auto_offset_reset="earliest",  # go on with what is left where retention overtakes us
                 max_poll_records=self._max_records,
                 **self._settings,
             )
@@ -69,7 +69,7 @@ class KafkaHistory:
                 consumer.close(autocommit=False)
 
     def _partitions(self) -> list[TopicPartition]:
-        """All partitions. Raises TransportError for a topic that is not there or may not be read."""
+        """All partitions. Raises TransportError for a topic that does not exist or may not be read."""
         found = KafkaTopics(self._connection).describe(self._topics)
         for name, topic in found.items():
             refusal = topic.refusal("READ", self._remedy)
@@ -102,7 +102,7 @@ def _seek(
 
 
 def _until(consumer: KafkaConsumer, ends: dict[TopicPartition, int]) -> Iterator[Batch]:
-    """Read on until every partition has reached its end offset."""
+    """Read until every partition has reached its end offset."""
     open_parts = dict(ends)
     last = time.monotonic()
     while open_parts:
@@ -120,6 +120,6 @@ def _until(consumer: KafkaConsumer, ends: dict[TopicPartition, int]) -> Iterator
             consumer.pause(part)
         if time.monotonic() - last > _STALLED_SECONDS:
             raise TransportError(
-                f"reading the past of {', '.join(sorted({p.topic for p in open_parts}))} stopped for "
+                f"reading the past of {', '.join(sorted({p.topic for p in open_parts}))} stalled for "
                 f"{_STALLED_SECONDS:.0f} s: is the broker reachable under its advertised listener?"
             )

@@ -1,4 +1,4 @@
-"""Where each partition of ours begins, up to where it is committed, and how far that is behind its end."""
+"""Where each of our partitions begins, how far it is committed, and how far that is behind its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aestream.types import Batch, Changes, Partition, Position
 
 _log = logging.getLogger(__name__)
 
-# A rebalance took the partitions away, or is under way: the records come again, to whoever owns them then.
+# A rebalance took the partitions away, or is under way: the records come again, to the partitions' next owner.
 COMMIT_REFUSED = (
     kafka_errors.CommitFailedError,
     kafka_errors.RebalanceInProgressError,
@@ -36,7 +36,7 @@ _NOTE = re.compile(r"aestream partitions=(\d+)")
 
 @dataclass(slots=True)
 class _Place:
-    """One partition: the committed offset, the offset behind the last record read, and times in seconds."""
+    """One partition: the committed offset, the offset after the last record read, and times in seconds."""
 
     committed: int
     read: int
@@ -45,13 +45,14 @@ class _Place:
 
 
 class Places:
-    """The offsets of the partitions that are ours. The client itself never chooses one (`auto_offset_reset=none`).
+    """The offsets of our partitions. The client itself never chooses one (`auto_offset_reset=none`).
 
-    A partition without a committed offset begins at its start; with `latest`, at its end. One that was added to its
-    topic after the group had begun is new to everybody: it begins at its start with `latest` too. That is told by a
-    note in the group's commits of how many partitions the topic had then. Where an offset was committed without the
-    note, every further partition counts as added; so does a whole topic that is not among `topics`, those that were
-    there when this member came, and one that was made anew: the broker drops a topic's offsets with the topic.
+    A partition without a committed offset begins at its start; with `latest`, at its end. A partition that was added to
+    its topic after the group had begun to read that begins at its start even with `latest`. To tell which were added,
+    the group's commits carry a note of how many partitions the topic had at the beginning. If an offset was committed
+    without the note, every other partition counts as added. So do all partitions of a topic that is not among `topics`,
+    the topics that existed when this member started, and of a topic that was deleted and created again: the broker
+    drops a topic's offsets with the topic.
     """
 
     def __init__(
@@ -76,14 +77,14 @@ class Places:
         return iter(self._places)
 
     def look_back(self, topics: Iterable[str]) -> None:
-        """Take those of `topics` that the group has no offset for as added, where it has offsets for others."""
+        """If the group has offsets for some of `topics`, count the others as added."""
         for topic in topics:
             any(self._committed(TopicPartition(topic, p)) for p in self._consumer.partitions_for_topic(topic) or ())
         if self._pinned:
             self._topics = set(self._pinned)
 
     def changes(self) -> Changes:
-        """Which partitions came and went, and what was missed, since this was asked last."""
+        """Which partitions came and went, and which records were missed, since the last call."""
         came, revoked, lost = (
             frozenset(Partition(*part) for part in some) for some in (self._came, self._revoked, self._lost)
         )
@@ -92,7 +93,7 @@ class Places:
         return changes
 
     def forget(self, partition: TopicPartition, *, lost: bool = False) -> None:
-        """Let go of a partition that was taken away, even if it came back at once: another member had it."""
+        """Drop a partition that was taken away, even if it came back at once: another member had it in between."""
         if self._places.pop(partition, None) is None:
             return
         if partition in self._came:
@@ -101,10 +102,10 @@ class Places:
             (self._lost if lost else self._revoked).add(partition)
 
     def settle(self) -> None:
-        """Learn where each new partition of ours begins, and pin it by a commit before anything of it is scored.
+        """Find out where each of our new partitions begins, and commit that before any of its records is scored.
 
-        Without the pin, `latest` would begin at the end once more after a kill before the first commit. What the
-        broker does not answer in time is asked again at the next call.
+        Without this commit, a worker with `latest` that was killed before its first commit would begin at the end once
+        more. A question that the broker does not answer in time is asked again at the next call.
         """
         mine = self._consumer.assignment()
         for partition in self._places.keys() - mine:
@@ -116,16 +117,16 @@ class Places:
                 self._places[partition] = _Place(offset, offset, None, time.time())
                 self._came.add(partition)
         except (kafka_errors.RetriableError, kafka_errors.IllegalStateError, *COMMIT_REFUSED):
-            return  # the broker is away, or the partition is gone already
+            return  # the broker is away, or the partition is already gone
 
     def settled(self) -> bool:
-        """Whether every partition of ours has its place: from here on nothing of them is missed."""
+        """Whether the start of all our partitions is known: from here on none of their records is missed."""
         return bool(self._consumer.assignment() == self._places.keys())
 
     def staying(self, parts: Sequence[Polled], gone: AbstractSet[TopicPartition]) -> list[Polled]:
-        """The records of partitions that have their place and did not go while these were read.
+        """The records of partitions whose start is known and that did not go while these were read.
 
-        The others' are read again: here, from what is committed, or by a new owner.
+        The records of the others are read again: here, from the committed offset, or by a new owner.
         """
         stay = self._places.keys() - gone
         for partition in set().union(*parts) - stay:
@@ -136,7 +137,7 @@ class Places:
         return [{partition: found for partition, found in part.items() if partition in stay} for part in parts]
 
     def note(self, batch: Batch) -> None:
-        """Take down up to where a batch reads."""
+        """Remember how far a batch reads."""
         for span in batch.spans:
             place = self._places.get(TopicPartition(*span.partition))
             if place is not None:
@@ -153,13 +154,13 @@ class Places:
                 self._places[partition].committed = offset
 
     def skip_deleted(self, positions: Iterable[TopicPartition]) -> None:
-        """Go on at the start of partitions whose next record is gone: deleted by retention, or with its whole topic."""
+        """Go to the start of partitions whose next record is gone: deleted by retention, or with its whole topic."""
         for partition in positions:
             try:
                 here = self._consumer.position(partition, timeout_ms=_ANSWER_TIMEOUT_MS)
                 start = self._consumer.beginning_offsets([partition], timeout_ms=_ANSWER_TIMEOUT_MS)[partition]
             except (kafka_errors.RetriableError, kafka_errors.IllegalStateError):
-                return  # the broker is away, or the partition is gone already: the next poll says so again
+                return  # the broker is away, or the partition is already gone: the next poll reports it again
             where = f"{partition.topic}/{partition.partition}"
             if here is not None and here < start:
                 _log.warning(
@@ -170,15 +171,17 @@ class Places:
                 self._missed[partition.topic] += start - here
             else:
                 _log.warning(
-                    "%s ends before offset %s: it was cut or made anew, and is read from its start", where, here
+                    "%s ends before offset %s: it was truncated or created again, and is read from its start",
+                    where,
+                    here,
                 )
             self._consumer.seek(partition, start)
 
     def positions(self) -> Mapping[Partition, Position]:
-        """Records between what is committed and the end as the broker has it now, and the age of what was read last.
+        """How many records lie between the commit and the end of each partition, and the age of the last one read.
 
-        What an open transaction holds back is lag as well: the end is the one that the last fetch saw where that is
-        further, and where the broker does not answer at once.
+        Records that an open transaction holds back are lag too: the end is what the broker says now or what the last
+        fetch saw, whichever is further.
         """
         parts = self._places.keys() & self._consumer.assignment()
         if not parts:
@@ -197,16 +200,16 @@ class Places:
         return found
 
     def _done(self, partition: TopicPartition) -> int:
-        """The offset up to which nothing is left to score: the committed one, or behind what no record holds.
+        """The offset up to which nothing is left to score: the committed one, or the one after markers behind it.
 
-        Once all that was read is committed, the client's position is only ahead by the markers of transactions.
+        Once everything that was read is committed, only the markers of transactions put the client's position ahead.
         """
         place = self._places[partition]
         if place.committed < place.read:
             return place.committed
         try:
             position = self._consumer.position(partition, timeout_ms=_LAG_TIMEOUT_MS)
-        except kafka_errors.KafkaError:  # the partition went away a moment ago
+        except kafka_errors.KafkaError:  # the partition has just been taken away
             position = None
         return max(place.committed, position or 0)
 
@@ -220,7 +223,7 @@ class Places:
         return found
 
     def _begin(self, partition: TopicPartition) -> int:
-        """Choose the first record to read of a partition and commit its offset, which is where the client goes on."""
+        """Choose the first record of a partition to read, and commit its offset, from which the client continues."""
         to_the_end = self._latest and not self._added(partition)
         ask = self._consumer.end_offsets if to_the_end else self._consumer.beginning_offsets
         start: int = ask([partition], timeout_ms=_ANSWER_TIMEOUT_MS)[partition]
@@ -228,10 +231,10 @@ class Places:
         return start
 
     def _added(self, partition: TopicPartition) -> bool:
-        """Whether a partition came to its topic after the group had begun to read that."""
+        """Whether a partition was added to its topic after the group had begun to read it."""
         topic = partition.topic
         if topic in self._pinned and self._committed(self._pinned[topic]) is None:
-            self._began_with[topic] = 0  # made anew
+            self._began_with[topic] = 0  # created again
         if topic not in self._began_with:
             others = sorted(self._consumer.partitions_for_topic(topic) - {partition.partition})
             known = [found for p in others if (found := self._committed(TopicPartition(topic, p))) is not None]

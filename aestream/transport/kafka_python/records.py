@@ -1,4 +1,4 @@
-"""kafka-python's records as columns, and its names of topics as ours."""
+"""kafka-python's records as columns, and the topics that a pattern matches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS to the brokers: kafka-python's own settings know no ciphers, and fail on a list of revoked certificates."""
+"""TLS to the brokers: kafka-python's own settings lack ciphers, and fail with a list of revoked certificates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def tls_context(
     ssl_ciphers: str | None = None,
     ssl_check_hostname: bool = True,
 ) -> ssl.SSLContext:
-    """What the client trusts and shows. Without `ssl_cafile` it trusts whom the system trusts.
+    """What the client trusts and presents. Without `ssl_cafile` it trusts the authorities that the system trusts.
 
     Raises ConfigurationError for a file that cannot be used.
     """

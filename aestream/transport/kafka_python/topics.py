@@ -1,4 +1,4 @@
-"""What a broker says of topics and groups, and making topics, over kafka-python 3."""
+"""Topics and groups as a broker describes them, and the creation of topics, over kafka-python 3."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOBODY = MemberToRemove(member_id="aestream-asks-whether-it-may-use-the-group")
 
 
 class KafkaTopics:
-    """Looks at topics and groups, and creates topics. `connection` holds settings of the client under its own names.
+    """Describes topics and groups, and creates topics. `connection` holds the client's settings under its own names.
 
     Every method raises TransportError when no broker answers.
     """
@@ -35,9 +35,9 @@ class KafkaTopics:
         self._reached = False
 
     def describe(self, names: Sequence[str]) -> Mapping[str, TopicState]:
-        """The topics of these names, also those that are not there; for a pattern those that match and are shown.
+        """The topics of these names, even if they do not exist; for a pattern, those that match and are shown.
 
-        Topics are asked for by name: a list of all leaves out silently what this user may not describe.
+        Topics are requested by name: a list of all silently leaves out those that this user may not describe.
         """
         with self._admin() as admin:
             wanted = matching(names, admin.list_topics() if names[0].startswith("^") else ())
@@ -48,10 +48,10 @@ class KafkaTopics:
         return {name: _state(found[name], limits.get(name)) for name in wanted}
 
     def group_refusal(self, group_id: str) -> str | None:
-        """Why this user cannot work in a group; None when it can.
+        """Why this user may not use a group; None if it may.
 
-        Reading a group's offsets takes DESCRIBE only. Leaving it takes READ, as joining and committing do, and leaving
-        changes nothing for a member that is not there.
+        Reading a group's offsets needs DESCRIBE only. Leaving it needs READ, as joining and committing do, and changes
+        nothing for a member that does not exist.
         """
         with self._admin() as admin:
             deadline = time.monotonic() + _COORDINATOR_SECONDS
@@ -62,7 +62,7 @@ class KafkaTopics:
                     return "is denied to this user: grant READ on it"
                 except (kafka_errors.UnknownMemberIdError, kafka_errors.GroupIdNotFoundError):
                     return None
-                except kafka_errors.RetriableError:  # a fresh broker makes its offsets topic for the first asker
+                except kafka_errors.RetriableError:  # a new broker makes its offsets topic at the first request
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(_RETRY_SECONDS)
@@ -70,7 +70,7 @@ class KafkaTopics:
                     return None
 
     def create(self, names: Sequence[str], *, partitions: int, replication: int) -> list[str]:
-        """Create topics; return those that were not there. -1 partitions or replicas are the broker's default.
+        """Create topics; return those that did not exist. -1 partitions or replicas mean the broker's default.
 
         Raises TransportError when the broker refuses.
         """
@@ -79,7 +79,7 @@ class KafkaTopics:
         with self._admin() as admin:
             answers = admin.create_topics(wanted, raise_errors=False)["topics"]
             _refused("created", "CREATE", [answer for answer in answers if answer["error_code"] != there])
-            with contextlib.suppress(kafka_errors.KafkaTimeoutError):  # made, and not shown to this user
+            with contextlib.suppress(kafka_errors.KafkaTimeoutError):  # created, but not shown to this user
                 admin.wait_for_topics(names)
         return [answer["name"] for answer in answers if not answer["error_code"]]
 
@@ -113,7 +113,7 @@ class KafkaTopics:
 
 
 def _limits(admin: Any, names: Sequence[str]) -> dict[str, int]:
-    """The largest batch of records of each topic, of those whose configuration this user may describe."""
+    """The largest batch of records for each topic whose configuration this user may describe."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, [_LIMIT]) for name in names]
     if not resources:
         return {}
@@ -125,7 +125,7 @@ def _limits(admin: Any, names: Sequence[str]) -> dict[str, int]:
 
 
 def _state(found: Mapping[str, Any], max_bytes: int | None) -> TopicState:
-    told = frozenset(found["authorized_operations"] or ())  # who is shown a topic may at least describe it
+    told = frozenset(found["authorized_operations"] or ())  # a user who is shown a topic may at least describe it
     return TopicState(
         found["name"],
         len(found["partitions"]),
@@ -136,7 +136,7 @@ def _state(found: Mapping[str, Any], max_bytes: int | None) -> TopicState:
 
 
 def _refused(done: str, operation: str, answers: Sequence[Mapping[str, Any]]) -> None:
-    """Raise TransportError for the topics that the broker did not take."""
+    """Raise TransportError for the topics that the broker refused."""
     denied = kafka_errors.TopicAuthorizationFailedError.errno
     problems = []
     for answer in answers:
