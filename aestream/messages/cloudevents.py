@@ -21,7 +21,7 @@ def event(kind: str, *, source: str, partition: Partition, offset: int, timestam
 
 
 def moment(milliseconds: int) -> datetime.datetime:
-    """The time, in UTC, of a record's timestamp: whatever its producer wrote, kept to what a calendar can show."""
+    """A record's timestamp as a time in UTC, limited to the years that a calendar can show."""
     within = min(max(milliseconds, 0), _LAST_MILLISECOND)
     return datetime.datetime.fromtimestamp(within / 1000, datetime.UTC)
 

@@ -21,8 +21,8 @@ _JUDGED_FROM_RECORDS = 1_000
 def dead_letters(topic: str, batch: Batch, invalid: Sequence[Invalid], *, max_bytes: int) -> Outgoing:
     """Wrap the invalid records of a batch: original key, headers and bytes, with the reason as headers.
 
-    A record that does not fit into `max_bytes` with its envelope is cut, and says so in `aestream.dlq.truncated`
-    (the original length in bytes); where that is little, the message of the error is cut as well.
+    A record that does not fit into `max_bytes` with its envelope is cut; the header `aestream.dlq.truncated` then holds
+    the original length in bytes. If `max_bytes` is small, the error's message is cut as well.
     """
     values, keys, headers = [], [], []
     everywhere = batch.sources
@@ -63,41 +63,40 @@ def _envelope(partition: Partition, offset: int, timestamp: int, problem: Invali
 
 
 def _shortened(envelope: Headers, most: int) -> Headers:
-    """The same with less of the error's message."""
+    """The envelope with at most `most` bytes of the error's message."""
     return tuple((name, content[:most] if name == f"{PREFIX}error" else content) for name, content in envelope)
 
 
 _TRAIN = "once enough records of the new form are in the topic, `aestream train` makes a model that fits"
 _REMEDIES = {
-    Reason.EMPTY: "records without a value, such as the deletions of a compacted topic, need a topic of their own",
-    Reason.TOO_LARGE: "raise `max_record_bytes` if such records are meant to be there; where it is the "
-    "result that is too large, the max.message.bytes of its topic",
+    Reason.EMPTY: "records without a value, such as the tombstones of a compacted topic, need a topic of their own",
+    Reason.TOO_LARGE: "raise `max_record_bytes` if such records are intended; if it is the result that is too large, "
+    "raise the max.message.bytes of its topic",
     Reason.BAD_JSON: "do the producers write JSON, and does `topics` name the right topic?",
-    Reason.WRONG_SHAPE: "the producers must send one JSON object a message",
-    Reason.MISSING_FEATURE: f"was it renamed or dropped? {_TRAIN}; where it may be missing, train with "
-    "`missing=impute`",
-    Reason.NOT_NUMERIC: f"has it changed for good? {_TRAIN}; where it may be null, train with `missing=impute`",
+    Reason.WRONG_SHAPE: "the producers must send one JSON object per message",
+    Reason.MISSING_FEATURE: f"was it renamed or dropped? {_TRAIN}; if it may be missing, train with `missing=impute`",
+    Reason.NOT_NUMERIC: f"has it changed for good? {_TRAIN}; if it may be null, train with `missing=impute`",
     Reason.WRONG_TYPE: f"has it changed for good? {_TRAIN}",
-    Reason.NOT_FINITE: "fix the producer, or name it in `exclude` and train again",
+    Reason.NOT_FINITE: "name the field in `exclude` and train again",
 }
 _Why = tuple[Reason, str]
 
 
 class InvalidLimits:
-    """Stops the worker before a broken producer turns a whole topic into dead letters in silence.
+    """Stops the worker before a broken producer silently turns a whole topic into dead letters.
 
-    `max_ratio` is judged over about the last 10,000 records, once there are 1,000; `max_consecutive` counts invalid
-    records without one valid record between them.
+    `max_ratio` is the highest share of invalid records among about the last 10,000, checked once there are 1,000;
+    `max_consecutive` is how many invalid records without a valid one between them stop the worker.
     """
 
     def __init__(self, *, max_ratio: float, max_consecutive: int) -> None:
         self._max_ratio = max_ratio
         self._max_consecutive = max_consecutive
         self._run: Counter[_Why] = Counter()  # the invalid records since the last valid one
-        self._recent: deque[tuple[int, Counter[_Why]]] = deque()  # (records, the invalid ones) a batch
+        self._recent: deque[tuple[int, Counter[_Why]]] = deque()  # of each batch: (records, the invalid ones)
 
     def check(self, records: int, invalid: Sequence[Invalid]) -> None:
-        """Count a batch. Raises InvalidRecordsError when it breaks a limit; nothing of it may be committed then."""
+        """Count a batch. Raises InvalidRecordsError when it breaks a limit; then nothing of it may be committed."""
         if not records:
             return
         self._recent.append((records, Counter((problem.reason, problem.message) for problem in invalid)))
@@ -124,7 +123,7 @@ class InvalidLimits:
         return max(runs, key=Counter.total) if invalid else Counter()
 
     def _halt(self, what: str, reasons: Counter[_Why], option: str) -> None:
-        """Name the most frequent reason, its most frequent form, and what is likeliest to mend it."""
+        """Raise InvalidRecordsError with the most frequent reason, its most frequent form, and its likeliest fix."""
         by_reason: Counter[Reason] = Counter()
         for (reason, _), count in reasons.items():
             by_reason[reason] += count

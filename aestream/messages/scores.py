@@ -1,4 +1,4 @@
-"""Verdicts to messages: the JSON of scores and anomalies, and their CloudEvents headers."""
+"""From what the detector found to messages: the JSON of scores and anomalies, and their CloudEvents headers."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Origin(msgspec.Struct, gc=False):
 
 
 class FeatureShare(msgspec.Struct, gc=False):
-    """One feature's part in an anomaly, in the user's units; shares of all features add up to 1.
+    """One feature's part in an anomaly, in the user's units; the shares of all features add up to 1.
 
-    A category is its name, a timestamp ISO 8601 text, a value that was missing null.
+    A category is given by its name, a timestamp as ISO 8601 text, a missing value as null.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Scored(msgspec.Struct, frozen=True):
 class Renderer:
     """Turns a scored batch into messages for the scores and the anomalies topic.
 
-    `scores_topic` of None publishes anomalies only. `headers` puts the CloudEvents headers on plain scores as well.
+    If `scores_topic` is None, only anomalies are published. `headers` adds the CloudEvents headers to plain scores too.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Renderer:
         return [topic for topic in (self._scores_topic, self._anomalies_topic) if topic is not None]
 
     def render(self, batch: Batch, scored: Scored) -> list[Outgoing]:
-        """Encode one score a valid record; an anomaly's message goes to both topics."""
+        """Encode one score for each valid record; an anomaly goes to both topics."""
         whole = len(scored.rows) == len(batch)
         rows = scored.rows.tolist()
 
