@@ -1,4 +1,4 @@
-"""Settings, checked, into the clients of Kafka: what is read, what is written, what the broker says of topics."""
+"""Turns settings, once checked, into Kafka clients: to read, to write, and to describe and create topics."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ DELIVERIES: Mapping[str, Callable[[Source, Sink], Delivery]] = {"at_least_once":
 _PRODUCER = ("batch_size", "linger_ms", "compression_type")
 
 _SERVER = re.compile(r"\[[0-9A-Fa-f:.]+\](:\d{1,5})?|[^\s:/\[\]]+(:\d{1,5})?|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*")
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what Kafka takes as the name of a topic or of a member
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what Kafka accepts as the name of a topic or of a member
 
 
 def check(settings: Settings) -> None:
-    """Refuse settings of the connection that no broker could make work. Raises ConfigurationError for the first."""
+    """Raise ConfigurationError for the first setting of the connection that cannot work with any broker."""
     for problem in (*_names(settings), *_session(settings), *_login(settings), *_files(settings)):
         raise ConfigurationError(f"AESTREAM_{problem}")
 
@@ -48,13 +48,13 @@ def check(settings: Settings) -> None:
 def _names(settings: Settings) -> Iterator[str]:
     for server in settings.kafka.bootstrap_servers or [""]:
         if not _SERVER.fullmatch(server):
-            yield f"KAFKA__BOOTSTRAP_SERVERS: {server!r} is no address: write host:port"
+            yield f"KAFKA__BOOTSTRAP_SERVERS: {server!r} is not an address: write host:port"
     topics = settings.topics
     names = [("TOPICS__INPUT", name) for name in topics.input if not name.startswith("^")]
     names += [(f"TOPICS__{field.upper()}", getattr(topics, field)) for field in ("scores", "anomalies", "dead_letters")]
     for variable, name in (*names, ("KAFKA__GROUP_INSTANCE_ID", settings.kafka.group_instance_id)):
         if name is not None and not _NAME.fullmatch(name):
-            yield f"{variable}: {name!r} is no name for Kafka: use letters, digits, dots, dashes and underscores"
+            yield f"{variable}: {name!r} is not a name for Kafka: use letters, digits, dots, dashes and underscores"
 
 
 def _session(settings: Settings) -> Iterator[str]:
@@ -87,7 +87,7 @@ def _files(settings: Settings) -> Iterator[str]:
             Path(path).open("rb").close()
         except OSError as error:
             yield (
-                f"KAFKA__{field.upper()}: {path} cannot be read ({error.strerror}): name a file that is there and that "
+                f"KAFKA__{field.upper()}: {path} cannot be read ({error.strerror}): name a file that exists and that "
                 "this user may read"
             )
 
@@ -95,7 +95,7 @@ def _files(settings: Settings) -> Iterator[str]:
 def connection(settings: Settings) -> dict[str, Any]:
     """What every Kafka client needs to connect, under kafka-python's names.
 
-    Raises ConfigurationError when the settings cannot work whatever the broker says.
+    Raises ConfigurationError when the settings cannot work with any broker.
     """
     check(settings)
     chosen = _chosen(settings, _CONNECTION)
@@ -105,18 +105,18 @@ def connection(settings: Settings) -> dict[str, Any]:
 
 
 def topics(settings: Settings) -> Topics:
-    """What the broker says of topics."""
+    """The client that describes and creates topics."""
     return KafkaTopics(connection(settings))
 
 
 def group_id(settings: Settings) -> str:
-    """The workers' consumer group. Raises ConfigurationError where none is set and no single topic gives its name."""
+    """The workers' consumer group. Raises ConfigurationError if none is set and no single topic can name it."""
     names = settings.topics.input
     if settings.kafka.group_id is not None:
         return settings.kafka.group_id
     if len(names) != 1 or names[0].startswith("^"):
         raise ConfigurationError(
-            "AESTREAM_KAFKA__GROUP_ID is not set, and AESTREAM_TOPICS__INPUT does not name a single topic to call the "
+            "AESTREAM_KAFKA__GROUP_ID is not set, and AESTREAM_TOPICS__INPUT does not name a single topic to name the "
             "group after: choose a name, the same for all workers of this input"
         )
     return f"aestream-{names[0]}"
@@ -136,7 +136,7 @@ def source(settings: Settings) -> Source:
 
 
 def history(settings: Settings, names: Sequence[str], remedy: str = INPUT_REMEDY) -> History:
-    """The past of topics, read outside of any group; `remedy` is what to do about one that is not there."""
+    """The past of topics, read outside of any group; `remedy` says what to do about one that does not exist."""
     return KafkaHistory(
         names,
         connection=connection(settings),
@@ -147,7 +147,7 @@ def history(settings: Settings, names: Sequence[str], remedy: str = INPUT_REMEDY
 
 
 def sink(settings: Settings, limits: Mapping[str, int]) -> Sink:
-    """What results are written with; `limits` are the largest messages of topics, where they are known."""
+    """The client that writes results; `limits` are the largest messages that topics accept, where these are known."""
     return KafkaSink(
         connection=connection(settings),
         max_request_size=settings.kafka.max_request_size,
@@ -157,7 +157,7 @@ def sink(settings: Settings, limits: Mapping[str, int]) -> Sink:
 
 
 def _chosen(settings: Settings, names: Sequence[str]) -> dict[str, Any]:
-    """Settings of the Kafka client by name, without those that are not set; secrets in the clear."""
+    """Settings of the Kafka client by name, without those that are not set; secrets in plain text."""
     values = {name: getattr(settings.kafka, name) for name in names}
     return {
         name: value.get_secret_value() if isinstance(value, SecretStr) else value

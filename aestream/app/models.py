@@ -1,4 +1,4 @@
-"""Settings into models: the store, a detector to be fitted, and a version ready to use."""
+"""Turns settings into models: the store, a detector to be fitted, and a version ready to use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from aestream.settings.settings import Settings
 def registry(settings: Settings) -> LocalRegistry:
     """The model store."""
     if "://" in settings.model.store:
-        raise ConfigurationError(f"AESTREAM_MODEL__STORE: {settings.model.store!r} is no folder: give a path")
+        raise ConfigurationError(f"AESTREAM_MODEL__STORE: {settings.model.store!r} is not a folder: give a path")
     return LocalRegistry(Path(settings.model.store), settings.model.name, keep=settings.model.keep)
 
 
@@ -45,7 +45,7 @@ def new_detector(settings: Settings) -> Detector:
 
 
 def load_detector(settings: Settings) -> Detector:
-    """The current model. Raises ModelError when there is none that can be used: no other one is taken in its place."""
+    """The current model. Raises ModelError when it cannot be used: no other version takes its place."""
     use_threads(settings.worker.threads)
     store = registry(settings)
     version = store.current()
@@ -71,14 +71,15 @@ def load_for_use(settings: Settings) -> Detector:
         wanted, has = getattr(settings.model, name), getattr(detector.options, name)
         if wanted not in {None, has}:
             raise ConfigurationError(
-                f"{name} {wanted} is asked for, and the model {settings.model.name!r} was trained with {has}: "
-                f"`aestream train --{name.replace('_', '-')} {wanted}` makes one, or name a file to learn from by --fit"
+                f"{name} {wanted} was asked for, but the model {settings.model.name!r} was trained with {has}: "
+                f"`aestream train --{name.replace('_', '-')} {wanted}` trains one, or name a file to learn from with "
+                "--fit"
             )
     return detector
 
 
 def fit_detector(settings: Settings, file: Path) -> Detector:
-    """A detector fitted on a file, kept nowhere. Raises DataError when the file cannot teach anything."""
+    """A detector fitted on a file, and not stored. Raises DataError when there is nothing to learn from the file."""
     use_threads(settings.worker.threads)
     sample = samplers.of_file(settings, file).sample(progress=lambda _records, _wanted: None)
     return new_detector(settings).fit_matrix(sample.matrix, sample.schema)

@@ -1,4 +1,4 @@
-"""Settings into where records to learn from are had: a file, or the past of topics."""
+"""Turns settings into a source of records to learn from: a file, or the past of topics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aestream.settings.settings import Settings
 
 
 def sampler(settings: Settings, file: Path | None, names: Sequence[str]) -> FileSampler | TopicSampler:
-    """Where records are to be had: a file, or the past of topics."""
+    """The source of records to learn from: a file, or the past of topics."""
     if file is not None:
         return of_file(settings, file)
     if not names:
@@ -41,12 +41,12 @@ def of_file(settings: Settings, file: Path) -> FileSampler:
 
 
 def inference(settings: Settings) -> dict[str, Any]:
-    """What the settings say of the choice of features; the rest is about their deviations."""
+    """The settings that choose the features; the others in the section are about their deviations."""
     return settings.features.model_dump(include={"include", "exclude", "timestamps", "missing"})
 
 
 def _choose(settings: Settings) -> Choose:
-    """How the features are told from records."""
+    """How the features are inferred from records."""
     return partial(infer_schema, **inference(settings))
 
 

@@ -1,4 +1,4 @@
-"""The topics and the group that a worker needs: whether this user may use them, and making what is missing."""
+"""The topics and the group that a worker needs: whether this user may use them, and how missing ones are created."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from aestream.errors import ConfigurationError, TransportError
 from aestream.settings.settings import Settings
 from aestream.types import Batch, TopicState
 
-RESULT_REMEDY = "make it with `aestream topics create`"
+RESULT_REMEDY = "create it with `aestream topics create`"
 _BROKERS_DEFAULT = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a worker needs of the broker, as the broker has it: the topics, and what keeps this user from its work."""
+    """The topics that a worker needs, as the broker describes them, and what keeps this user from using them."""
 
     inputs: Mapping[str, TopicState]
     results: Mapping[str, TopicState]
-    problems: Mapping[str, str]  # "topic x" or "group y" to what is wrong with it, and the remedy
+    problems: Mapping[str, str]  # for "topic x" or "group y", what is wrong with it, and the remedy
 
     @property
     def limits(self) -> dict[str, int]:
-        """The largest message of each result topic, as far as the broker tells."""
+        """The largest message of each result topic, as far as the broker reports it."""
         return {name: topic.max_bytes for name, topic in self.results.items() if topic.max_bytes is not None}
 
 
 def survey(settings: Settings) -> Survey:
-    """Look at all that a worker needs. Raises TransportError when no broker answers."""
+    """Check everything that a worker needs. Raises TransportError when no broker answers."""
     broker = clients.topics(settings)
     inputs, results = broker.describe(settings.topics.input), broker.describe(_results(settings))
     refusals = {name: topic.refusal("READ", clients.INPUT_REMEDY) for name, topic in inputs.items()}
@@ -43,7 +43,7 @@ def survey(settings: Settings) -> Survey:
 
 
 def surveyed(settings: Settings) -> Survey:
-    """The same for a worker that is to start. Raises TransportError with all that is wrong, in one line."""
+    """The same for a worker that is about to start. Raises TransportError with all problems in one line."""
     found = survey(settings)
     if found.problems:
         raise TransportError("; ".join(f"{what} {problem}" for what, problem in found.problems.items()))
@@ -53,21 +53,22 @@ def surveyed(settings: Settings) -> Survey:
 def create(
     settings: Settings, *, partitions: int | None, replication: int, with_input: bool
 ) -> tuple[list[str], dict[str, tuple[int, int]]]:
-    """Make the topics that are missing and give result topics the partitions that they lack.
+    """Create the topics that are missing, and add the partitions that result topics lack.
 
-    Returns the names of the new topics, and of those with new partitions how many they had and have. Without
-    `partitions` the result topics get as many as the input has, so that results keep the partition numbers of their
-    records. The input topic is made only when `with_input` is set, with the broker's default if nothing else is said.
-    Raises TransportError when nobody says how many partitions there should be.
+    Returns the names of the new topics, and for topics with new partitions the number before and after. Without
+    `partitions`, the result topics get as many as the input has, so that results keep the partition numbers of their
+    records. The input topic is created only if `with_input` is set, with the broker's default number of partitions
+    unless `partitions` is given. Raises TransportError when the number of partitions is not known.
     """
     need_input(settings)
     broker = clients.topics(settings)
     inputs = broker.describe(settings.topics.input)
     absent = [name for name, topic in inputs.items() if not topic.partitions]
     if partitions is None and (not inputs or (absent and not with_input)):
-        what = f"topic {', '.join(absent)} is not there" if absent else f"no topic matches {settings.topics.input[0]}"
+        pattern = settings.topics.input[0]
+        what = f"topic {', '.join(absent)} does not exist" if absent else f"no topic matches {pattern}"
         raise TransportError(
-            f"{what} (or not shown to this user), so the number of partitions is not known: create the input first"
+            f"{what} (or is not shown to this user), so the number of partitions is not known: create the input first"
             f"{' (or with --with-input)' if absent else ''}, or give --partitions"
         )
     count = partitions or max((topic.partitions for topic in inputs.values()), default=0) or _BROKERS_DEFAULT
@@ -87,11 +88,11 @@ def _results(settings: Settings) -> list[str]:
 
 
 def need_input(settings: Settings) -> None:
-    """Raise ConfigurationError when no topic is named to read."""
+    """Raise ConfigurationError when no input topic is named."""
     if not settings.topics.input:
         raise ConfigurationError("AESTREAM_TOPICS__INPUT is not set: name the topic to read, e.g. telemetry")
 
 
 def follow_anomalies(settings: Settings, last: int) -> Iterator[Batch]:
-    """The anomalies topic from `last` records before its end, for ever."""
+    """The anomalies topic from `last` records before its end, without end."""
     return clients.history(settings, [settings.topics.anomalies], RESULT_REMEDY).follow(last=last)

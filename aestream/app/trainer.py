@@ -1,4 +1,4 @@
-"""Settings into the trainer: one retraining, and the service that repeats it."""
+"""Turns settings into the trainer: one retraining, and the service that repeats it."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_validate_names_what_is_missing_and_what_is_well(
     assert "AESTREAM_HTTP__PORT" in wrong.stderr
 
 
-@pytest.mark.parametrize(("named", "words"), [("{}", "topic {} is not there"), ("^{}", "no topic matches ^{}")])
+@pytest.mark.parametrize(("named", "words"), [("{}", "topic {} does not exist"), ("^{}", "no topic matches ^{}")])
 def test_result_topics_are_not_made_before_the_input_says_how_many_partitions(
     cluster: Cluster, make_settings: Make, tmp_path: Path, command: Command, named: str, words: str
 ) -> None:

@@ -159,7 +159,7 @@ def test_a_missing_topic_is_one_line(cluster: Cluster, make_settings: Make, tmp_
     no_right = make_settings(tmp_path, secret)
     cases = [
         (no_input, "topic no-such-input does not exist: create it, or correct AESTREAM_TOPICS__INPUT"),
-        (no_scores, "topic no-such-scores does not exist: make it with `aestream topics create`"),
+        (no_scores, "topic no-such-scores does not exist: create it with `aestream topics create`"),
     ]
     cluster.send(secret, records.values(1))
     try:

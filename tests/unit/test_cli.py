@@ -55,9 +55,9 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
         (["config", "--config", "none.yaml"], "there is no configuration file none.yaml"),
         (["trainer", "--set", "trainer.schedule=daily", "--set", "topics.input=x"], "AESTREAM_TRAINER__SCHEDULE"),
         (["train", "x.xlsx"], "has an unknown format"),
-        (["tail", "--set", "kafka.bootstrap_servers=kafka:9o92"], "'kafka:9o92' is no address"),
-        (["tail", "--set", "kafka.bootstrap_servers=,"], "'' is no address: write host:port"),
-        (["topics", "create", "--set", "topics.input=a/b"], "AESTREAM_TOPICS__INPUT: 'a/b' is no name"),
+        (["tail", "--set", "kafka.bootstrap_servers=kafka:9o92"], "'kafka:9o92' is not an address"),
+        (["tail", "--set", "kafka.bootstrap_servers=,"], "'' is not an address: write host:port"),
+        (["topics", "create", "--set", "topics.input=a/b"], "AESTREAM_TOPICS__INPUT: 'a/b' is not a name"),
     ],
 )
 def test_wrong_configuration_is_2_and_one_line(
@@ -76,9 +76,9 @@ def test_wrong_configuration_is_2_and_one_line(
         ([], "AESTREAM_TOPICS__INPUT is not set"),
         (["model.store=s3://models"], "AESTREAM_MODEL__STORE"),
         (["trainer.schedule=daily"], "AESTREAM_TRAINER__SCHEDULE"),
-        (["kafka.bootstrap_servers=kafka:9092,[::1"], "'[::1' is no address: write host:port"),
-        (["topics.scores=a b"], "AESTREAM_TOPICS__SCORES: 'a b' is no name for Kafka"),
-        (["kafka.group_instance_id=a/b"], "AESTREAM_KAFKA__GROUP_INSTANCE_ID: 'a/b' is no name for Kafka"),
+        (["kafka.bootstrap_servers=kafka:9092,[::1"], "'[::1' is not an address: write host:port"),
+        (["topics.scores=a b"], "AESTREAM_TOPICS__SCORES: 'a b' is not a name for Kafka"),
+        (["kafka.group_instance_id=a/b"], "AESTREAM_KAFKA__GROUP_INSTANCE_ID: 'a/b' is not a name for Kafka"),
         (["kafka.heartbeat_interval_ms=45000"], "below AESTREAM_KAFKA__SESSION_TIMEOUT_MS (45000)"),
         (["kafka.security_protocol=SASL_SSL"], "AESTREAM_KAFKA__SASL_MECHANISM is not set: SASL_SSL needs one"),
         (["kafka.sasl_mechanism=PLAIN"], "AESTREAM_KAFKA__SECURITY_PROTOCOL is PLAINTEXT, which does not log in"),
@@ -155,7 +155,7 @@ def test_latent_size_and_noise_are_options_of_a_training(tmp_path: Path, capsys:
     capsys.readouterr()
     assert main(["denoise", "a.jsonl", "--noise", "0.7", "-o", "clean.csv"]) == 2
     said = capsys.readouterr().err
-    assert "noise 0.7 is asked for" in said
+    assert "noise 0.7 was asked for" in said
     assert "trained with 0.5" in said
     assert "`aestream train --noise 0.7`" in said
     assert main(["score", "a.jsonl", "--set", "model.noise=0.7", "-o", "scores.csv"]) == 0
