@@ -1,23 +1,23 @@
-"""When Python looks for cycles of garbage: seldom, and not through what stays.
+"""When Python's garbage collector runs: rarely, and not over objects that stay.
 
-Every message that is sent makes a few objects that live until it is acknowledged. By its defaults the collector would
-go through them, and through all that torch has loaded, every few hundred messages: a third of a worker's processor time
-(`make bench`). Almost nothing here is a cycle; what is one is found all the same, a little later.
+Every message that is sent makes a few objects that live until it is acknowledged. By default the collector would scan
+them, and everything that torch has loaded, every few hundred messages: a third of a worker's processor time
+(`make bench`). Few of these objects are part of a cycle, and those that are get collected all the same, a little later.
 """
 
 from __future__ import annotations
 
 import gc
 
-# New objects, less those that went, before the young are looked at; young looks before the middle-aged; and so on. A
-# batch of 5,000 records in flight is about 60,000 objects.
+# How many more objects are made than freed before generation 0 is collected, how often that happens before generation 1
+# is collected, and so on. A batch of 5,000 records in flight is about 60,000 objects.
 _THRESHOLDS = (200_000, 20, 100)
 
 
 def settle() -> None:
-    """Clear away what the former model left behind, and take everything alive for something that stays.
+    """Collect what the previous model left behind, and exempt everything that is alive from later collections.
 
-    Takes about a third of a second with torch loaded: call it between two batches, when a model has come into use.
+    This takes about a third of a second with torch loaded: call it between two batches, after a change of the model.
     """
     gc.unfreeze()
     gc.collect()
@@ -26,5 +26,5 @@ def settle() -> None:
 
 
 def release() -> None:
-    """Give everything back to the collector, so that libraries can clear away after themselves at the end."""
+    """Let the collector see all objects again, so that libraries can clean up at the end."""
     gc.unfreeze()

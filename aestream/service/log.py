@@ -42,8 +42,8 @@ class PlainFormatter(logging.Formatter):
 def setup(*, style: Literal["auto", "json", "plain"], level: str) -> None:
     """Send all logging to standard error. `auto` is JSON unless standard error is a terminal.
 
-    The Kafka client is not heard: what goes wrong with it is raised, and said in one line. A service whose work has
-    begun lets it be heard by `hear_client`. Its tracebacks are for `level` debug only.
+    The Kafka client does not log: its errors are raised, and reported in one line. A service whose work has begun turns
+    its log on with `hear_client`. The client's tracebacks appear at `level` debug only.
     """
     plain = style == "plain" or (style == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
@@ -59,19 +59,19 @@ def setup(*, style: Literal["auto", "json", "plain"], level: str) -> None:
 
 
 def hear_client(level: str) -> None:
-    """Let what the Kafka client has to say from this level on into the log."""
+    """Log what the Kafka client reports at this level or above."""
     logging.getLogger("kafka").setLevel(level.upper())
     logging.getLogger("kafka.net.selector").setLevel(max(logging.ERROR, logging.getLogger("kafka").level))
 
 
 def _no_farewell(record: logging.LogRecord) -> bool:
-    """Leave out what the Kafka client had under way when we closed it: it logs its own end as an error."""
+    """Leave out the tasks that the Kafka client was running when we closed it: it logs their end as an error."""
     arguments = record.args if isinstance(record.args, tuple) else ()
     return not (record.name.startswith("kafka.") and any(type(one).__name__ == "Cancelled" for one in arguments))
 
 
 def _in_one_line(record: logging.LogRecord) -> bool:
-    """Say what the Kafka client stumbled over, such as a socket that just closed, without its traceback."""
+    """Log the Kafka client's errors, such as a socket that has just closed, without their tracebacks."""
     if record.exc_info and record.name.startswith("kafka."):
         record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]!r}", ()
         record.exc_info = None

@@ -1,4 +1,4 @@
-"""Whether a worker has fallen out of its consumer group for good, told from what it sees between two batches."""
+"""Whether a worker has dropped out of its consumer group for good, judged by what it sees between two batches."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _LONGEST_ROUND_SECONDS = 2.0  # the loop goes round more often than this unless 
 
 
 class GroupWatch:
-    """Judges a worker's membership, so that one that can commit nothing does not go on scoring for ever.
+    """Judges a worker's membership, so that one that cannot commit anything does not keep scoring.
 
-    Two things have no good end: commits that are refused, or a member that is outside, for a session timeout with no
-    join in flight; and a join that takes longer than the slowest member may (its `max_poll_interval`, and a session
-    timeout to find that out). A rebalance, however slow, is neither.
+    Two states do not end well: commits are refused, or the member is outside the group, for a session timeout with no
+    join under way; or a join takes longer than the slowest member may need (its `max_poll_interval`, and a session
+    timeout to detect that). A rebalance, however slow, is neither.
 
-    Times are in seconds; `clock` never runs back. Only time that passes while the loop goes round counts: a worker that
-    was held up, by a broker that was away for one, gets its whole time to find back.
+    Times are in seconds; `clock` never runs back. Only time during which the loop runs counts: a worker that was held
+    up, for example by a broker that was away, has the full time to rejoin.
     """
 
     def __init__(
@@ -32,12 +32,12 @@ class GroupWatch:
         self._unjoined = 0.0  # time since it was a member
 
     def begin(self) -> None:
-        """Judge anew from here: the member is a new one, or the broker was away."""
+        """Start again from here: the member is a new one, or the broker was away."""
         self._looked = self._clock()
         self._idle = self._unjoined = 0.0
 
     def look(self, membership: Membership, *, refused: bool) -> str | None:
-        """Take down how things stand, `refused` being the answer to the last commit; say what is wrong, if it is."""
+        """Note the membership and whether the last commit was `refused`; return what is wrong, if anything."""
         now = self._clock()
         passed, self._looked = min(now - self._looked, _LONGEST_ROUND_SECONDS), now
         self._unjoined += passed
@@ -50,5 +50,5 @@ class GroupWatch:
             state = "is not a member" if membership is Membership.OUTSIDE else "has its commits refused"
             return f"it {state}, with no join under way, for {self._idle:.0f} s"
         if self._unjoined > self._join_limit:
-            return f"its join has not ended for {self._unjoined:.0f} s"
+            return f"its join has been under way for {self._unjoined:.0f} s"
         return None

@@ -23,7 +23,7 @@ _SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0
 
 
 class BatchHistogram(Collector):
-    """A histogram that takes a whole batch of observations at a time: one call, however many records."""
+    """A histogram that counts a whole batch of observations in one call."""
 
     def __init__(self, name: str, text: str, buckets: tuple[float, ...], *, registry: CollectorRegistry) -> None:
         self._name = name
@@ -37,11 +37,11 @@ class BatchHistogram(Collector):
         observed = np.asarray(values, np.float64)
         counts, total = self._state
         places = np.searchsorted(self._bounds, observed, side="left")
-        # one assignment: a scrape on another thread sees the counts and the sum of the same moment
+        # one assignment, so that a scrape on another thread sees counts and sum of the same moment
         self._state = (counts + np.bincount(places, minlength=len(counts)), total + float(observed.sum()))
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """The cumulative counts, as Prometheus wants them."""
+        """The cumulative counts, as Prometheus expects them."""
         counts, total = self._state
         bounds = [*(f"{bound:g}" for bound in self._bounds), "+Inf"]
         cumulative = np.cumsum(counts).tolist()
@@ -51,12 +51,12 @@ class BatchHistogram(Collector):
 
 
 class Metrics:
-    """What every process exports, registered in `registry`. Counted by batch, never labelled by key or entity."""
+    """What every process exports, registered in `registry`. Metrics count by batch, and have no key or entity label."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self.build_info = self._gauge("build_info", "The version of aestream; always 1.", "version")
-        self.ready = self._gauge("ready", "1 while /readyz says so, else 0.")
+        self.ready = self._gauge("ready", "1 while /readyz reports ready, else 0.")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"aestream_{name}", text, labels, registry=self.registry)
@@ -83,7 +83,7 @@ class WorkerMetrics(Metrics):
         self.anomalies = self._counter("anomalies", "Records flagged as anomalies (score above 1).")
         self.dead_letters = self._counter("dead_letters", "Records that could not be scored, by reason.", "reason")
         self.unseen_categories = self._counter(
-            "unseen_categories", "Values of a categorical feature that training has not seen.", "feature"
+            "unseen_categories", "Values of a categorical feature that training did not see.", "feature"
         )
         self.batch_duration = self._histogram(
             "batch_duration_seconds", "Time a batch spends in a stage of the loop.", _SECONDS, "stage"
@@ -99,7 +99,7 @@ class WorkerMetrics(Metrics):
             "aestream_anomaly_score", "Scores; above 1 is an anomaly.", _SCORES, registry=registry
         )
         self.last_record_processed = self._gauge(
-            "last_record_processed_timestamp_seconds", "When the last batch with records was done."
+            "last_record_processed_timestamp_seconds", "When the last batch with records was finished."
         )
 
         # Kafka
@@ -111,7 +111,7 @@ class WorkerMetrics(Metrics):
         )
         self.consumer_lag_seconds = self._gauge(
             "consumer_lag_seconds",
-            "Age of the newest record read while there is lag; before the first, time since the partition came.",
+            "Age of the newest record read, 0 without lag; before the first, the time since the assignment.",
             "topic",
             "partition",
         )
@@ -131,7 +131,7 @@ class WorkerMetrics(Metrics):
 
         self.inference_threads = self._gauge("inference_threads", "Threads that a forward pass uses.")
 
-        # A counter that is born at 1 shows no increase: let those with known labels begin at 0.
+        # A counter that starts at 1 shows no increase, so those with known labels start at 0.
         for outcome in ("success", "failed"):
             self.model_reloads.labels(outcome)
         for reason in Reason:
@@ -152,4 +152,4 @@ class TrainerMetrics(Metrics):
             "trainer_last_success_timestamp_seconds", "When a training run last published a model."
         )
         for outcome in ("success", "failed"):
-            self.trainer_runs.labels(outcome)  # begins at 0, so that a first increase shows
+            self.trainer_runs.labels(outcome)  # starts at 0, so that the first increase shows

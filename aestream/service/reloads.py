@@ -1,4 +1,4 @@
-"""What a worker says and counts when the model in its store has changed, or cannot be used."""
+"""What a worker logs and counts when the model in its store has changed, or cannot be used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _log = logging.getLogger(__name__)
 
 
 class Reloads:
-    """Hears the watcher of `model`: an attempt is counted each time, a failure is logged when it is news."""
+    """Listens to the watcher of `model`: counts each attempt to load, and logs a failure when it is news."""
 
     def __init__(self, model: str, metrics: WorkerMetrics) -> None:
         self._model = model
@@ -22,12 +22,12 @@ class Reloads:
         self._count("success")
 
     def unchanged(self, version: str | None) -> None:
-        """A look that was asked for found nothing new, or the current version is one that is in use already."""
+        """A requested look found nothing new, or the current version is already in use."""
         if version is None:
             _log.info("the store has no model %s yet: `aestream train` makes one", self._model)
             return
         self._count("success")
-        _log.info("%s@%s is the current model and in use already", self._model, version)
+        _log.info("%s@%s is the current model and already in use", self._model, version)
 
     def failed(self, failure: Failure, *, news: bool) -> None:
         """The current version does not load, or the store does not say which it is."""
@@ -52,5 +52,5 @@ class Reloads:
             return f"the current model {current} can no longer be loaded; this worker still has it in memory"
         # an older one may become the current; a newer one was rolled back from
         target = f" {failure.serving}" if failure.serving < failure.version else ""
-        mended = f"`aestream train` or `aestream model rollback{target}`"
-        return f"the current model {current} cannot be used, {serving} is used instead until {mended}"
+        remedy = f"run `aestream train` or `aestream model rollback{target}`"
+        return f"the current model {current} cannot be used, {serving} is used instead; {remedy}"

@@ -40,9 +40,9 @@ def parse(text: str) -> Schedule:
 
 
 def next_run(schedule: Schedule, *, last: Moment | None, now: Moment) -> Moment | None:
-    """When the next run is due: at once without a last one, or when one was missed; never for `off`.
+    """When the next run is due: at once if there was none yet or one was missed; never for `off`.
 
-    However many runs were missed, one makes up for them all.
+    However many runs were missed, one makes up for all of them.
     """
     due = schedule(last or now)
     if due is None:

@@ -1,4 +1,4 @@
-"""How a service hears signals: SIGTERM and SIGINT ask for its end, SIGHUP for whatever it reloads."""
+"""How a service handles signals: SIGTERM and SIGINT ask it to stop, SIGHUP to reload."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from types import FrameType
 
 
 class Stop:
-    """What ends a service: SIGTERM or SIGINT set it; a second one ends the process on the spot."""
+    """The request to stop a service: SIGTERM or SIGINT sets it; a second one kills the process at once."""
 
     def __init__(self) -> None:
         self.since: float | None = None
         self._interrupts = False
-        # An Event would lock itself out where a handler sets it while the same thread is about to wait for it.
+        # An Event would deadlock if a handler set it while the same thread is about to wait for it.
         self._signals: SimpleQueue[None] = SimpleQueue()
 
     def listen(self, *, reload: Callable[[], None]) -> None:
-        """Install the signal handlers; SIGHUP calls `reload`, also for one that came while it was held back."""
+        """Install the signal handlers; SIGHUP calls `reload`, even if it came while it was blocked."""
 
         def on_reload(_number: int, _frame: FrameType | None) -> None:
             reload()
@@ -32,16 +32,16 @@ class Stop:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def set(self) -> None:
-        """Ask for the end."""
+        """Ask the service to stop."""
         self.since = time.monotonic()
         self._signals.put(None)
 
     def is_set(self) -> bool:
-        """Whether the end was asked for."""
+        """Whether the service was asked to stop."""
         return self.since is not None
 
     def wait(self, seconds: float) -> bool:
-        """Sleep until then, or until a signal comes; True once the end was asked for."""
+        """Sleep for so many seconds, or until a signal comes; True once the service was asked to stop."""
         if not self.is_set():
             with suppress(Empty):
                 self._signals.get(timeout=seconds)
@@ -49,7 +49,7 @@ class Stop:
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Let a signal break off what is done in here, by the main thread: nothing is in hand that could be lost."""
+        """Let a signal interrupt the main thread in this block, where no work is in progress that could be lost."""
         self._interrupts = not self.is_set()
         try:
             yield
@@ -69,4 +69,4 @@ class Stop:
 
 
 class _Interruption(BaseException):
-    """A signal came while nothing was in hand."""
+    """A signal came while no work was in progress."""

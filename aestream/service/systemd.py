@@ -1,4 +1,4 @@
-"""The service manager's notification protocol (sd_notify(3)): a datagram to $NOTIFY_SOCKET, nothing without it."""
+"""The service manager's notification protocol (sd_notify(3)): a datagram to $NOTIFY_SOCKET if that is set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 
 def notify(state: str) -> None:
-    """Send a state such as READY=1, STOPPING=1 or WATCHDOG=1. A service manager that went away is no error."""
+    """Send a state such as READY=1, STOPPING=1 or WATCHDOG=1. A service manager that went away is not an error."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return

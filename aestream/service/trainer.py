@@ -25,10 +25,10 @@ _BEAT_SECONDS = 5.0
 
 
 class Reporter:
-    """Hears how a training run goes. This one keeps quiet; the commands draw bars and tables."""
+    """Receives the progress of a training run. This one does nothing; the commands draw bars and tables."""
 
     def sampled(self, records: int, wanted: int) -> None:
-        """So many of the wanted records are read."""
+        """`records` of the `wanted` records have been read."""
 
     def inferred(self, schema: FeatureSchema, left_out: Sequence[LeftOut]) -> None:
         """The features are known."""
@@ -39,7 +39,7 @@ class Reporter:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a training run brought about."""
+    """The result of a training run."""
 
     version: str
     records: int
@@ -63,8 +63,8 @@ class Trainer:
     def run(self) -> Run:
         """Train once and publish the version.
 
-        Raises DataError when the sample cannot teach anything, TransportError when it cannot be read, ModelError when
-        the store cannot be written. The current version stays in use then.
+        Raises DataError when there is nothing to learn from the sample, TransportError when it cannot be read, and
+        ModelError when the store cannot be written. The current version then stays in use.
         """
         started = time.monotonic()
         sample = self.sampler.sample(progress=self.reporter.sampled)
@@ -99,7 +99,7 @@ class Trainer:
 
 
 class TrainerService:
-    """Repeats the training on a schedule until stopped, whatever a single run does."""
+    """Repeats the training on a schedule until stopped, even if a run fails."""
 
     def __init__(
         self,
@@ -116,16 +116,16 @@ class TrainerService:
         self._service = service
         self._now = now
         self._asked = False
-        self._told = False  # that a run follows the one under way
+        self._told = False  # logged: that a run follows the one under way
 
     def train_now(self) -> None:
-        """Ask for a run now, or for one more after the run that is under way. May be called by a signal handler."""
+        """Ask for a run now, or for one more after the run that is under way. A signal handler may call this."""
         self._asked = True
 
     def run(self) -> None:
-        """Train when due: at once without a model or after a missed run, then as the schedule says, or when asked to.
+        """Train when due: at once without a model or after a missed run, then on schedule, or when asked to.
 
-        A stop ends a training run at its next step; nothing of it is published.
+        A stop ends a training run at its next step; that run publishes nothing.
         """
         self._trainer.reporter = _BetweenSteps(self._trainer.reporter, self._check)
         self._service.started("training on a schedule")
@@ -136,8 +136,8 @@ class TrainerService:
         due = next_run(self._schedule, last=last, now=self._now())
         while True:
             if not self._asked:
-                when = due.isoformat(timespec="seconds") if due else "no time: the schedule is off"
-                _log.info("next training at %s", when)
+                when = f"at {due.isoformat(timespec='seconds')}" if due else "only when asked for: the schedule is off"
+                _log.info("next training %s", when)
             if self._sleep_until(due):
                 break
             try:
@@ -151,7 +151,7 @@ class TrainerService:
         self._service.stopping()
 
     def _last_run(self) -> datetime.datetime | None:
-        """When the newest version in the store was made; None too where the store has no current one to be used."""
+        """When the newest version in the store was made; None if the store has no usable current version."""
         try:
             current, versions = self._trainer.registry.current(), self._trainer.registry.versions()
             if current is None:
@@ -161,11 +161,11 @@ class TrainerService:
                 return None
             return datetime.datetime.fromisoformat(versions[-1].manifest["created"]).astimezone(datetime.UTC)
         except (AestreamError, KeyError, TypeError, ValueError) as error:
-            _log.warning("the model store does not say when it was last trained: %s", error)
+            _log.warning("the model store does not tell when the model was last trained: %s", error)
             return None
 
     def _has_model(self) -> bool:
-        """Whether the current version is there with its manifest; a store that cannot be read counts as none."""
+        """Whether the current version is there with its manifest; a store that cannot be read counts as empty."""
         store = self._trainer.registry
         try:
             return store.current() in {version.name for version in store.versions()}
@@ -173,11 +173,11 @@ class TrainerService:
             return False
 
     def _sleep_until(self, due: datetime.datetime | None) -> bool:
-        """Sleep in short steps so that the watchdog hears from us, or until asked to train. True: stop."""
+        """Sleep in short steps, to keep the watchdog informed, until a run is due or asked for. True: stop."""
         while True:
             self._service.beat()
             if self._asked:
-                _log.info("training now, as asked to by a reload")
+                _log.info("training now, as a reload asked for it")
                 return False
             left = _BEAT_SECONDS if due is None else (due - self._now()).total_seconds()
             if self._service.stop.wait(max(0.0, min(left, _BEAT_SECONDS))):
@@ -186,19 +186,19 @@ class TrainerService:
                 return False
 
     def _train(self) -> bool:
-        """One run. A failure leaves the current model in use, is logged and counted."""
+        """Run once. A failure is logged and counted, and leaves the current model in use."""
         started = time.monotonic()
-        self._asked = self._told = False  # who asks from here on wants a run that begins later
+        self._asked = self._told = False  # a request from here on is for a run that begins later
         try:
             run = self._trainer.run()
         except AestreamError as error:
             _log.error("training failed, %s: %s", self._consequence(), error)
             outcome = "failed"
         except _StoppedError:
-            _log.info("training given up: the service is to stop")
+            _log.info("training cancelled: the service was asked to stop")
             raise
         except Exception:  # noqa: BLE001 - the service outlives any single run
-            _log.exception("training failed by a fault of aestream, %s", self._consequence())
+            _log.exception("training failed because of a bug in aestream, %s", self._consequence())
             outcome = "failed"
         else:
             _log.info("model %s@%s trained on %d records", self._trainer.registry.model, run.version, run.records)
@@ -209,23 +209,23 @@ class TrainerService:
         return outcome == "success"
 
     def _check(self) -> None:
-        """Look at the signals in the middle of a run."""
+        """Check for signals in the middle of a run."""
         if self._service.stop.wait(0):
             raise _StoppedError
         if self._asked and not self._told:
             self._told = True
-            _log.info("asked to train by a reload while a training runs: one more follows it")
+            _log.info("a reload asked for training during a training run: one more follows it")
 
     def _consequence(self) -> str:
         return "the current model stays" if self._has_model() else "there is still no model"
 
 
 class _StoppedError(Exception):
-    """The service is to stop while it trains."""
+    """The service was asked to stop while it trains."""
 
 
 class _BetweenSteps(Reporter):
-    """Passes on what it hears, and calls `check` before each step, which may end the run."""
+    """Passes progress on, and calls `check` before each step, which may end the run."""
 
     def __init__(self, reporter: Reporter, check: Callable[[], None]) -> None:
         self._reporter = reporter

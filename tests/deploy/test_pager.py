@@ -157,7 +157,7 @@ def test_the_pager_shows_who_is_not_ready_and_who_is_down(services: tuple[Servic
     # 3. The trainer is killed, then the worker stopped. Result: an alert for each, named after what it is.
     worker, trainer = services
     worker.logged("waiting for a model")
-    trainer.logged("next training at no time")
+    trainer.logged("next training only when asked for")
     at = {"aestream-worker": address(worker), "aestream-trainer": address(trainer)}
     pager = Pager(tmp_path, at)
     with ExitStack() as stack:

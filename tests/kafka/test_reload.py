@@ -259,7 +259,7 @@ def test_a_reload_looks_at_the_store_and_says_what_it_found(
     with Service(["worker"], settings=settings, folder=tmp_path) as worker:
         worker.ready()
         worker.signal(signal.SIGHUP)
-        worker.logged(f"default@{current} is the current model and in use already")
+        worker.logged(f"default@{current} is the current model and already in use")
         _cut(registry.open(current))
         told = f"error .*default@{current} can no longer be loaded; this worker still has it.*is damaged"
         for times in (1, 2):

@@ -101,7 +101,10 @@ def test_a_reload_during_the_start_is_kept_for_later(
     topic = cluster.topic()
     cluster.send(topic, records.values(1000))
     settings = make_settings(tmp_path, topic) | {"trainer__schedule": "off"}
-    done = {"worker": "is the current model and in use already|scoring with model", "trainer": "training now, as asked"}
+    done = {
+        "worker": "is the current model and already in use|scoring with model",
+        "trainer": "training now, as a reload asked",
+    }
     with Service([command], settings=settings, folder=tmp_path) as service:
         maps = Path(f"/proc/{service.process.pid}/maps")
         service.until("torch", lambda: "libtorch" in maps.read_text())

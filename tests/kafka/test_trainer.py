@@ -80,13 +80,13 @@ def test_a_reload_trains_now(cluster: Cluster, make_settings: Make, tmp_path: Pa
     settings = make_settings(tmp_path, topic, model=False) | {"trainer__schedule": "off"}
     succeeded = 'aestream_trainer_runs_total{outcome="success"}'
     with Service(["trainer"], settings=settings, folder=tmp_path) as trainer:
-        trainer.logged("next training at no time")
+        trainer.logged("next training only when asked for")
         trainer.signal(signal.SIGHUP)
-        trainer.logged("training now, as asked to by a reload")
+        trainer.logged("training now, as a reload asked for it")
         trainer.logged("5 features")
         for _ in range(3):
             trainer.signal(signal.SIGHUP)
-        trainer.logged("asked to train by a reload while a training runs: one more follows it")
+        trainer.logged("a reload asked for training during a training run: one more follows it")
         trainer.until("both runs", lambda: len(re.findall("trained on 5000 records", trainer.log)) == 2)
         trainer.until("idle", lambda: trainer.log.strip().endswith("the schedule is off"))
         assert trainer.metric(succeeded) == 2

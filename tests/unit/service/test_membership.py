@@ -49,7 +49,7 @@ def test_a_slow_rebalance_is_waited_for(watch: GroupWatch, clock: Clock) -> None
 
 
 def test_a_join_without_an_end_is_lost(watch: GroupWatch, clock: Clock) -> None:
-    assert "join has not ended" in str(after(watch, clock, INTERVAL + SESSION + 1, JOINING, refused=True))
+    assert "join has been under way" in str(after(watch, clock, INTERVAL + SESSION + 1, JOINING, refused=True))
 
 
 def test_an_hour_held_up_by_an_outage_does_not_count(watch: GroupWatch, clock: Clock) -> None:
