@@ -65,7 +65,7 @@ class Batch:
 class Outgoing:
     """Messages for one topic, as columns of equal length.
 
-    `sources` are the partitions of the records that the messages are about; `headers` may be empty: none at all.
+    `sources` are the partitions of the records that the messages are about. `headers` is empty when no message has any.
     """
 
     topic: str
@@ -78,7 +78,7 @@ class Outgoing:
         return len(self.values)
 
     def partitions(self, keep: Collection[str]) -> list[int | None]:
-        """The number of each source where that is of a topic in `keep` or of this one; None: the key chooses."""
+        """Each source's number if its topic is in `keep` or is this one; None leaves the choice to the key."""
         kept = {*keep, self.topic}
         number = {source: source.partition if source.topic in kept else None for source in set(self.sources)}
         return [number[source] for source in self.sources]
@@ -127,11 +127,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has become of a source's partitions.
+    """How a source's partitions have changed.
 
-    `revoked` ones were handed over in a rebalance; `lost` ones the group gave to another member, or let go of, without
-    asking; one that came back is among `assigned` as well. `missed` counts, by topic, records that were deleted before
-    they were read.
+    `revoked` ones were handed over in a rebalance; `lost` ones were taken away by the group without a handover; one
+    that came back is among `assigned` as well. `missed` counts, by topic, records that were deleted before they were
+    read.
     """
 
     assigned: frozenset[Partition] = frozenset()

@@ -16,30 +16,29 @@ class Source(Protocol):
     """The input topics, read as a member of a consumer group. Used by one thread."""
 
     def poll(self, timeout: float) -> Batch:
-        """Wait up to `timeout` seconds for records. May be empty; per partition the offsets ascend.
+        """Wait up to `timeout` seconds for records. May be empty; offsets ascend in each partition.
 
-        A batch has no records of a partition before `changes` tells that it was assigned.
-        Raises TransportError when the broker or a topic cannot be used at all; a broker that is away for a while is
-        waited for.
+        A batch has no records of a partition before `changes` reports that it was assigned. Raises TransportError when
+        the broker or a topic cannot be used at all; does not raise while a broker is away.
         """
         ...
 
     def changes(self) -> Changes:
-        """What has become of this member's partitions since this was asked last: ask after each poll.
+        """How this member's partitions have changed since the last call: call it after each poll.
 
-        What is told of a rebalance is told here alone, on the caller's thread: revoked and lost partitions first.
+        Rebalances are reported here alone, on the caller's thread: revoked and lost partitions first.
         """
         ...
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
         """Commit offsets for partitions that are still assigned here. False: refused because of a rebalance.
 
-        Raises NoAnswerError when it is not known whether the broker took them: ask again.
+        Raises NoAnswerError when it is not known whether the broker accepted them: call again.
         """
         ...
 
     def membership(self) -> Membership:
-        """Where this member stands in its group."""
+        """This member's place in its group."""
         ...
 
     def answers(self) -> bool:
@@ -47,15 +46,15 @@ class Source(Protocol):
         ...
 
     def joined(self) -> bool:
-        """Whether this member has its place in the group: partitions whose start is known, or none to have."""
+        """Whether this member has joined the group, and knows where each of its partitions, if any, starts."""
         ...
 
     def assigned(self) -> frozenset[Partition]:
-        """The partitions that are this member's now."""
+        """The partitions that this member has now."""
         ...
 
     def positions(self) -> Mapping[Partition, Position]:
-        """How far behind its end each assigned partition is committed."""
+        """How far the commits of each assigned partition lag behind its end."""
         ...
 
     def partition_count(self, topic: str) -> int:
@@ -71,26 +70,26 @@ class Sink(Protocol):
     """The output topics. Used by one thread."""
 
     def max_bytes(self, topic: str) -> int:
-        """The largest message, key, value, headers and framing together, that a topic is known to take."""
+        """The largest message that a topic is known to accept: key, value, headers and framing together."""
         ...
 
     def send(self, messages: Outgoing, *, keep: Collection[str] = ()) -> None:
         """Hand messages over. They are delivered once `flush` has returned.
 
-        A message keeps the partition number of its source where that is of a topic in `keep`, or of the topic that it
-        is for; elsewhere its key chooses.
+        A message keeps the partition number of its source if that is in a topic of `keep`, or in the message's own
+        topic; otherwise its key chooses the partition.
         """
         ...
 
     def flush(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds until everything sent so far is acknowledged; False if it takes longer.
 
-        Raises DeliveryError when anything was refused for good, TooLargeError when it may be sent again, smaller.
+        Raises DeliveryError when a message was refused for good, TooLargeError when it may be accepted if smaller.
         """
         ...
 
     def partition_count(self, topic: str) -> int:
-        """The number of partitions of a topic. Raises TransportError when it is not there."""
+        """The number of partitions of a topic. Raises TransportError when it does not exist."""
         ...
 
     def close(self) -> None:
@@ -99,21 +98,21 @@ class Sink(Protocol):
 
 
 class Delivery(Protocol):
-    """Publishes the results of a batch and commits behind it: the order of the two is the guarantee."""
+    """Publishes the results of a batch, then commits it: this order is the guarantee."""
 
     def publish(
         self, results: Sequence[Outgoing], *, patience: Callable[[], bool], topic_by_topic: bool = False
     ) -> None:
         """Publish all results of a batch.
 
-        Raises DeliveryError when a result is refused, or when `patience`, asked about once a second while the broker
-        does not answer, ends the wait. TooLargeError asks for smaller results; where it does not name the topic, it
-        does when they are published again `topic_by_topic`.
+        Raises DeliveryError when a result is refused, or when `patience`, called about once a second while the broker
+        does not answer, returns False. TooLargeError asks for smaller results; if it does not name the topic, it will
+        when they are published again `topic_by_topic`.
         """
         ...
 
     def commit(self, batch: Batch, *, patience: Callable[[], bool]) -> bool:
-        """Commit behind a batch whose results are published. False: refused, or `patience` ended the wait.
+        """Commit a batch whose results are published. False: refused, or `patience` ended the wait.
 
         What could not be committed is tried again with the next call, as long as its partition is still ours.
         """
@@ -121,7 +120,7 @@ class Delivery(Protocol):
 
 
 class History(Protocol):
-    """The past of topics, without a consumer group: nothing is joined, nothing committed."""
+    """The past of topics, read without a consumer group: it joins nothing and commits nothing."""
 
     def read(self, *, records: int, period: float | None) -> Iterator[Batch]:
         """Stream at most `records` of the newest records, none older than `period` seconds if that is given.
@@ -131,7 +130,7 @@ class History(Protocol):
         ...
 
     def follow(self, *, last: int) -> Iterator[Batch]:
-        """Stream from `last` records before the topics' ends, and go on with what arrives; it never ends by itself.
+        """Stream from `last` records before the topics' ends, then what arrives, without end.
 
         Yields an empty batch about once a second while nothing arrives. Raises TransportError as `read` does.
         """
@@ -139,18 +138,18 @@ class History(Protocol):
 
 
 class Topics(Protocol):
-    """What a broker says of topics and groups. Every method raises TransportError when no broker answers."""
+    """Topics and groups on the broker. Every method raises TransportError when no broker answers."""
 
     def describe(self, names: Sequence[str]) -> Mapping[str, TopicState]:
-        """The topics of these names, also those that do not exist; for a pattern (^...) those that match."""
+        """The topics of these names, even if they do not exist; for a pattern (^...), those that match."""
         ...
 
     def group_refusal(self, group_id: str) -> str | None:
-        """Why this user cannot work in a consumer group; None when it can."""
+        """Why this user may not use a consumer group; None if it may."""
         ...
 
     def create(self, names: Sequence[str], *, partitions: int, replication: int) -> list[str]:
-        """Create topics; return those that did not exist. -1 partitions or replicas are the broker's default."""
+        """Create topics; return those that did not exist. -1 partitions or replicas mean the broker's default."""
         ...
 
     def grow(self, partitions: Mapping[str, int]) -> None:

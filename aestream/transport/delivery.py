@@ -1,6 +1,6 @@
 """When an offset may be committed: the delivery guarantee, as numbered steps.
 
-At-least-once is here; exactly-once takes the same place with a transaction around the same steps.
+This is at-least-once; exactly-once would be a transaction around the same steps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FLUSH_SECONDS = 1.0
 class AtLeastOnce:
     """Every record's result is acknowledged before its offset is committed.
 
-    A kill between the two makes the records come again: consumers of the results see duplicates with the same
+    After a kill between the two, the records are read again: consumers of the results see duplicates with the same
     `ce_id` or `source`, and never a gap.
     """
 
@@ -43,10 +43,10 @@ class AtLeastOnce:
     def _acknowledged(self, patience: Callable[[], bool]) -> None:
         while not self._sink.flush(_FLUSH_SECONDS):
             if not patience():
-                raise DeliveryError("the broker did not acknowledge the results before the shutdown's time was up")
+                raise DeliveryError("the broker did not acknowledge the results before the shutdown timed out")
 
     def _alike(self, messages: Outgoing) -> AbstractSet[str]:
-        """The input topics with as many partitions as the result topic: results keep their record's number."""
+        """The input topics with as many partitions as the result topic: results keep their record's partition."""
         count = self._sink.partition_count(messages.topic)
         return {
             topic
@@ -55,9 +55,9 @@ class AtLeastOnce:
         }
 
     def commit(self, batch: Batch, *, patience: Callable[[], bool]) -> bool:
-        """Step 3: commit behind the batch.
+        """Step 3: commit the batch.
 
-        A broker that does not answer is waited for: while it is away nothing is published that would come twice.
+        Waits for a broker that does not answer: while it is away, nothing is published that would come twice.
         """
         self._uncommitted.update(batch.positions)
         if not self._uncommitted:
@@ -77,5 +77,5 @@ class AtLeastOnce:
 
     @property
     def uncommitted(self) -> Mapping[Partition, int]:
-        """Offsets whose results are published and whose commit is still to come."""
+        """Offsets whose results are published, and that are not committed yet."""
         return self._uncommitted

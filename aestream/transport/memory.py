@@ -1,4 +1,4 @@
-"""The transport protocols in this process: topics as lists, for tests and for learning how they behave."""
+"""The transport protocols within this process: topics as lists, for tests and to see how the protocols behave."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class MemoryBroker:
     partitions: dict[str, int] = field(default_factory=dict)
     log: dict[Partition, list[Message]] = field(default_factory=lambda: defaultdict(list))
     committed: dict[Partition, int] = field(default_factory=dict)
-    max_bytes: dict[str, int] = field(default_factory=dict)  # what a topic takes, if that is less than a sink sends
+    max_bytes: dict[str, int] = field(default_factory=dict)  # what a topic accepts, if that is less than a sink sends
 
     def append(self, topic: str, message: Message, partition: int | None = None) -> None:
-        """Store a message, by key where no partition is named. Raises TransportError for an unknown topic."""
+        """Store a message, by its key if no partition is given. Raises TransportError for an unknown topic."""
         count = self.partitions.get(topic, 0)
         if not count or (partition is not None and partition >= count):
             raise TransportError(f"topic {topic!r} has {count} partitions: create it with `aestream topics create`")
@@ -48,7 +48,7 @@ class MemoryBroker:
 
 
 class MemorySource:
-    """A Source over a MemoryBroker that goes on from the committed offsets."""
+    """A Source over a MemoryBroker that starts at the committed offsets."""
 
     def __init__(self, broker: MemoryBroker, topics: Sequence[str], *, max_records: int = 5000) -> None:
         self._broker = broker
@@ -58,7 +58,7 @@ class MemorySource:
         self._since = time.time()
         self._told = False
 
-    def poll(self, timeout: float) -> Batch:  # noqa: ARG002 - what is there is there
+    def poll(self, timeout: float) -> Batch:  # noqa: ARG002 - nothing to wait for
         """Return what is stored and not yet read, at most `max_records`."""
         room, parts = self._max_records, {}
         for partition in self._partitions:
@@ -69,7 +69,7 @@ class MemorySource:
         return _batch({p: part for p, part in parts.items() if part[1]})
 
     def changes(self) -> Changes:
-        """All partitions are assigned, once and for all."""
+        """All partitions are assigned at the first call, for good."""
         told, self._told = self._told, True
         return Changes() if told else Changes(assigned=self.assigned())
 
@@ -79,23 +79,23 @@ class MemorySource:
         return True
 
     def membership(self) -> Membership:
-        """There is one member."""
+        """Always a member: there is only one."""
         return Membership.MEMBER
 
     def answers(self) -> bool:
-        """Memory answers."""
+        """Always: memory answers at once."""
         return True
 
     def joined(self) -> bool:
-        """There is no group to wait for."""
+        """Always: there is no group to wait for."""
         return True
 
     def assigned(self) -> frozenset[Partition]:
-        """All partitions of the topics: there is one member."""
+        """All partitions of the topics: there is only one member."""
         return frozenset(self._partitions)
 
     def positions(self) -> Mapping[Partition, Position]:
-        """Count what is stored behind the committed offset."""
+        """Count the messages after the committed offset."""
         found, now = {}, time.time()
         for partition in self._partitions:
             log = self._broker.log[partition]
@@ -109,7 +109,7 @@ class MemorySource:
         return self._broker.partitions.get(topic, 0)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no connection is open."""
 
 
 class MemorySink:
@@ -136,7 +136,7 @@ class MemorySink:
             limit = min(self._max_bytes, self._broker.max_bytes.get(messages.topic, self._max_bytes))
             for _, size in too_large(messages, limit):
                 self._learnt[messages.topic] = limit
-                raise TooLargeError(f"topic {messages.topic} takes no message so large as {size} bytes")
+                raise TooLargeError(f"topic {messages.topic} refuses a message of {size} bytes: it is too large")
             headers = messages.headers or [()] * len(messages)
             columns = zip(messages.values, messages.keys, headers, partitions, strict=True)
             for value, key, header, partition in columns:
@@ -145,9 +145,9 @@ class MemorySink:
         return True
 
     def partition_count(self, topic: str) -> int:
-        """The number of partitions of a topic. Raises TransportError when it is not there."""
+        """The number of partitions of a topic. Raises TransportError when it does not exist."""
         if topic not in self._broker.partitions:
-            raise TransportError(f"topic {topic} is not there: create it first")
+            raise TransportError(f"topic {topic} does not exist: create it first")
         return self._broker.partitions[topic]
 
     def close(self) -> None:
@@ -163,7 +163,7 @@ class MemoryHistory:
         self._topics = topics
 
     def read(self, *, records: int, period: float | None) -> Iterator[Batch]:
-        """Yield one batch a partition."""
+        """Yield one batch per partition."""
         oldest = 0.0 if period is None else (time.time() - period) * 1000
         partitions = self._broker.of(self._topics)
         total = sum(len(self._broker.log[p]) for p in partitions)
@@ -176,7 +176,7 @@ class MemoryHistory:
                 yield _batch({partition: (start, log[start:])})
 
     def follow(self, *, last: int) -> Iterator[Batch]:
-        """Yield what was added since, without waiting."""
+        """Yield what was added since the last batch, without waiting."""
         partitions = self._broker.of(self._topics)
         held = {partition: len(self._broker.log[partition]) for partition in partitions}
         share = min(1.0, last / max(sum(held.values()), 1))
@@ -201,17 +201,17 @@ class MemoryTopics:
         return {n: TopicState(n, there.get(n, 0), max_bytes=self._broker.max_bytes.get(n)) for n in names}
 
     def group_refusal(self, group_id: str) -> str | None:  # noqa: ARG002 - there is one group
-        """Nothing is refused."""
+        """Never refused: there are no users."""
         return None
 
     def create(self, names: Sequence[str], *, partitions: int, replication: int) -> list[str]:  # noqa: ARG002
-        """Add the missing ones; by default with one partition."""
+        """Add the missing topics, by default with one partition."""
         made = [name for name in names if name not in self._broker.partitions]
         self._broker.partitions.update(dict.fromkeys(made, max(partitions, 1)))
         return made
 
     def grow(self, partitions: Mapping[str, int]) -> None:
-        """Set the counts."""
+        """Set the numbers of partitions."""
         self._broker.partitions.update(partitions)
 
     def delete(self, names: Sequence[str], *, group_id: str | None = None) -> None:

@@ -76,7 +76,7 @@ def test_what_a_topic_does_not_take_is_cut_or_a_dead_letter(
         assert scored(cluster, settings) == [1, *range(5, 54)]
         assert worker.metric('aestream_dead_letters_total{reason="too_large"}') == 2
         assert worker.stop() == 0
-        assert "takes no message of" in worker.log
+        assert "refuses a message of" in worker.log
         assert "None" not in [line for line in worker.log.splitlines() if "aestream" in line]
 
 

@@ -29,7 +29,7 @@ COMMIT_REFUSED = (
 )
 _LAG_TIMEOUT_MS = 1_000
 _ANSWER_TIMEOUT_MS = 10_000  # a question that takes longer is asked again after the next poll
-Polled = Mapping[TopicPartition, Sequence[Any]]  # what the client gives: records by partition
+Polled = Mapping[TopicPartition, Sequence[Any]]  # what the client returns: records by partition
 
 _NOTE = re.compile(r"aestream partitions=(\d+)")
 

@@ -14,19 +14,19 @@ from aestream.transport.kafka_python.errors import Connection, broker_errors, de
 from aestream.transport.size import message_bytes
 from aestream.types import Outgoing
 
-_ANSWER_TIMEOUT_MS = 10_000  # how long a topic that is not known is asked for
+_ANSWER_TIMEOUT_MS = 10_000  # how long an unknown topic is looked up
 _CLOSE_TIMEOUT_SECONDS = 10.0
-# The producer goes on trying for as long as the worker lives: an outage of the broker is waited out, not failed.
+# The producer retries for as long as the worker lives: it waits out an outage of the broker.
 _NEVER_MS = 2**31 - 1
 _TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
-_LEAST_BYTES = 1024  # a topic that does not take so little takes no result at all
+_LEAST_BYTES = 1024  # a topic that does not accept this much accepts no result at all
 
 
 class KafkaSink:
     """The output topics through an idempotent producer with acks=all.
 
     `connection` and `producer` hold settings of KafkaProducer under its own names. `limits` are the largest messages
-    that topics take, as far as they are known; what a topic refuses below that is learnt.
+    that topics accept, where these are known; a message that a topic refuses lowers its limit.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class KafkaSink:
         self._producer = self._opened()
 
     def max_bytes(self, topic: str) -> int:
-        """The smaller one of what the client sends and of what the topic takes, where that is known."""
+        """The smaller one of what the client sends and what the topic accepts, where that is known."""
         return min(self._max_request_size, self._limits.get(topic, self._max_request_size))
 
     def send(self, messages: Outgoing, *, keep: Collection[str] = ()) -> None:
@@ -69,11 +69,11 @@ class KafkaSink:
         self._sent.append((messages, futures))
 
     def flush(self, timeout: float) -> bool:
-        """Wait for the acknowledgements of everything sent. False: not all are there yet, ask again."""
+        """Wait until everything sent is acknowledged. False: some acknowledgements are missing, call again."""
         try:
             self._producer.flush(timeout=timeout)
         except (kafka_errors.KafkaTimeoutError, kafka_errors.UnknownError):
-            return False  # UnknownError: the client split a batch that was too large and goes on with the halves
+            return False  # UnknownError: the client has split a batch that was too large, and continues with the halves
         if not all(future.is_done for _, futures in self._sent for future in futures):
             return False
         sent, self._sent = self._sent, []
@@ -90,7 +90,7 @@ class KafkaSink:
     def partition_count(self, topic: str) -> int:
         """The number of partitions of a topic. Asks the broker the first time only.
 
-        Raises TransportError for a topic that is not there.
+        Raises TransportError for a topic that does not exist.
         """
         with broker_errors(self._connection):
             try:
@@ -109,7 +109,7 @@ class KafkaSink:
                 acks="all",
                 enable_idempotence=True,
                 max_request_size=self._max_request_size,
-                # a topic refuses a batch that is too large for it as it refuses a message
+                # a topic refuses a batch that is too large for it, as it refuses a message
                 batch_size=min([self._batch_size, *self._limits.values()]),
                 delivery_timeout_ms=_NEVER_MS,
                 max_block_ms=_ANSWER_TIMEOUT_MS,
@@ -118,10 +118,10 @@ class KafkaSink:
             )
 
     def _refusal(self, refused: Sequence[tuple[Outgoing, int, Exception]]) -> DeliveryError:
-        """What it means that these messages were refused.
+        """The error for messages that were refused.
 
-        The first message that is too large takes all others of the producer with it, under the same error. So it is
-        known which topic refused only when all are of one; its limit is then below the largest of them.
+        The first message that is too large makes all others of the producer fail with the same error. So the topic
+        that refused is known only if all are for one topic; its limit is then below the largest of them.
         """
         messages, _, error = refused[0]
         if not isinstance(error, _TOO_LARGE):
@@ -131,13 +131,13 @@ class KafkaSink:
         self._producer = self._opened()
         topics = sorted({messages.topic for messages, _, _ in refused})
         if len(topics) > 1:
-            return TooLargeError(f"one of the topics {', '.join(topics)} does not take a message for its size")
+            return TooLargeError(f"one of the topics {', '.join(topics)} does not accept a message of this size")
         size = max(_bytes(messages, place) for messages, place, _ in refused)
         limit = min(size, self.max_bytes(topics[0])) // 2
         if limit < _LEAST_BYTES:
-            return DeliveryError(f"topic {topics[0]} takes no result of {size} bytes: raise its max.message.bytes")
+            return DeliveryError(f"topic {topics[0]} refuses a result of {size} bytes: raise its max.message.bytes")
         self._limits[topics[0]] = limit
-        return TooLargeError(f"topic {topics[0]} takes no message of {size} bytes: raise its max.message.bytes")
+        return TooLargeError(f"topic {topics[0]} refuses a message of {size} bytes: raise its max.message.bytes")
 
 
 def _bytes(messages: Outgoing, place: int) -> int:
@@ -146,4 +146,4 @@ def _bytes(messages: Outgoing, place: int) -> int:
 
 
 def _no_topic(topic: str, error: Exception) -> str:
-    return f"topic {topic} cannot be written: does it exist? `aestream topics create` makes it ({said(error)})"
+    return f"topic {topic} cannot be written: does it exist? `aestream topics create` creates it ({said(error)})"

@@ -14,7 +14,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.structs import MemberState
 
 from aestream.errors import NoAnswerError, TransportError
-from aestream.transport.kafka_python.errors import Connection, broker_errors
+from aestream.transport.kafka_python.errors import Connection, broker_errors, servers
 from aestream.transport.kafka_python.places import COMMIT_REFUSED, Places, Polled
 from aestream.transport.kafka_python.records import columns, matching
 from aestream.types import Batch, Changes, Membership, Partition, Position
@@ -46,7 +46,7 @@ class KafkaSource:
         self._connection = connection
         self._max_records = max_records
         self._max_wait = max_wait
-        self._back = "group_instance_id" in consumer  # perhaps: a static member that was here before
+        self._back = "group_instance_id" in consumer  # a static member, which may have been here before
         self._taken = _Taken()
         with broker_errors(connection):
             self._consumer = KafkaConsumer(
@@ -65,7 +65,7 @@ class KafkaSource:
                 self._consumer.subscribe(pattern=topics[0], listener=self._taken)
             else:
                 self._consumer.subscribe(topics=list(topics), listener=self._taken)
-            # Asked behind `subscribe`, so that the first join knows the topics' partitions and no second one follows.
+            # Asked after `subscribe`, so that the first join knows the topics' partitions and no second one follows.
             there = self._consumer.topics()
             if not topics[0].startswith("^"):
                 self._need(topics, there)
@@ -75,7 +75,7 @@ class KafkaSource:
                 self._places.look_back(matching(topics, there))
 
     def poll(self, timeout: float) -> Batch:
-        """Wait for records; go on gathering for at most `max_wait` seconds while more are coming."""
+        """Wait for records; keep gathering for at most `max_wait` seconds while more are coming."""
         with broker_errors(self._connection):
             parts = [self._poll(timeout, self._max_records)]
             count = _count(parts[0])
@@ -96,11 +96,11 @@ class KafkaSource:
         return batch
 
     def changes(self) -> Changes:
-        """What has become of our partitions, up to the last poll."""
+        """How our partitions have changed, up to the last poll."""
         return self._places.changes()
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
-        """Commit the offsets of partitions that are still ours; False when a rebalance is in the way.
+        """Commit the offsets of partitions that are still ours; False when a rebalance prevents it.
 
         Raises NoAnswerError after ten seconds without an answer.
         """
@@ -118,7 +118,7 @@ class KafkaSource:
         return True
 
     def membership(self) -> Membership:
-        """Where this member stands in its group."""
+        """This member's place in its group."""
         if self._consumer.group_metadata().state == MemberState.STABLE:
             return Membership.MEMBER
         return Membership.JOINING if self._join_in_flight() else Membership.OUTSIDE
@@ -143,11 +143,11 @@ class KafkaSource:
                 yield TopicPartition(topic, partition)
 
     def assigned(self) -> frozenset[Partition]:
-        """The partitions whose start is known and committed: from here on nothing of them is missed."""
+        """The partitions whose start is known and committed: from here on none of their records is missed."""
         return frozenset(Partition(*p) for p in self._places)
 
     def positions(self) -> Mapping[Partition, Position]:
-        """How far behind its end each partition of ours is committed."""
+        """How far the commits of each of our partitions lag behind its end."""
         return self._places.positions()
 
     def partition_count(self, topic: str) -> int:
@@ -160,13 +160,13 @@ class KafkaSource:
             self._consumer.close(autocommit=False, timeout_ms=int(_CLOSE_TIMEOUT_SECONDS * 1000))
 
     def _need(self, topics: Sequence[str], there: Collection[str]) -> None:
-        """Refuse to wait for records of a topic that is not there."""
+        """Raise TransportError for topics that do not exist, whose records would never come."""
         missing = sorted(set(topics) - set(there))
         if missing:
             self._consumer.close(autocommit=False)
             raise TransportError(
-                f"no input topic {', '.join(missing)} at {self._connection.get('bootstrap_servers')}, or it may not "
-                "be read: create it, grant the ACL, or correct `topics`"
+                f"input topic {', '.join(missing)} does not exist at {servers(self._connection)}, or this user may not "
+                "read it: create it, grant READ on it, or correct `topics`"
             )
 
     def _poll(self, timeout: float, room: int) -> Polled:
@@ -188,12 +188,12 @@ class KafkaSource:
         return found
 
     def _stay_with_the_join(self) -> None:
-        """Keep the client interested in a join until that has ended.
+        """Keep the client working on a join until that has ended.
 
-        kafka-python (3.0.12) leaves its loop when the reason for a join goes away while the join is in flight, as it
-        does for a leader that has seen new partitions, or a foreign member that came and went. Nobody takes up the
-        answer then, and this member is outside its group for good. And a static leader that comes back is handed what
-        it had without a rebalance, does not know that it leads, and sees no new partitions: it joins once more.
+        kafka-python (3.0.12) leaves its loop if the reason for a join goes away while the join is under way: for a
+        leader that has seen new partitions, or after a foreign member came and went. Then nothing reads the answer, and
+        this member is outside its group for good. Also, a static leader that comes back gets its old partitions without
+        a rebalance, does not know that it is the leader, and sees no new partitions: so it joins once more.
         """
         member = self.membership() is Membership.MEMBER
         if not member or self._back:
@@ -201,11 +201,11 @@ class KafkaSource:
             self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - the client offers no other way
 
     def _join_in_flight(self) -> bool:
-        join = self._consumer._coordinator._join_task  # noqa: SLF001 - the client's state does not tell
+        join = self._consumer._coordinator._join_task  # noqa: SLF001 - the client's state does not show it
         return join is not None and not join.is_done
 
     def _more_is_stored(self, polled: Polled) -> bool:
-        """Whether the broker had more of a partition than its last fetch brought; one more may be only a marker."""
+        """Whether the broker had more of a partition than its last fetch; one offset more may be just a marker."""
         return any((self._consumer.highwater(tp) or 0) > found[-1].offset + 2 for tp, found in polled.items())
 
 
@@ -216,12 +216,12 @@ class _Taken(ConsumerRebalanceListener):  # type: ignore[misc]
         self._partitions: SimpleQueue[tuple[TopicPartition, bool]] = SimpleQueue()
 
     def since(self) -> Iterator[tuple[TopicPartition, bool]]:
-        """Those since this was asked last, and whether they were lost."""
+        """Those since the last call, and whether they were lost."""
         while not self._partitions.empty():
             yield self._partitions.get()
 
     def on_partitions_assigned(self, assigned: set[Any]) -> None:
-        """Each poll looks at what is ours."""
+        """Do nothing: each poll looks up what is ours."""
 
     def on_partitions_revoked(self, revoked: set[Any]) -> None:
         for partition in revoked:
