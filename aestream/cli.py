@@ -121,7 +121,7 @@ def _settings(options: argparse.Namespace) -> settings.Settings:
     """Load the settings and set up logging accordingly."""
     uses = [f"model.{name}={getattr(options, name)}" for name in _USES if getattr(options, name, None) is not None]
     loaded = settings.load(options.config, reference.assignments([*options.set, *uses]))
-    log.setup(style=loaded.log.format, level=loaded.log.level)
+    log.setup(style=loaded.log.format, level=loaded.log.level, reworded=reference.in_variables)
     return loaded
 
 

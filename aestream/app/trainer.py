@@ -15,8 +15,7 @@ from aestream.models.threads import use_threads
 from aestream.service import schedule
 from aestream.service.metrics import TrainerMetrics
 from aestream.service.service import Service
-from aestream.service.trainer import Reporter, Run, Trainer, TrainerService
-from aestream.settings import reference
+from aestream.service.trainer import Reporter, Trainer, TrainerService
 from aestream.settings.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) ->
     """One retraining, from the input topics or from a file."""
     use_threads(_THREADS)
     sampler, store = samplers.sampler(settings, file, settings.topics.input), models.registry(settings)
-    return _Trainer(sampler, store, lambda: models.new_detector(settings), settings.trainer.min_records, reporter)
+    return Trainer(sampler, store, lambda: models.new_detector(settings), settings.trainer.min_records, reporter)
 
 
 def run_trainer(settings: Settings) -> None:
@@ -40,14 +39,6 @@ def run_trainer(settings: Settings) -> None:
         work = TrainerService(trainer(settings, _Beats(service)), when, metrics=metrics, service=service)
         service.stop.listen(reload=work.train_now)
         work.run()
-
-
-class _Trainer(Trainer):
-    """A trainer whose errors name the environment variables, for the service's log."""
-
-    @reference.naming_variables()
-    def run(self) -> Run:
-        return super().run()
 
 
 class _Beats(Reporter):

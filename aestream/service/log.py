@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import Literal
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -39,9 +41,10 @@ class PlainFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def setup(*, style: Literal["auto", "json", "plain"], level: str) -> None:
+def setup(*, style: Literal["auto", "json", "plain"], level: str, reworded: Callable[[str], str] | None = None) -> None:
     """Send all logging to standard error. `auto` is JSON unless standard error is a terminal.
 
+    Each message is logged as `reworded` returns it: the commands let it name variables in place of options.
     The Kafka client does not log: its errors are raised, and reported in one line. A service whose work has begun turns
     its log on with `hear_client`. The client's tracebacks appear at `level` debug only.
     """
@@ -52,6 +55,8 @@ def setup(*, style: Literal["auto", "json", "plain"], level: str) -> None:
     if level != "debug":
         handler.addFilter(_no_farewell)
         handler.addFilter(_in_one_line)
+    if reworded is not None:
+        handler.addFilter(functools.partial(_reword, reworded))
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("aestream").setLevel(level.upper())
@@ -75,6 +80,11 @@ def _in_one_line(record: logging.LogRecord) -> bool:
     if record.exc_info and record.name.startswith("kafka."):
         record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]!r}", ()
         record.exc_info = None
+    return True
+
+
+def _reword(reworded: Callable[[str], str], record: logging.LogRecord) -> bool:
+    record.msg, record.args = reworded(record.getMessage()), ()
     return True
 
 

@@ -48,6 +48,12 @@ def test_plain_is_a_line_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert line.endswith("warning mind the gap n=2")
 
 
+def test_messages_are_reworded_once_their_arguments_are_filled_in(capsys: pytest.CaptureFixture[str]) -> None:
+    log.setup(style="plain", level="info", reworded=lambda message: message.replace("`port`", "PORT"))
+    logging.getLogger("aestream").error("100 %% failed: %s", "set `port`")
+    assert capsys.readouterr().err.endswith("100 % failed: set PORT\n")
+
+
 @pytest.mark.parametrize(("level", "traceback"), [("info", False), ("debug", True)])
 def test_what_the_kafka_client_stumbles_over_is_one_line_unless_debugging(
     capsys: pytest.CaptureFixture[str], level: str, traceback: bool
