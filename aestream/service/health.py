@@ -34,7 +34,7 @@ class Health:
         self._waiting: str | None = "starting"
 
     def beat(self) -> None:
-        """The loop went round once more. A broker that is away does not stop it."""
+        """Note that the loop has run once more. A broker that is away does not stop it."""
         self._last = self._clock()
 
     def wait_for(self, what: str | None) -> None:
@@ -42,7 +42,7 @@ class Health:
         self._waiting = what
 
     def live(self) -> tuple[bool, str]:
-        """Whether the loop went round lately."""
+        """Whether the loop has run lately."""
         age = self._clock() - self._last
         return age <= self._stale_after, f"last progress {age:.1f} s ago"
 
@@ -53,7 +53,7 @@ class Health:
 
 
 class HttpServer:
-    """Serves the four paths on a thread of its own. Port 0 picks a free one; `address` says which."""
+    """Serves the four paths on a thread of its own. Port 0 picks a free one; `address` tells which."""
 
     def __init__(self, host: str, port: int, *, health: Health, registry: CollectorRegistry, version: str) -> None:
         def probe(check: Callable[[], tuple[bool, str]]) -> Callable[[str], tuple[int, str, bytes]]:
@@ -124,20 +124,20 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        """Take IPv4 as well on ::, and leave the name server in peace."""
+        """Accept IPv4 as well on ::, and skip the look-up of the host's full name."""
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, self.server_address[0] != "::")
         TCPServer.server_bind(self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep quiet about a client that went away before its answer."""
+        """Ignore a client that went away before its answer."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
 
 def _handler(routes: dict[str, Callable[[str], tuple[int, str, bytes]]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10  # a client that sends nothing does not hold a thread for ever
+        timeout = 10  # a client that sends nothing must not hold a thread
 
         def do_GET(self) -> None:
             route = routes.get(self.path.partition("?")[0])
