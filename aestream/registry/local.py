@@ -85,7 +85,7 @@ class LocalRegistry:
                 try:
                     manifest = json.loads(path.read_text())
                 except (OSError, ValueError, RecursionError):
-                    continue  # being removed, or damaged: loading it would say so
+                    continue  # being removed, or damaged: loading it would report that
                 if isinstance(manifest, dict):
                     found.append(Version(path.parent.name, manifest))
         return found

@@ -17,7 +17,7 @@ class Reloads:
         self._model = model
         self._metrics = metrics
 
-    def loaded(self, version: str) -> None:  # noqa: ARG002 - the worker names it once it takes it
+    def loaded(self, version: str) -> None:  # noqa: ARG002 - the worker logs it once it is in use
         """The current version loads."""
         self._count("success")
 
@@ -30,7 +30,7 @@ class Reloads:
         _log.info("%s@%s is the current model and already in use", self._model, version)
 
     def failed(self, failure: Failure, *, news: bool) -> None:
-        """The current version does not load, or the store does not say which it is."""
+        """The current version does not load, or the store does not tell which it is."""
         self._count("failed")
         if news:
             _log.error("%s: %s", self._told(failure), failure.why)

@@ -165,7 +165,7 @@ class TrainerService:
             return None
 
     def _has_model(self) -> bool:
-        """Whether the current version is there with its manifest; a store that cannot be read counts as empty."""
+        """Whether the current version exists with its manifest; a store that cannot be read counts as empty."""
         store = self._trainer.registry
         try:
             return store.current() in {version.name for version in store.versions()}

@@ -1,7 +1,7 @@
 """What a transport does, in batches.
 
-`Source` and `Sink` carry the stream, `Delivery` says when an offset is committed, `History` reads a topic's past, and
-`Topics` looks at topics and makes them.
+`Source` and `Sink` carry the stream, `Delivery` decides when an offset is committed, `History` reads a topic's past,
+and `Topics` describes topics and creates them.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Places:
         self._places: dict[TopicPartition, _Place] = {}
         self._began_with: dict[str, int] = {}  # partitions of a topic when the group began to read it
         self._pinned: dict[str, TopicPartition] = {}  # one partition of a topic that had a committed offset
-        self._came: set[TopicPartition] = set()  # these four: not told of yet
+        self._came: set[TopicPartition] = set()  # these four: not reported yet
         self._revoked: set[TopicPartition] = set()
         self._lost: set[TopicPartition] = set()
         self._missed: Counter[str] = Counter()
@@ -200,7 +200,7 @@ class Places:
         return found
 
     def _done(self, partition: TopicPartition) -> int:
-        """The offset up to which nothing is left to score: the committed one, or the one after markers behind it.
+        """The offset up to which nothing is left to score: the committed one, or the one after markers that follow it.
 
         Once everything that was read is committed, only the markers of transactions put the client's position ahead.
         """
