@@ -31,22 +31,22 @@ class Training:
 
 
 def fit(
-    model: Autoencoder,
-    rows: Tensor,
-    seen: Tensor,
-    unseen: Tensor,
+    model: Autoencoder,  # M members
+    rows: Tensor,  # (n, d) scaled features
+    seen: Tensor,  # (M, s) row numbers that each member learns from
+    unseen: Tensor,  # (M, u) row numbers that each member is validated on
     *,
-    steps: int,
-    noise: float,
-    swap: float = 0.0,
-    seed: int,
-    batch_size: int = 256,
-    learning_rate: float = 4e-3,
-    trim: float = 0.3,
-    checks: int = 20,
-    patience: int = 5,
-    validation_noise: float = 0.0,
-    progress: Callable[[Progress], None] | None = None,
+    steps: int,  # the most batches
+    noise: float,  # standard deviations of a feature
+    swap: float = 0.0,  # share of the values that come from another row
+    seed: int,  # of batches and noise
+    batch_size: int = 256,  # rows in a batch, for each member
+    learning_rate: float = 4e-3,  # the highest one of the cycle
+    trim: float = 0.3,  # share of each batch that is not learnt
+    checks: int = 20,  # of the validation loss, in a full fit
+    patience: int = 5,  # checks without a gain until the fit ends
+    validation_noise: float = 0.0,  # standard deviations of the noise on the validation rows
+    progress: Callable[[Progress], None] | None = None,  # called at every check
 ) -> Training:
     """Train in place; keep the weights that best reconstruct the rows that each member does not learn from.
 
@@ -56,24 +56,6 @@ def fit(
     learnt, so that an anomaly among them stays one; it does not count in the validation either. The validation loss is
     checked `checks` times, and the fit ends after `patience` checks without a gain. The same seed gives the same
     weights.
-
-    Args:
-        model: the autoencoder, M members.
-        rows: (n, d) scaled features.
-        seen: (M, s) row numbers that each member learns from.
-        unseen: (M, u) row numbers that each member is validated on.
-        steps: the most batches.
-        noise: standard deviations of a feature.
-        swap: share of the values that come from another row.
-        seed: of batches and noise.
-        batch_size: rows in a batch, for each member.
-        learning_rate: the highest one of the cycle.
-        trim: share of each batch that is not learnt.
-        checks: how often the validation loss is checked in a full fit.
-        patience: checks without a gain until the fit ends.
-        validation_noise: standard deviations of the noise on the validation rows.
-        progress: called at every check.
-
     """
     started = time.perf_counter()
     generator = torch.Generator().manual_seed(seed)
