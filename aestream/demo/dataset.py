@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from aestream.demo.incidents import Incident, from_causes, from_labels, within
 from aestream.errors import ConfigurationError, DataError
+from aestream.types import Flags, Vector
 
 BUNDLED = Path(__file__).parent / "data" / "broker-telemetry.npz"
 TRAINING_SHARE = 0.6  # of a file that does not mark its training rows
@@ -34,7 +35,7 @@ class Recording:
     names: tuple[str, ...]
     train: NDArray[np.floating[Any]]
     test: NDArray[np.floating[Any]]
-    label: NDArray[np.bool_]
+    label: Flags
     incidents: tuple[Incident, ...]
     left_out: tuple[str, ...] = ()
 
@@ -140,7 +141,7 @@ def _is_number(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+def _numbers(column: pa.ChunkedArray) -> Vector:
     """A column as float64, with NaN for missing values."""
     return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aestream.errors import DataError
+from aestream.types import Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def from_causes(lines: str, features: Sequence[str], names: Sequence[str] = ()) 
     return tuple(found)
 
 
-def from_labels(label: NDArray[np.bool_]) -> tuple[Incident, ...]:
+def from_labels(label: Flags) -> tuple[Incident, ...]:
     """The contiguous runs of labelled rows (n,)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], label, [False]]).astype(np.int8)))
     return tuple(Incident("", int(start), int(stop) - 1) for start, stop in edges.reshape(-1, 2))

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -19,6 +18,7 @@ from rich.text import Text
 
 from aestream.app.terminal import shown
 from aestream.messages.scores import FeatureShare, Score
+from aestream.types import Vector
 
 _SHOWN_ANOMALIES = 8
 _SHOWN_FEATURES = 3
@@ -40,7 +40,7 @@ class Progress:
     dead: int
     anomalies: int
     lag: int | None
-    score: NDArray[np.float64]
+    score: Vector
 
 
 class View(Protocol):
@@ -170,7 +170,7 @@ class LiveView:
         return max((self._console.height - _OTHER_LINES) // _SHOWN_FEATURES, 1)
 
 
-def strip(score: NDArray[np.float64], width: int) -> Text:
+def strip(score: Vector, width: int) -> Text:
     """The scores (n,) as `width` blocks on a log scale: the highest score of each stretch, red above 1."""
     text = Text(no_wrap=True)
     if not len(score):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from aestream.types import Flags, Vector
 
 
-def auroc(label: NDArray[np.bool_], score: NDArray[np.float64]) -> float | None:
+def auroc(label: Flags, score: Vector) -> float | None:
     """The chance that a labelled row scores higher than an unlabelled one; ties count half. Both arrays are (n,).
 
     By the rank sum of Mann and Whitney (1947). None unless there are rows of both kinds.
@@ -21,7 +22,7 @@ def auroc(label: NDArray[np.bool_], score: NDArray[np.float64]) -> float | None:
     return float((total - positive * (positive + 1) / 2) / (positive * negative))
 
 
-def average_precision(label: NDArray[np.bool_], score: NDArray[np.float64]) -> float | None:
+def average_precision(label: Flags, score: Vector) -> float | None:
     """The precision at every distinct score, weighted by the gain in recall (AUPRC); None if no row is labelled."""
     positive = int(label.sum())
     if not positive:

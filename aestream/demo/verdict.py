@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aestream.demo.dataset import Recording
 from aestream.demo.incidents import Incident
 from aestream.demo.measures import auroc, average_precision
 from aestream.demo.results import Results
+from aestream.types import Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +88,5 @@ def _find(incident: Incident, results: Results) -> Finding:
     return Finding(incident, int(rows[0]), features[0].name if features else None)
 
 
-def _share(flags: NDArray[np.bool_]) -> float | None:
+def _share(flags: Flags) -> float | None:
     return float(np.mean(flags)) if len(flags) else None
