@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Headers = Sequence[tuple[str, bytes]]
 
 Vector: TypeAlias = NDArray[np.float64]  # (n,)
-Matrix: TypeAlias = NDArray[np.float64]  # (n, d): a row a record, a column a feature
+Matrix: TypeAlias = NDArray[np.float64]  # (n, d): one row per record, one column per feature
 Flags: TypeAlias = NDArray[np.bool_]
 Places: TypeAlias = NDArray[np.intp]  # numbers of rows or columns
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]  # arrays by name, as a model directory keeps them

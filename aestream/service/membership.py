@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from aestream.types import Membership
 
-_LONGEST_ROUND_SECONDS = 2.0  # the loop goes round more often than this unless something holds it up
+_LONGEST_ROUND_SECONDS = 2.0  # the loop runs more often than this unless something holds it up
 
 
 class GroupWatch:
@@ -27,8 +27,8 @@ class GroupWatch:
         self._idle_limit = session_timeout
         self._join_limit = max_poll_interval + session_timeout
         self._clock = clock
-        self._looked = clock()  # when it was asked last
-        self._idle = 0.0  # time without a good end in sight
+        self._looked = clock()  # when `look` was last called
+        self._idle = 0.0  # how long nothing promised a good end
         self._unjoined = 0.0  # time since it was a member
 
     def begin(self) -> None:

@@ -114,7 +114,7 @@ def _until(consumer: KafkaConsumer, ends: dict[TopicPartition, int]) -> Iterator
         if any(kept.values()):
             last = time.monotonic()
             yield columns([{part: found for part, found in kept.items() if found}])
-        # position() and not the last record: the end may be a transaction marker that is never delivered
+        # position(), not the last record: the end may be a transaction marker that is never delivered
         for part in [p for p, end in open_parts.items() if consumer.position(p) >= end]:
             del open_parts[part]
             consumer.pause(part)
