@@ -241,6 +241,7 @@ def _topics(options: argparse.Namespace) -> int:
 
 
 def _model(options: argparse.Namespace) -> int:
+    from aestream import artefact  # noqa: PLC0415
     from aestream.app import models, terminal  # noqa: PLC0415
 
     store = models.registry(_settings(options))
@@ -259,11 +260,7 @@ def _model(options: argparse.Namespace) -> int:
         version = options.version or store.current()
         if version is None:
             raise ConfigurationError(f"there is no model {store.model!r} yet: `aestream train` makes one")
-        path = store.open(version) / "manifest.json"
-        try:
-            print(path.read_text(errors="replace"))
-        except OSError as error:
-            raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+        print(artefact.read_manifest(store.open(version)).to_json())
     return 0
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import hashlib
-import json
 from pathlib import Path
 
 from aestream.app import samplers
@@ -82,24 +79,18 @@ def fit_detector(settings: Settings, file: Path) -> Detector:
     """A detector fitted on a file, and not stored. Raises DataError when there is nothing to learn from the file."""
     use_threads(settings.worker.threads)
     sample = samplers.of_file(settings, file).sample(progress=lambda _records, _wanted: None)
-    return new_detector(settings).fit_matrix(sample.matrix, sample.schema)
+    return new_detector(settings).fit_matrix(sample.matrix, sample.schema, left_out=sample.left_out)
 
 
 @reference.naming_variables()
 def load_model(settings: Settings, version: str) -> LoadedModel:
     """A version from the store with the pipeline around it. Raises ModelError when it cannot be used."""
-    folder = registry(settings).open(version)
-    detector = Detector.load(folder)
-    try:
-        manifest = (folder / "manifest.json").read_bytes()
-        created = datetime.datetime.fromisoformat(json.loads(manifest)["created"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{folder}/manifest.json does not say when it was made: train again or roll back") from error
+    detector = Detector.load(registry(settings).open(version))
     return LoadedModel(
         pipeline=pipeline(settings, detector, version),
         version=f"{settings.model.name}@{version}",
-        sha256=hashlib.sha256(manifest).hexdigest(),
-        trained=created.timestamp(),
+        sha256=detector.manifest.sha256,
+        trained=detector.manifest.created.timestamp(),
         threshold=detector.threshold,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 from rich.console import Console
@@ -89,10 +89,10 @@ def versions(found: Sequence[Version], current: str | None) -> None:
         table.add_row(
             version.name,
             "current" if version.name == current else "",
-            str(manifest.get("created", ""))[:16].replace("T", " "),
-            str(manifest.get("training", {}).get("records", "")),
-            str(len(manifest.get("schema", {}).get("names", ()))),
-            f"{_threshold(manifest):.4g}",
+            f"{manifest.created:%Y-%m-%d %H:%M}",
+            str(manifest.records),
+            str(len(manifest.features)),
+            f"{manifest.threshold_value:.4g}",
         )
     if current is not None and current not in {version.name for version in found}:
         table.add_row(current, "current", "cannot be read")
@@ -131,7 +131,3 @@ def _few(names: Iterable[str]) -> str:
     listed = list(names)
     more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
     return ", ".join(listed[:_LISTED]) + more
-
-
-def _threshold(manifest: dict[str, Any]) -> float:
-    return float(manifest.get("threshold", {}).get("value", float("nan")))

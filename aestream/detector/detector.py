@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 import aestream
+from aestream.artefact import Manifest
 from aestream.detector.attribution import Attribution
 from aestream.detector.fitted import Detection, Fitted
 from aestream.detector.learn import learn
@@ -91,6 +92,7 @@ class Detector:
         )
         self.left_out: tuple[LeftOut, ...] = ()
         self._state: Fitted | None = None
+        self._manifest: Manifest | None = None
 
     def fit(self, X: Any, *, progress: Callable[[Progress], None] | None = None) -> Self:  # noqa: N803
         """Learn what is normal from rows in time order: a 2-D array, a DataFrame or a list of (nested) records.
@@ -105,13 +107,19 @@ class Detector:
         matrix, schema, left_out = learn_table(
             X, timestamps=self.options.timestamps, missing=self.options.missing.split(",")
         )
-        self.left_out = tuple(left_out)
-        return self.fit_matrix(matrix, schema, progress=progress)
+        return self.fit_matrix(matrix, schema, left_out=left_out, progress=progress)
 
     def fit_matrix(
-        self, matrix: Matrix, schema: FeatureSchema, *, progress: Callable[[Progress], None] | None = None
+        self,
+        matrix: Matrix,
+        schema: FeatureSchema,
+        *,
+        left_out: Sequence[LeftOut] = (),
+        progress: Callable[[Progress], None] | None = None,
     ) -> Self:
         """Learn what is normal from (n, d) rows in time order, columns in the schema's order.
+
+        `left_out` goes into the manifest: the fields of the records that are not in the schema, and why.
 
         The rows fall into contiguous stretches, and each member of the ensemble never sees one of them: that tells how
         much less the others err for having seen it, and the threshold is for rows that none has seen (cross-fitting).
@@ -125,12 +133,20 @@ class Detector:
         if len(matrix) < MIN_ROWS:
             raise DataError(f"{len(matrix)} records are too few to learn from: give at least {MIN_ROWS}")
         self._state = learn(matrix, schema, self.options, progress)
+        self.left_out, self._manifest = tuple(left_out), None
         return self
 
     @property
     def schema(self) -> FeatureSchema:
         """Return the features, in the order of a matrix's columns."""
         return self._fitted.schema
+
+    @property
+    def manifest(self) -> Manifest:
+        """Return the manifest of the files that the detector was last loaded from or saved to."""
+        if self._manifest is None:
+            raise ModelError("the detector has no files yet: call save, or load a saved model")
+        return self._manifest
 
     @property
     def threshold(self) -> float:
@@ -221,11 +237,12 @@ class Detector:
 
         """
         about = {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created": datetime.now(UTC),
             "versions": {"aestream": aestream.__version__, "torch": torch.__version__, "numpy": np.__version__},
             "metadata": dict(metadata or {}),
+            "left_out": {item.name: item.reason for item in self.left_out},
         }
-        self._fitted.save(Path(directory), about)
+        self._manifest = self._fitted.save(Path(directory), about)
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> Self:
@@ -235,9 +252,10 @@ class Detector:
             ModelError: when the directory holds no model, a damaged one or one of a newer format.
 
         """
-        state = Fitted.load(Path(directory))
+        state, manifest = Fitted.load(Path(directory))
         detector = cls(**asdict(state.options))
-        detector._state = state
+        detector._state, detector._manifest = state, manifest
+        detector.left_out = tuple(LeftOut(name, reason) for name, reason in manifest.left_out.items())
         return detector
 
     @property

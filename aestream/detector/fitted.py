@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from aestream import artefact
+from aestream.artefact import Manifest
 from aestream.detector.attribution import Attribution, shares
 from aestream.detector.deviations import Deviations, EveryDeviation
 from aestream.detector.neighbours import Memory
@@ -141,9 +142,9 @@ class Fitted:
         unknown = np.full((len(codes), len(self.schema)), np.nan)  # timestamps are known by their time of day alone
         return self.encoder.inverse(rebuilt.double().numpy(), unknown)
 
-    def save(self, directory: Path, about: Mapping[str, Any]) -> None:
+    def save(self, directory: Path, about: Mapping[str, Any]) -> Manifest:
         """Write the files of a model; `about` (JSON types) goes into the manifest too. Raises ModelError."""
-        manifest = {
+        facts = {
             **about,
             "options": asdict(self.options),
             "schema": self.schema.to_dict(),
@@ -164,41 +165,43 @@ class Fitted:
             "representation": {} if self.representation is None else state(self.representation),
         }
         arrays = {f"{part}.{name}": array for part, named in parts.items() for name, array in named.items()}
-        artefact.write(directory, manifest, arrays)
+        return artefact.write(directory, facts, arrays)
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
+    def load(cls, directory: Path) -> tuple[Self, Manifest]:
         """Read what `save` wrote. Raises ModelError."""
         manifest, arrays = artefact.read(directory)
 
         def part(name: str) -> dict[str, npt.NDArray[Any]]:
             return {key[len(name) + 1 :]: array for key, array in arrays.items() if key.startswith(f"{name}.")}
 
-        def network(name: str) -> Autoencoder:
-            return restore(manifest[name]["kind"], manifest[name]["config"], part(name))
+        def network(name: str, described: Mapping[str, Any]) -> Autoencoder:
+            return restore(described["kind"], described["config"], part(name))
 
         try:
-            schema = FeatureSchema.from_dict(manifest["schema"])
-            if schema.hash != manifest["schema_hash"]:
+            schema = FeatureSchema.from_dict(manifest.schema)
+            if schema.hash != manifest.schema_hash:
                 again = "train again or roll back"
                 raise ModelError(f"{directory}: the feature schema is not the one of the training: {again}")
-            options = Options(**manifest["options"])
+            options = Options(**manifest.options)
             encoder = FeatureEncoder.from_arrays(part("encoder"), schema)
-            return cls(
+            model = network("model", manifest.model)
+            fitted = cls(
                 options=options,
                 schema=schema,
                 encoder=encoder,
-                network=Network(network("model"), LatentBounds.from_arrays(part("bounds")), counting(options, encoder)),
+                network=Network(model, LatentBounds.from_arrays(part("bounds")), counting(options, encoder)),
                 scorer=ResidualScore.from_arrays(part("scorer")),
                 memory=Memory.from_arrays(part("memory")) if options.memory else None,
-                threshold=calibrators.restore(manifest["threshold"], part("threshold")),
-                score_quantiles=manifest["score_quantiles"],
-                training=manifest["training"],
-                representation=network("representation") if manifest["representation"] else None,
+                threshold=calibrators.restore(manifest.threshold, part("threshold")),
+                score_quantiles=manifest.score_quantiles,
+                training=manifest.training,
+                representation=network("representation", manifest.representation) if manifest.representation else None,
             )
         except _UNUSABLE as error:
             missing = f"the manifest is not complete ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
             raise ModelError(f"{directory}: {missing}: train again or roll back") from error
+        return fitted, manifest
 
     def _look_past_the_clear(self, matrix: Matrix, inputs: Tensor) -> Look:
         """Look at rows, (B, d) and (B, w), and once more without what is clearly off.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+from aestream.artefact import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,7 @@ class Version:
     """One published version: its name and its manifest."""
 
     name: str
-    manifest: dict[str, Any]
+    manifest: Manifest
 
 
 class Registry(Protocol):
@@ -42,7 +44,7 @@ class Registry(Protocol):
         ...
 
     def versions(self) -> Sequence[Version]:
-        """All versions, oldest first."""
+        """All versions whose manifest can be read, oldest first."""
         ...
 
     def older(self, version: str) -> Sequence[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import os
 import re
 import shutil
@@ -12,11 +11,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from aestream.artefact import MANIFEST, read_manifest
 from aestream.errors import ModelError
 from aestream.registry.base import Version
 
 _POINTER = "current"
-_MANIFEST = "manifest.json"
 _STAGING = ".staging-"
 _VERSION = "%Y%m%dT%H%M%SZ"  # sorts by age
 _IS_VERSION = re.compile(r"\d{8}T\d{6}Z")
@@ -78,16 +77,12 @@ class LocalRegistry:
         return text
 
     def versions(self) -> Sequence[Version]:
-        """List the folders that hold a manifest, oldest first."""
+        """Read the manifest of each folder."""
         found = []
-        for path in sorted(self._folder.glob(f"*/{_MANIFEST}")):
+        for path in sorted(self._folder.glob(f"*/{MANIFEST}")):
             if not path.parent.name.startswith("."):
-                try:
-                    manifest = json.loads(path.read_text())
-                except (OSError, ValueError, RecursionError):
-                    continue  # being removed, or damaged: loading it would report that
-                if isinstance(manifest, dict):
-                    found.append(Version(path.parent.name, manifest))
+                with contextlib.suppress(ModelError):  # being removed, or damaged: loading it would report that
+                    found.append(Version(path.parent.name, read_manifest(path.parent)))
         return found
 
     def older(self, version: str) -> Sequence[str]:
@@ -101,7 +96,7 @@ class LocalRegistry:
         """The version's own folder."""
         path = self._folder / version
         try:
-            there = _IS_NAME.fullmatch(version) and (path / _MANIFEST).is_file()
+            there = _IS_NAME.fullmatch(version) and (path / MANIFEST).is_file()
         except OSError as error:
             raise ModelError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
         if not there:

@@ -79,9 +79,10 @@ class Trainer:
                 f"{len(sample.matrix)} usable records are too few to train on{bad}: wait for more, or lower "
                 f"`min_records` ({self.min_records})"
             )
-        detector = self.detector().fit_matrix(sample.matrix, sample.schema, progress=self.reporter.fitted)
+        detector = self.detector().fit_matrix(
+            sample.matrix, sample.schema, left_out=sample.left_out, progress=self.reporter.fitted
+        )
         facts = {
-            "left_out": {item.name: item.reason for item in sample.left_out},
             "records": len(sample.matrix),
             "invalid": dict(sample.invalid),
             **sample.origin,
@@ -159,8 +160,8 @@ class TrainerService:
             if current not in {version.name for version in versions}:
                 _log.warning("the current model %s is missing or damaged: training a new one now", current)
                 return None
-            return datetime.datetime.fromisoformat(versions[-1].manifest["created"]).astimezone(datetime.UTC)
-        except (AestreamError, KeyError, TypeError, ValueError) as error:
+            return versions[-1].manifest.created
+        except AestreamError as error:
             _log.warning("the model store does not tell when the model was last trained: %s", error)
             return None
 

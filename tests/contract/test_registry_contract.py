@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from aestream.errors import ModelError
 from aestream.registry.base import Registry
 from aestream.registry.local import LocalRegistry
+from tests import manifests
 
 REGISTRIES: dict[str, Callable[[Path], Registry]] = {
     "local": lambda folder: LocalRegistry(folder / "store", "m", keep=3),
@@ -24,7 +24,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Registr
 
 def writer(number: int) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
-        (folder / "manifest.json").write_text(json.dumps({"number": number}))
+        manifests.write(folder, metadata={"number": number})
         (folder / "weights").write_bytes(b"%d" % number)
 
     return write
@@ -48,14 +48,14 @@ def test_what_is_published_is_current_and_seen_by_others(make: Callable[[], Regi
     other = make()
     assert other.current() == name
     assert (other.open(name) / "weights").read_bytes() == b"1"
-    assert [(version.name, version.manifest) for version in other.versions()] == [(name, {"number": 1})]
+    assert [(version.name, version.manifest.metadata) for version in other.versions()] == [(name, {"number": 1})]
 
 
 def test_versions_sort_by_age_even_within_a_second(make: Callable[[], Registry]) -> None:
     store = make()
     names = [store.publish(writer(i)) for i in range(3)]
     assert names == sorted(set(names))
-    assert [version.manifest["number"] for version in store.versions()] == [0, 1, 2]
+    assert [version.manifest.metadata["number"] for version in store.versions()] == [0, 1, 2]
     assert store.current() == names[-1]
 
 
@@ -64,7 +64,7 @@ def test_a_writer_that_fails_changes_nothing(make: Callable[[], Registry]) -> No
     name = store.publish(writer(1))
 
     def fails(folder: Path) -> None:
-        (folder / "manifest.json").write_text("{}")
+        manifests.write(folder)
         raise ValueError("half way")
 
     with pytest.raises(ValueError, match="half way"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import time
@@ -31,12 +30,13 @@ def test_the_sample_is_bounded_by_count_and_by_time(cluster: Cluster, make_setti
     by_count = run("train", settings=settings | {"trainer__sample_records": "1000"}, folder=tmp_path)
     assert by_count.returncode == 0, by_count.stderr
     store = LocalRegistry(tmp_path / "models", "default")
-    first, second = (version.manifest["metadata"] for version in store.versions())
+    manifests = [version.manifest for version in store.versions()]
+    first, second = (manifest.metadata for manifest in manifests)
     assert (first["records"], first["invalid"]) == (800, {"bad_json": 2})
     assert first["offsets"] == {f"{topic}/{p}": [600, 1000] for p in range(2)}
     assert second["records"] == 998
     assert second["offsets"] == {f"{topic}/{p}": [501, 1000] for p in range(2)}
-    assert "host" in second["left_out"]
+    assert "host" in manifests[1].left_out
     assert "skipped 2 records: bad_json" in by_time.stdout
 
     too_few = run("train", settings=settings | {"trainer__sample_records": "100"}, folder=tmp_path)
@@ -69,7 +69,7 @@ def test_the_service_survives_a_failure_trains_and_stops(cluster: Cluster, make_
         assert trainer.stop() == 0, trainer.log
         assert "Traceback" not in trainer.log
     (version,) = LocalRegistry(tmp_path / "models", "default").versions()
-    assert json.loads(json.dumps(version.manifest["metadata"]))["records"] == 1000
+    assert version.manifest.records == version.manifest.metadata["records"] == 1000
 
 
 def test_a_reload_trains_now(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_awkward_data_are_judged_like_any_other(name: str, rate: float | None, t
     assert np.array_equal(Detector.load(tmp_path / "model").score(held_out), fitted.score(held_out))
 
 
-def test_records_frames_and_matrices_are_the_same_to_it() -> None:
+def test_records_frames_and_matrices_are_the_same_to_it(tmp_path: Path) -> None:
     matrix = server(300)
     names = [f"m{column}" for column in range(7)]
     frame = pd.DataFrame(matrix, columns=names).assign(host="a", id=range(300))
@@ -213,6 +213,9 @@ def test_records_frames_and_matrices_are_the_same_to_it() -> None:
     assert [item.name for item in by_frame.left_out] == ["host", "id"]
     assert np.array_equal(by_frame.score(frame), by_matrix.score(matrix))
     assert np.array_equal(by_records.score(frame.to_dict("records")), by_matrix.score(matrix))
+    by_frame.save(tmp_path / "model")
+    assert Detector.load(tmp_path / "model").left_out == by_frame.left_out
+    assert by_frame.fit_matrix(matrix, by_matrix.schema).left_out == ()
 
 
 def test_progress_reaches_the_caller() -> None:
@@ -259,6 +262,7 @@ def test_saved_and_loaded_it_is_the_same(detector: Detector, tmp_path: Path) -> 
         assert np.array_equal(getattr(before, name), getattr(after, name))
     assert np.array_equal(detector.explain(matrix), again.explain(matrix))
     assert (again.schema, again.threshold, again.options) == (detector.schema, detector.threshold, detector.options)
+    assert again.manifest == detector.manifest
     again.save(tmp_path / "copy")
     assert (tmp_path / "copy" / "model.safetensors").read_bytes() == (
         tmp_path / "model" / "model.safetensors"
@@ -327,6 +331,8 @@ def test_asked_before_it_learnt_it_says_so(tmp_path: Path) -> None:
     ):
         with pytest.raises(AestreamError, match="call fit first"):
             ask()
+    with pytest.raises(ModelError, match="no files yet: call save"):
+        Detector().manifest  # noqa: B018
     assert not (tmp_path / "m").exists()
 
 

@@ -9,10 +9,7 @@ import pytest
 
 from aestream.errors import ModelError
 from aestream.registry.local import LocalRegistry
-
-
-def write(folder: Path) -> None:
-    (folder / "manifest.json").write_text("{}")
+from tests.manifests import text, write
 
 
 def test_a_store_that_is_a_file_is_one_line(tmp_path: Path) -> None:
@@ -78,6 +75,7 @@ def test_what_a_killed_run_left_goes_after_a_day_and_not_before(tmp_path: Path) 
 def test_a_damaged_manifest_hides_only_its_own_version(tmp_path: Path) -> None:
     registry = LocalRegistry(tmp_path, "m")
     first, second = registry.publish(write), registry.publish(write)
-    for damaged in (b"\xff{", b"[]", b"[" * 100_000):
+    newer = text().replace('"format_version": 1', '"format_version": 2').encode()
+    for damaged in (b"\xff{", b"[]", b"{}", b"[" * 100_000, text(created=None).encode(), newer):
         (tmp_path / "m" / first / "manifest.json").write_bytes(damaged)
         assert [version.name for version in registry.versions()] == [second]

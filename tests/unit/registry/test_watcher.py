@@ -10,6 +10,7 @@ import pytest
 from aestream.errors import ModelError
 from aestream.registry.local import LocalRegistry
 from aestream.registry.watcher import Failure, Watcher
+from tests import manifests
 
 
 class Scene:
@@ -24,7 +25,7 @@ class Scene:
         self.watcher = Watcher(self.registry, self.load, interval=3600, listener=self)
 
     def publish(self, *, broken: bool = False) -> str:
-        name = self.registry.publish(lambda folder: (folder / "manifest.json").write_text("{}") and None)
+        name = self.registry.publish(manifests.write)
         if broken:
             self.broken[name] = ModelError("damaged")
         return name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from aestream.service.schedule import parse
 from aestream.service.service import Service
 from aestream.service.stop import Stop
 from aestream.service.trainer import Trainer, TrainerService
+from tests import manifests
 
 HOUR = 3600.0
 
@@ -32,14 +32,15 @@ class TinyDetector:
     threshold = 1.0
     warnings = ()
 
-    def fit_matrix(self, matrix: np.ndarray, schema: FeatureSchema, *, progress: Callable[[Any], None]) -> Self:
+    def fit_matrix(
+        self, matrix: np.ndarray, schema: FeatureSchema, *, progress: Callable[[Any], None], **_: Any
+    ) -> Self:
         assert matrix.shape == (100, len(schema))
         progress(None)
         return self
 
     def save(self, folder: Path, facts: dict[str, Any]) -> None:
-        created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        (folder / "manifest.json").write_text(json.dumps({"created": created, "metadata": facts}))
+        manifests.write(folder, metadata=facts)
 
 
 SCHEMA = FeatureSchema.of_names(["a", "b"])
@@ -214,7 +215,7 @@ def test_off_never_trains(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "manifest", ["{}", '{"created": null}', '{"created": "soon"}', "[]", '"x"', '{"created": "2026-01-01"}']
+    "manifest", ["{}", "[]", '"x"', *(manifests.text(created=time) for time in (None, "soon", "2026-01-01"))]
 )
 def test_a_manifest_without_a_time_counts_as_no_run(tmp_path: Path, manifest: str) -> None:
     LocalRegistry(tmp_path, "m").publish(lambda folder: (folder / "manifest.json").write_text(manifest) and None)
