@@ -17,6 +17,7 @@ from aestream.settings import reference, settings
 Handler = Callable[[argparse.Namespace], int]
 
 _USES = ("latent_size", "noise")
+_MODEL_ACTIONS = ("list", "show", "promote", "rollback")
 _SERVICES = frozenset({"worker", "trainer"})
 
 
@@ -103,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     topics.add_argument("--with-input", action="store_true", help="create the input topic as well")
     model = add("model", "manage the model's versions", _model)
     model.add_argument(
-        "action", choices=("list", "show", "rollback"), help="list all versions, show one, or roll back to one"
+        "action", choices=_MODEL_ACTIONS, help="list all versions, show one, make one the current one, or roll back"
     )
     model.add_argument("version", nargs="?", help="default: the current version (show), the one before it (rollback)")
     tail = add("tail", "print anomalies as they are found", _tail)
@@ -253,9 +254,15 @@ def _model(options: argparse.Namespace) -> int:
             terminal.versions(found, None)  # needed to fix this error
             raise
         terminal.versions(found, current)
-    elif options.action == "rollback":
-        now = store.rollback(options.version)
-        print(f"the current version is now {store.model}@{now}; workers load it at their next poll")
+    elif options.action in {"promote", "rollback"}:
+        version = options.version
+        if version is not None:
+            store.promote(version)
+        elif options.action == "rollback":
+            version = store.rollback()
+        else:
+            raise ConfigurationError("promote needs a version: `aestream model list` shows the versions")
+        print(f"the current version is now {store.model}@{version}; workers load it at their next poll")
     else:
         version = options.version or store.current()
         if version is None:

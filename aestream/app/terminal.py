@@ -83,12 +83,14 @@ def trained(run: Run, model: str) -> None:
 
 def versions(found: Sequence[Version], current: str | None) -> None:
     """Print a table of a model's versions."""
-    table = Table(Column("version", no_wrap=True), "", "trained", "records", "features", "threshold")
+    table = Table(
+        Column("version", no_wrap=True), Column("", no_wrap=True), "trained", "records", "features", "threshold"
+    )
     for version in found:
         manifest = version.manifest
         table.add_row(
             version.name,
-            "current" if version.name == current else "",
+            "current" if version.name == current else "" if version.promoted else "not promoted",
             f"{manifest.created:%Y-%m-%d %H:%M}",
             str(manifest.records),
             str(len(manifest.features)),

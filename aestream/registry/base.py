@@ -1,4 +1,7 @@
-"""What a model store does: it keeps versions of a model, immutable once published, and points at one of them."""
+"""What a model store does: it keeps versions of a model, immutable once published, and points at one of them.
+
+A new version is published, then promoted. In between it can be examined, and no worker uses it.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,11 @@ from aestream.artefact import Manifest
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One published version: its name and its manifest."""
+    """One published version: its name, its manifest, and whether it has ever been promoted."""
 
     name: str
     manifest: Manifest
+    promoted: bool
 
 
 class Registry(Protocol):
@@ -32,10 +36,17 @@ class Registry(Protocol):
         ...
 
     def publish(self, write: Callable[[Path], None]) -> str:
-        """Let `write` fill a folder, store it as a new version, make that the current one and return its name.
+        """Let `write` fill a folder and store it as a new version; return its name.
 
-        Readers see either nothing of it or all of it. If `write` raises, nothing changes. Raises ModelError when the
-        store cannot be written.
+        Readers see either nothing of it or all of it, and the current version stays the same. If `write` raises,
+        nothing changes. Raises ModelError when the store cannot be written.
+        """
+        ...
+
+    def promote(self, version: str) -> None:
+        """Make a version the current one, whether new or old.
+
+        Raises ModelError when there is no such version or the store cannot be written.
         """
         ...
 
@@ -48,15 +59,15 @@ class Registry(Protocol):
         ...
 
     def older(self, version: str) -> Sequence[str]:
-        """The names of the versions before this one, newest first; none if its name does not tell its age."""
+        """The names of the promoted versions before this one, newest first; none if its name does not tell its age."""
         ...
 
     def open(self, version: str) -> Path:
         """A local folder with the version's files. Raises ModelError when there is no such version."""
         ...
 
-    def rollback(self, version: str | None = None) -> str:
-        """Make an older version the current one, by default the one before; return its name.
+    def rollback(self) -> str:
+        """Promote the version before the current one; return its name.
 
         Raises ModelError when there is none.
         """

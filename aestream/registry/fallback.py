@@ -13,7 +13,8 @@ T = TypeVar("T")
 def fall_back(registry: Registry, current: str, load: Callable[[str], T]) -> tuple[str, T] | None:
     """Load the newest version before `current` that can be loaded; None if there is none.
 
-    A version newer than the current one was rolled back from, so it is not tried.
+    A version newer than the current one was rolled back from, and an unpromoted one was never meant to serve: neither
+    is tried.
     """
     for version in registry.older(current):
         try:

@@ -1,4 +1,7 @@
-"""A model store in a folder: `<store>/<model>/<version>/...` and a file `current` that names the version in use."""
+"""A model store in a folder: `<store>/<model>/<version>/...` and a file `current` that names the version in use.
+
+An empty file `.unpromoted-<version>` marks a version that has never been the current one.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from aestream.artefact import MANIFEST, read_manifest
@@ -17,6 +20,7 @@ from aestream.registry.base import Version
 
 _POINTER = "current"
 _STAGING = ".staging-"
+_UNPROMOTED = ".unpromoted-"
 _VERSION = "%Y%m%dT%H%M%SZ"  # sorts by age
 _IS_VERSION = re.compile(r"\d{8}T\d{6}Z")
 _IS_NAME = re.compile(r"\w[\w.+-]*", re.ASCII)  # of one folder, which cannot lead out of the store
@@ -24,7 +28,10 @@ _ABANDONED_SECONDS = 24 * 3600
 
 
 class LocalRegistry:
-    """Versions of one model in a local or shared folder, of which the newest `keep` are kept."""
+    """Versions of one model in a local or shared folder.
+
+    The newest `keep` promoted versions stay, and the current one. A version that nobody promotes stays for a day.
+    """
 
     def __init__(self, store: Path, model: str, *, keep: int = 10) -> None:
         self._folder = store / model
@@ -42,11 +49,11 @@ class LocalRegistry:
         return str(self._folder)
 
     def publish(self, write: Callable[[Path], None]) -> str:
-        """Write into a hidden folder, rename it to its version, then switch the pointer."""
+        """Write into a hidden folder, then rename it to its version."""
         try:
             return self._publish(write)
         except OSError as error:
-            raise ModelError(f"the model store {self._folder} cannot be written: {error.strerror}") from error
+            raise self._unwritable(error) from error
 
     def _publish(self, write: Callable[[Path], None]) -> str:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -58,9 +65,18 @@ class LocalRegistry:
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise
-        self._point(name)
         self._prune()
         return name
+
+    def promote(self, version: str) -> None:
+        """Switch the pointer, then remove the mark."""
+        self.open(version)
+        try:
+            self._point(version)
+            self._mark(version).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._prune()
 
     def current(self) -> str | None:
         """Read the pointer."""
@@ -82,14 +98,15 @@ class LocalRegistry:
         for path in sorted(self._folder.glob(f"*/{MANIFEST}")):
             if not path.parent.name.startswith("."):
                 with contextlib.suppress(ModelError):  # being removed, or damaged: loading it would report that
-                    found.append(Version(path.parent.name, read_manifest(path.parent)))
+                    name = path.parent.name
+                    found.append(Version(name, read_manifest(path.parent), promoted=not self._mark(name).exists()))
         return found
 
     def older(self, version: str) -> Sequence[str]:
         """Compare the names, which are times."""
         if not _IS_VERSION.fullmatch(version):
             return []
-        names = [v.name for v in self.versions() if _IS_VERSION.fullmatch(v.name)]
+        names = [v.name for v in self.versions() if v.promoted and _IS_VERSION.fullmatch(v.name)]
         return [name for name in reversed(names) if name < version]
 
     def open(self, version: str) -> Path:
@@ -103,37 +120,40 @@ class LocalRegistry:
             raise ModelError(f"{self._folder} has no version {version!r}: `aestream model list` shows the versions")
         return path
 
-    def rollback(self, version: str | None = None) -> str:
-        """Switch the pointer back."""
-        if version is None:
-            current = self.current()
-            older = self.older(current or "")
-            if not older:
-                raise ModelError(f"model {self._model!r} has no version before {current}: nothing to roll back to")
-            version = older[0]
-        self.open(version)
-        try:
-            self._point(version)
-        except OSError as error:
-            raise ModelError(f"the model store {self._folder} cannot be written: {error.strerror}") from error
-        return version
+    def rollback(self) -> str:
+        """Switch the pointer to the version before."""
+        current = self.current()
+        older = self.older(current or "")
+        if not older:
+            raise ModelError(f"model {self._model!r} has no version before {current}: nothing to roll back to")
+        self.promote(older[0])
+        return older[0]
 
     def _rename(self, staging: Path) -> str:
         """Name the staged folder after the time in UTC, or the next free second: such names sort by age."""
         moment = datetime.datetime.now(datetime.UTC)
-        newest = max((v.name for v in self.versions()), default="")
+        newest = max((path.name for path in self._folder.iterdir() if _IS_VERSION.fullmatch(path.name)), default="")
         while True:
             name = moment.strftime(_VERSION)
-            if name > newest and not (self._folder / name).exists():
-                try:
-                    staging.rename(self._folder / name)
-                except OSError:
-                    if not (self._folder / name).exists():
-                        raise  # if it does exist, another trainer has just taken the name
-                else:
-                    _sync(self._folder)
-                    return name
+            if name > newest and self._take(name, staging):
+                _sync(self._folder)
+                return name
             moment += datetime.timedelta(seconds=1)
+
+    def _take(self, name: str, staging: Path) -> bool:
+        """Rename the staged folder, unless another trainer has the name: it belongs to whoever creates the mark."""
+        try:
+            self._mark(name).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        if (self._folder / name).exists():  # promoted already, so its mark was gone
+            self._mark(name).unlink(missing_ok=True)
+            return False
+        staging.rename(self._folder / name)
+        return True
+
+    def _mark(self, version: str) -> Path:
+        return self._folder / f"{_UNPROMOTED}{version}"
 
     def _point(self, version: str) -> None:
         """Replace the pointer in one step: a reader sees the old name or the new one."""
@@ -147,16 +167,30 @@ class LocalRegistry:
         _sync(self._folder)
 
     def _prune(self) -> None:
-        """Remove the oldest versions beyond `keep`, never the current one, and what a killed run left behind."""
-        names = [v.name for v in self.versions()]
-        for name in names[: -self._keep]:
-            if name != self.current():
-                shutil.rmtree(self._folder / name, ignore_errors=True)
+        """Remove versions beyond `keep`, versions not promoted within a day, and what killed runs left behind."""
+        with contextlib.suppress(ModelError, OSError):  # the pointer is damaged: keep all versions
+            for name in [version.name for version in self.versions() if version.promoted][: -self._keep]:
+                self._remove(name)
+            for mark in self._abandoned(_UNPROMOTED):
+                self._remove(mark.name.removeprefix(_UNPROMOTED))
+                mark.unlink(missing_ok=True)
+        for path in self._abandoned(_STAGING):
+            with contextlib.suppress(OSError):  # another trainer removed it just now
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _remove(self, version: str) -> None:
+        if version != self.current():  # read each time: somebody may just have rolled back
+            shutil.rmtree(self._folder / version, ignore_errors=True)
+
+    def _abandoned(self, prefix: str) -> Iterator[Path]:
         now = datetime.datetime.now(datetime.UTC).timestamp()
-        for path in self._folder.glob(f"{_STAGING}*"):
+        for path in self._folder.glob(f"{prefix}*"):
             with contextlib.suppress(OSError):  # another trainer's, which has just been renamed
                 if now - path.stat().st_mtime > _ABANDONED_SECONDS:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    yield path
+
+    def _unwritable(self, error: OSError) -> ModelError:
+        return ModelError(f"the model store {self._folder} cannot be written: {error.strerror}")
 
 
 def _sync(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""One retraining: sample, fit, calibrate, publish; and the service that repeats it on a schedule."""
+"""One retraining: sample, fit, calibrate, publish, promote; and the service that repeats it on a schedule."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Trainer:
     reporter: Reporter = field(default_factory=Reporter)
 
     def run(self) -> Run:
-        """Train once and publish the version.
+        """Train once, publish the version and make it the current one.
 
         Raises DataError when there is nothing to learn from the sample, TransportError when it cannot be read, and
         ModelError when the store cannot be written. The current version then stays in use.
@@ -88,6 +88,7 @@ class Trainer:
             **sample.origin,
         }
         version = self.registry.publish(lambda folder: detector.save(folder, facts))
+        self.registry.promote(version)
         return Run(
             version,
             len(sample.matrix),
@@ -152,7 +153,11 @@ class TrainerService:
         self._service.stopping()
 
     def _last_run(self) -> datetime.datetime | None:
-        """When the newest version in the store was made; None if the store has no usable current version."""
+        """When the newest promoted version was trained; None if the store has no current version that can be used.
+
+        An unpromoted version does not count: its run was killed. A version that was rolled back from does count, so
+        that a restart does not undo the rollback before the next run is due.
+        """
         try:
             current, versions = self._trainer.registry.current(), self._trainer.registry.versions()
             if current is None:
@@ -160,7 +165,7 @@ class TrainerService:
             if current not in {version.name for version in versions}:
                 _log.warning("the current model %s is missing or damaged: training a new one now", current)
                 return None
-            return versions[-1].manifest.created
+            return [v.manifest.created for v in versions if v.promoted or v.name == current][-1]
         except AestreamError as error:
             _log.warning("the model store does not tell when the model was last trained: %s", error)
             return None

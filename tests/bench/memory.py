@@ -26,6 +26,7 @@ from aestream.demo.brokers import free_port
 from aestream.models.threads import use_threads
 from aestream.settings import settings
 from tests.bench.throughput import DEADLINE_SECONDS, broker, ends, environment, fill, prepare, records
+from tests.stores import put
 
 ROUNDS = 10
 console = Console()
@@ -64,7 +65,7 @@ def main() -> None:
                 fill(bootstrap, names, values)
                 wait(lambda: ends(consumer, scores) >= share * turn, worker)  # noqa: B023
                 current = store.open(str(store.current()))
-                store.publish(lambda new: shutil.copytree(current, new, dirs_exist_ok=True) and None)  # noqa: B023
+                put(store, lambda new: shutil.copytree(current, new, dirs_exist_ok=True) and None)  # noqa: B023
                 wait(lambda: scrape(loaded.http.port, "aestream_model_reloads_total") > turn, worker)  # noqa: B023
                 rows.append((share * turn, process.memory_info().rss / 2**20))
         finally:

@@ -34,6 +34,7 @@ from aestream.models.threads import use_threads
 from aestream.settings import settings
 from aestream.types import Batch, Partition, Span
 from tests.brokers.apache import ApacheKafka
+from tests.stores import put
 
 FEATURES = 20
 PARTITIONS = 4
@@ -188,7 +189,7 @@ def prepare(loaded: settings.Settings, matrix: np.ndarray) -> Detector:
     store = models.registry(loaded)
     schema = FeatureSchema.of_names([f"metric_{i:02d}" for i in range(FEATURES)])
     detector = models.new_detector(loaded).fit_matrix(matrix[:TRAINING_ROWS], schema)
-    return Detector.load(store.open(store.publish(detector.save)))
+    return Detector.load(store.open(put(store, detector.save)))
 
 
 def show(results: list[Result], size: int) -> None:

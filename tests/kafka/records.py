@@ -10,6 +10,7 @@ from typing import Any
 
 from aestream.detector.detector import Detector
 from aestream.registry.local import LocalRegistry
+from tests.stores import put
 
 
 def record(rng: random.Random, **changes: float) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def train(store: Path, *, seed: int = 0) -> str:
     """Put a model into a store; return its version."""
     rng = random.Random(seed)
     detector = Detector(false_alarm_rate=0.01, seed=seed).fit([record(rng) for _ in range(600)])
-    return LocalRegistry(store, "default").publish(detector.save)
+    return put(LocalRegistry(store, "default"), detector.save)
 
 
 def lines(count: int, *, seed: int = 0) -> Iterator[str]:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from aestream.registry.local import LocalRegistry
-from tests import manifests
 from tests.kafka import records
 from tests.kafka.cluster import Cluster
 from tests.kafka.service import Service, run
+from tests.stores import put
 
 Make = Callable[..., dict[str, str]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -113,7 +113,7 @@ def test_models_are_listed_shown_and_rolled_back(make_settings: Make, tmp_path: 
     settings = make_settings(tmp_path, "x")
     store = LocalRegistry(tmp_path / "models", "default")
     first = store.current()
-    second = store.publish(manifests.write)
+    second = put(store)
     listed = run("model", "list", settings=settings, folder=tmp_path)
     assert listed.returncode == 0, listed.stderr
     (current,) = [line for line in listed.stdout.splitlines() if "current" in line]

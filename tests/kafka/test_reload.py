@@ -16,6 +16,7 @@ from aestream.registry.local import LocalRegistry
 from tests.kafka import records
 from tests.kafka.cluster import Cluster, place_of, score_of, wait_for
 from tests.kafka.service import Service, run
+from tests.stores import put
 
 
 def test_a_new_model_takes_over_between_two_batches(  # noqa: PLR0915 - one scenario
@@ -58,7 +59,7 @@ def test_a_new_model_takes_over_between_two_batches(  # noqa: PLR0915 - one scen
             good = worker.metric("aestream_records_scored_total")
             worker.until("scores by it", lambda: worker.metric("aestream_records_scored_total") > good)
 
-            damaged = LocalRegistry(store, "default").publish(lambda folder: _damaged(store, second, folder))
+            damaged = put(LocalRegistry(store, "default"), lambda folder: _damaged(store, second, folder))
             worker.logged("cannot be used")
             worker.until("the metric", lambda: worker.metric("aestream_model_last_reload_successful") == 0)
             assert worker.get("/readyz")[0] == 200
@@ -124,7 +125,7 @@ def test_no_damage_to_the_store_ends_the_worker(
                 (folder / "manifest.json").write_bytes(text)
                 (folder / "model.safetensors").write_bytes(blob)
 
-            registry.publish(write)
+            put(registry, write)
             worker.until(
                 f"the failure of {text[:20]!r}",
                 lambda failed=failed: worker.metric('aestream_model_reloads_total{status="failed"}') > failed,

@@ -19,6 +19,7 @@ from aestream.features.schema import FeatureSchema
 from aestream.registry.local import LocalRegistry
 from tests.kafka.cluster import Cluster, place_of, score_of
 from tests.kafka.service import Service
+from tests.stores import put
 
 # From one row at a time, by a size that leaves a rest, to all rows at once.
 BATCHES = (1, 37, 5000)
@@ -91,7 +92,7 @@ def test_workers_publish_what_python_says_whatever_the_size_of_their_batches(
     detector, judged, values = case()
     topic = cluster.topic()
     cluster.send(topic, values)
-    LocalRegistry(tmp_path / "models", "default").publish(detector.save)
+    put(LocalRegistry(tmp_path / "models", "default"), detector.save)
     published: dict[int, list[dict[str, Any]]] = {}
     with ExitStack() as stack:
         running = []

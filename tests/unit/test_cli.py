@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from aestream.cli import main
+from aestream.registry.local import LocalRegistry
+from tests import manifests
 from tests.kafka import records
 
 
@@ -211,6 +213,25 @@ def test_a_damaged_manifest_is_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"aestream score: the current model default@{manifest.parent.name} cannot be used")
     assert re.search("train (the model )?again", line)
+
+
+def test_a_version_is_promoted_by_name(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(store, "models")
+    registry = LocalRegistry(Path("models"), "default")
+    current = registry.current()
+    new = registry.publish(manifests.write)
+    assert main(["model", "promote"]) == 2
+    assert "promote needs a version" in capsys.readouterr().err
+    assert main(["model", "list"]) == 0
+    states = {
+        line.split()[1]: line.split("│")[2].strip() for line in capsys.readouterr().out.splitlines() if "Z " in line
+    }
+    assert states == {current: "current", new: "not promoted"}
+    assert main(["model", "promote", new]) == 0
+    assert f"the current version is now default@{new}" in capsys.readouterr().out
+    assert registry.current() == new
+    assert main(["model", "promote", "20200101T000000Z"]) == 1
+    assert registry.current() == new
 
 
 def test_a_pointer_to_nothing_is_told_beside_what_there_is(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

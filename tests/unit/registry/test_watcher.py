@@ -10,7 +10,7 @@ import pytest
 from aestream.errors import ModelError
 from aestream.registry.local import LocalRegistry
 from aestream.registry.watcher import Failure, Watcher
-from tests import manifests
+from tests.stores import put
 
 
 class Scene:
@@ -25,7 +25,7 @@ class Scene:
         self.watcher = Watcher(self.registry, self.load, interval=3600, listener=self)
 
     def publish(self, *, broken: bool = False) -> str:
-        name = self.registry.publish(manifests.write)
+        name = put(self.registry)
         if broken:
             self.broken[name] = ModelError("damaged")
         return name
@@ -127,7 +127,7 @@ def test_one_that_is_in_use_stays_however_the_pointer_moves(scene: Scene) -> Non
     assert scene.look() == f"loaded {good}"
     scene.publish(broken=True)
     assert scene.look() is None
-    scene.registry.rollback(scene.registry.versions()[0].name)
+    scene.registry.promote(scene.registry.versions()[0].name)
     assert scene.look() is None
     scene.pointer.write_text("../..")
     assert scene.look() is None

@@ -22,6 +22,7 @@ from aestream.service.service import Service
 from aestream.service.stop import Stop
 from aestream.service.trainer import Trainer, TrainerService
 from tests import manifests
+from tests.stores import put
 
 HOUR = 3600.0
 
@@ -92,6 +93,10 @@ class Scene:
         base = np.random.default_rng(len(self.runs)).normal(size=(100, 1))
         return Sample(np.hstack([base, 2 * base]), SCHEMA, [], {}, {})
 
+    def hours_ago(self, hours: float) -> Callable[[Path], None]:
+        created = self.now - datetime.timedelta(hours=hours)
+        return lambda folder: manifests.write(folder, created=created.isoformat(timespec="seconds"))
+
     def outcome(self, name: str) -> float:
         return self.metrics.registry.get_sample_value("aestream_trainer_runs_total", {"outcome": name}) or 0.0
 
@@ -120,6 +125,29 @@ def test_after_a_restart_it_waits_for_what_is_due(tmp_path: Path) -> None:
     again = Scene(tmp_path, "every 6h", hours=7)
     again.service.run()
     assert again.runs == pytest.approx([6], abs=0.01)
+
+
+def test_after_a_kill_before_the_promotion_it_does_not_wait_with_the_old_model(tmp_path: Path) -> None:
+    # 1. A model of five hours ago. 2. A run of one hour ago, killed between publishing and promoting. 3. A restart.
+    # Result: it trains when the run is due that the old model tells of, and that model serves until then.
+    scene = Scene(tmp_path, "every 6h", hours=2)
+    old = put(scene.registry, scene.hours_ago(5))
+    scene.registry.publish(scene.hours_ago(1))
+    used: list[str | None] = []
+    scene.during = lambda: used.append(scene.registry.current())
+    scene.service.run()
+    assert scene.runs == pytest.approx([1], abs=0.01)
+    assert used == [old]
+    assert scene.registry.current() == scene.registry.versions()[-1].name
+
+
+def test_a_restart_after_a_rollback_does_not_undo_it_before_the_schedule_says_so(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "every 6h", hours=6)
+    for hours in (7, 1):
+        put(scene.registry, scene.hours_ago(hours))
+    scene.registry.rollback()
+    scene.service.run()
+    assert scene.runs == pytest.approx([5], abs=0.01)
 
 
 @pytest.mark.parametrize("error", [DataError("too few"), TransportError("no broker"), ZeroDivisionError()])
@@ -218,7 +246,7 @@ def test_off_never_trains(tmp_path: Path) -> None:
     "manifest", ["{}", "[]", '"x"', *(manifests.text(created=time) for time in (None, "soon", "2026-01-01"))]
 )
 def test_a_manifest_without_a_time_counts_as_no_run(tmp_path: Path, manifest: str) -> None:
-    LocalRegistry(tmp_path, "m").publish(lambda folder: (folder / "manifest.json").write_text(manifest) and None)
+    put(LocalRegistry(tmp_path, "m"), lambda folder: (folder / "manifest.json").write_text(manifest) and None)
     scene = Scene(tmp_path, "every 6h", hours=1)
     scene.service.run()
     assert scene.runs == [0]
