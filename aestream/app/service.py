@@ -32,9 +32,9 @@ _Metrics = TypeVar("_Metrics", bound=Metrics)
 def surrounded(
     settings: Settings, role: Callable[[CollectorRegistry], _Metrics], *, stale_after: float
 ) -> Iterator[tuple[_Metrics, Service]]:
-    """A service with its metrics, its probes and its HTTP server; a line in the log at both ends.
+    """A service with its metrics, its probes and its HTTP server; logs a line at both ends.
 
-    `role` makes its metrics; a service that has not beaten for `stale_after` seconds is not live.
+    `role` makes its metrics; a service without a heartbeat for `stale_after` seconds is not live.
     """
     disable_created_metrics()  # type: ignore[no-untyped-call]
     collectors = CollectorRegistry()

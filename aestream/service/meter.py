@@ -1,4 +1,4 @@
-"""The metrics of the worker's loop, kept by the one object that the loop tells what happened."""
+"""The metrics of the worker's loop, kept by the one object that the loop reports to."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Meter:
         self._metrics.model_trained.set(model.trained)
         self._metrics.score_threshold.set(model.threshold)
         for feature in model.pipeline.categories:
-            self._metrics.unseen_categories.labels(feature)  # begins at 0, so that a first increase shows
+            self._metrics.unseen_categories.labels(feature)  # starts at 0, so that the first increase shows
 
     @contextmanager
     def timed(self, stage: str, *, when: bool = True) -> Iterator[None]:
-        """Around one stage of a batch; its time counts only `when` there is something to do. Errors are counted."""
+        """Time one stage of a batch, but only `when` there is something to do; count its errors."""
         start = time.perf_counter()
         try:
             yield

@@ -1,4 +1,4 @@
-"""A service as the outside sees it: signals end it, the probes and the service manager hear how it is."""
+"""A service as seen from outside: signals stop it, and probes and the service manager learn its state."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from aestream.service.stop import Stop
 
 
 class Service:
-    """What worker and trainer share: the stop that is asked for, the heartbeat, readiness, and the end.
+    """What worker and trainer share: the request to stop, the heartbeat, readiness and the shutdown.
 
-    `stale_after` is in seconds: a service that has not beaten for longer is not live.
+    A service without a heartbeat for more than `stale_after` seconds is not live.
     """
 
     def __init__(self, *, stale_after: float) -> None:
@@ -20,11 +20,11 @@ class Service:
         self.stop = Stop()
 
     def started(self, status: str) -> None:
-        """Tell the service manager that the start is over, and what is being done; may be repeated."""
+        """Tell the service manager that the start is complete, and what the service does; may be repeated."""
         systemd.notify(f"READY=1\nSTATUS={status}")
 
     def beat(self) -> None:
-        """The service makes progress. A broker that is away does not stop it."""
+        """Report progress. A broker that is away does not prevent it."""
         self.health.beat()
         systemd.notify("WATCHDOG=1")
 
@@ -33,10 +33,10 @@ class Service:
         self.health.wait_for(what)
 
     def draining(self, timeout: float) -> bool:
-        """Whether there is time left to wait in: always before a stop is asked for, `timeout` seconds from then on."""
+        """Whether there is time left to wait: always before a request to stop, and for `timeout` seconds after it."""
         return self.stop.since is None or time.monotonic() - self.stop.since < timeout
 
     def stopping(self) -> None:
-        """The last steps of the service begin."""
+        """Report that the shutdown has begun."""
         systemd.notify("STOPPING=1")
         self.health.wait_for("shutting down")

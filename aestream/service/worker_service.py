@@ -26,7 +26,7 @@ class WorkerService:
 
     `open_source` and `open_sink` connect to Kafka; they are called once there is a model, so that a worker that has
     nothing to score with takes no partitions. The source is opened once more when the worker has fallen out of its
-    group. `deliver` makes the delivery over both. `drain_timeout` is in seconds.
+    group. `deliver` makes the delivery from both. `drain_timeout` is in seconds.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class WorkerService:
         try:
             lost = worker.run()
             if lost is not None:
-                _log.error("this worker has fallen out of its consumer group: %s; joining anew", lost)
+                _log.error("this worker has fallen out of its consumer group: %s; rejoining", lost)
                 self._service.wait_for("the consumer group")
                 source.close()
                 self._service.beat()  # either step may take a while
@@ -101,7 +101,7 @@ class WorkerService:
             if lost is not None:
                 raise TransportError(
                     f"this worker has fallen out of its consumer group again: {lost}. Look at the group's other "
-                    "members and at the broker's log; a restart joins the group anew"
+                    "members and at the broker's log; a restart rejoins the group"
                 )
         finally:
             self._service.stopping()

@@ -55,6 +55,6 @@ def test_a_foreign_member_that_comes_and_goes_does_no_harm(
         assert worker.stop() == 0, worker.log
     scores = [place_of(score_of(record)) for record in cluster.read(settings["topics__scores"])]
     assert len(set(scores)) == sum(ends.values()) == sent
-    reopened = worker.log.count("joining anew")
+    reopened = worker.log.count("; rejoining")
     print(f"{visits} visits in {SECONDS:.0f} s, {sent} records, {len(scores) - sent} twice, {reopened} times anew")  # noqa: T201
     assert "Traceback" not in worker.log
