@@ -182,7 +182,7 @@ def _trainer(options: argparse.Namespace) -> int:
 
 
 def _offline(options: argparse.Namespace) -> int:
-    from aestream.app import models  # noqa: PLC0415
+    from aestream.app import models, samplers  # noqa: PLC0415
     from aestream.files import formats, offline  # noqa: PLC0415
 
     work: Any = {"score": offline.score, "encode": offline.encode, "denoise": offline.denoise}[options.command]
@@ -191,7 +191,7 @@ def _offline(options: argparse.Namespace) -> int:
         detector = models.load_detector(loaded)
     else:
         detector = models.fit_detector(loaded, options.fit) if options.fit else models.load_for_use(loaded)
-    chunks = offline.apply(work, detector, options.file, max_record_bytes=loaded.worker.max_record_bytes)
+    chunks = offline.apply(work, detector, options.file, samplers.lines(loaded))
     total, problems = 0, []
     with formats.writer(options.output, options.format) as writer:
         for chunk in chunks:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +64,7 @@ class Pipeline:
 
     def decode(self, batch: Batch) -> Decoded:
         """The feature matrix of the valid rows, and the invalid rows with their reasons."""
-        return self._decoder.decode(batch.values)
+        return self._decoder.decode(batch.values, batch.keys, batch.timestamps)
 
     def results(self, batch: Batch, decoded: Decoded, max_bytes: Callable[[str], int]) -> Results:
         """Score the valid rows and write the messages about all rows, each one small enough for its topic.
@@ -79,7 +78,7 @@ class Pipeline:
             problems = _too_large(messages, scored, max_bytes)
             if not problems:
                 break
-            decoded = _without(decoded, problems)
+            decoded = decoded.without(problems)
         if decoded.invalid:
             topic = self._dead_letters_topic
             messages.append(dead_letters(topic, batch, decoded.invalid, max_bytes=max_bytes(topic)))
@@ -129,9 +128,9 @@ class LoadedModel:
     threshold: float
 
 
-def _too_large(messages: Sequence[Outgoing], scored: Scored, max_bytes: Callable[[str], int]) -> Mapping[int, Invalid]:
+def _too_large(messages: Sequence[Outgoing], scored: Scored, max_bytes: Callable[[str], int]) -> Sequence[Invalid]:
     """What is wrong with the rows whose results do not fit into their topics, by row."""
-    problems = {}
+    problems: dict[int, Invalid] = {}
     for some in messages:
         limit = max_bytes(some.topic)
         # every row has a score, only the flagged rows have an anomaly
@@ -140,11 +139,4 @@ def _too_large(messages: Sequence[Outgoing], scored: Scored, max_bytes: Callable
             row = int(rows[place])
             why = f"its result has {size} bytes with the key, and topic {some.topic} accepts {limit}"
             problems[row] = Invalid(row, Reason.TOO_LARGE, why)
-    return problems
-
-
-def _without(decoded: Decoded, problems: Mapping[int, Invalid]) -> Decoded:
-    """The same, with these rows among the invalid ones."""
-    keep = ~np.isin(decoded.rows, list(problems))
-    invalid = sorted([*decoded.invalid, *problems.values()], key=operator.attrgetter("row"))
-    return Decoded(decoded.matrix[keep], decoded.rows[keep], invalid)
+    return list(problems.values())

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from aestream.codecs.base import Decoder
-from aestream.codecs.json import documents
+from aestream.codecs.base import Codec
 from aestream.errors import DataError
 from aestream.features.inference import infer_schema
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.files import offline
 from aestream.transport.base import History
-from aestream.types import Batch, Matrix
+from aestream.types import Batch, Matrix, Stamps
 
 _INFERRED_FROM_RECORDS = 5_000
 _INFERRED_FROM_BYTES = 64 * 2**20
@@ -27,7 +26,8 @@ _INFERRED_FROM_BYTES = 64 * 2**20
 class Sample:
     """Valid records in time order, as float64 (n, d), and how they were obtained.
 
-    `invalid` counts the records that were skipped, by reason; `origin` goes into the manifest.
+    `invalid` counts the records that were skipped, by reason; `origin` goes into the manifest. `keys` and
+    `timestamps`, (n,), are those of the records; both are empty for a file.
     """
 
     matrix: Matrix
@@ -35,6 +35,8 @@ class Sample:
     left_out: Sequence[LeftOut]
     invalid: Mapping[str, int]
     origin: Mapping[str, Any]
+    keys: Sequence[bytes | None] = ()
+    timestamps: Stamps = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 Choose = Callable[[Sequence[Mapping[str, Any]]], tuple[FeatureSchema, list[LeftOut]]]
@@ -56,11 +58,11 @@ class TopicSampler:
     """The newest `records` records of the input topics, none older than `period` seconds if that is given.
 
     The past is read twice: once to infer the features from records spread over all of it, once to decode every record
-    into them. So memory is bounded by `records` rows of features, whatever else a record holds.
+    into them. So memory is bounded by `records` rows of features and their keys, whatever else a record holds.
     """
 
     history: History
-    decoder: Callable[[FeatureSchema], Decoder]
+    codec: Codec
     records: int
     period: float | None
     choose: Choose = infer_schema
@@ -68,16 +70,18 @@ class TopicSampler:
     def sample(self, *, progress: Callable[[int, int], None]) -> Sample:
         """Infer the features, then decode the records."""
         schema, left_out = self.choose(self.documents())
-        decoder = self.decoder(schema)
+        decoder = self.codec.decoder(schema)
         parts = [np.empty((0, len(schema)))]
         stamps = [np.empty(0, np.int64)]
+        keys: list[bytes | None] = []
         invalid: Counter[str] = Counter()
         offsets: dict[str, list[int]] = {}
         seen = 0
         for batch in self._read():
-            decoded = decoder.decode(batch.values)
+            decoded = decoder.decode(batch.values, batch.keys, batch.timestamps)
             parts.append(decoded.matrix)
-            stamps.append(np.asarray(batch.timestamps, np.int64)[decoded.rows])
+            stamps.append(decoded.timestamps)
+            keys.extend(decoded.keys)
             invalid.update(problem.reason.value for problem in decoded.invalid)
             for (topic, partition), start, stop in batch.spans:
                 first, _ = offsets.get(f"{topic}/{partition}", (batch.offsets[start], 0))
@@ -86,22 +90,24 @@ class TopicSampler:
             progress(seen, self.records)
         times = np.concatenate(stamps)
         order = np.argsort(times, kind="stable")  # partitions are read side by side
-        period = [int(times[order[0]]), int(times[order[-1]])] if len(times) else []
-        origin = {"offsets": offsets, "period_ms": period}
-        return Sample(np.concatenate(parts)[order], schema, left_out, invalid, origin)
+        times = times[order]
+        keys = list(map(keys.__getitem__, order.tolist()))
+        origin = {"offsets": offsets, "period_ms": [int(times[0]), int(times[-1])] if len(times) else []}
+        return Sample(np.concatenate(parts)[order], schema, left_out, invalid, origin, keys, times)
 
-    def documents(self) -> list[dict[str, Any]]:
+    def documents(self) -> list[Mapping[str, Any]]:
         """Read whole records that are spread over the sample, in time order, to infer the features from.
 
         Raises DataError when there are none.
         """
         stride = 1
-        chosen: list[tuple[int, int, dict[str, Any]]] = []  # timestamp, bytes, record
+        chosen: list[tuple[int, int, Mapping[str, Any]]] = []  # timestamp, bytes, record
         seen = size = 0
         for batch in self._read():
             for row in range(-seen % stride, len(batch), stride):
                 value = batch.values[row] or b""
-                chosen.extend((batch.timestamps[row], len(value), document) for document in documents([value]))
+                found = self.codec.documents([value])
+                chosen.extend((batch.timestamps[row], len(value), document) for document in found)
                 size += len(value)
                 if len(chosen) > 2 * _INFERRED_FROM_RECORDS or size > _INFERRED_FROM_BYTES:
                     # Keep every other one, and take half as many from here on, so that all times count equally.
@@ -114,8 +120,8 @@ class TopicSampler:
             )
         if not chosen:
             raise DataError(
-                f"none of the {seen} records in the input topic is a JSON object: check `topics`, and what is produced "
-                "there"
+                f"none of the {seen} records in the input topic is {self.codec.record}: check `topics`, and what is "
+                "produced there"
             )
         chosen.sort(key=lambda row: row[0])
         return [document for *_, document in chosen]
@@ -126,11 +132,14 @@ class TopicSampler:
 
 @dataclass(frozen=True, slots=True)
 class FileSampler:
-    """The first `records` records of a file, assumed to be in time order. `choose` infers the features from some."""
+    """The first `records` records of a file, assumed to be in time order. `choose` infers the features from some.
+
+    `lines` reads the lines of a JSON lines file.
+    """
 
     path: Path
+    lines: Codec
     records: int
-    max_record_bytes: int
     choose: Choose = infer_schema
 
     def sample(self, *, progress: Callable[[int, int], None]) -> Sample:
@@ -138,7 +147,7 @@ class FileSampler:
         schema, left_out = self.choose(self.documents())
         parts = [np.empty((0, len(schema)))]
         unusable = seen = 0
-        for rows in offline.read_rows(self.path, schema, max_record_bytes=self.max_record_bytes):
+        for rows in offline.read_rows(self.path, schema, self.lines):
             parts.append(rows.matrix)
             unusable += len(rows.problems)
             seen += rows.count
@@ -148,6 +157,6 @@ class FileSampler:
         invalid = {"unusable": unusable} if unusable else {}
         return Sample(np.concatenate(parts)[: self.records], schema, left_out, invalid, {"file": self.path.name})
 
-    def documents(self) -> list[dict[str, Any]]:
+    def documents(self) -> list[Mapping[str, Any]]:
         """Read the first records, to infer the features from. Raises DataError when there are none."""
-        return offline.first_records(self.path)
+        return offline.first_records(self.path, self.lines)

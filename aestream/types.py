@@ -16,6 +16,7 @@ Headers = Sequence[tuple[str, bytes]]
 Vector: TypeAlias = NDArray[np.float64]  # (n,)
 Matrix: TypeAlias = NDArray[np.float64]  # (n, d): one row per record, one column per feature
 Flags: TypeAlias = NDArray[np.bool_]
+Stamps: TypeAlias = NDArray[np.int64]  # milliseconds since the epoch
 Places: TypeAlias = NDArray[np.intp]  # numbers of rows or columns
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]  # arrays by name, as a model directory keeps them
 

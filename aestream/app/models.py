@@ -107,7 +107,7 @@ def pipeline(settings: Settings, detector: Detector, version: str) -> Pipeline:
     )
     return Pipeline(
         detector,
-        samplers.decoder(settings, detector.schema),
+        samplers.codec(settings).decoder(detector.schema),
         renderer,
         dead_letters_topic=settings.topics.dead_letters,
         top_features=settings.output.top_features,

@@ -1,4 +1,4 @@
-"""Turns settings into a source of records to learn from: a file, or the past of topics."""
+"""Turns settings into the codec, and into a source of records to learn from: a file, or the past of topics."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from aestream.app import clients, topics
-from aestream.codecs.json import JsonDecoder
+from aestream.codecs.base import Codec
+from aestream.codecs.json import JsonCodec
 from aestream.features.inference import infer_schema
-from aestream.features.schema import FeatureSchema
 from aestream.sampling import Choose, FileSampler, TopicSampler
 from aestream.settings.settings import Settings
 
@@ -23,7 +23,7 @@ def sampler(settings: Settings, file: Path | None, names: Sequence[str]) -> File
         topics.need_input(settings)
     return TopicSampler(
         clients.history(settings, names),
-        lambda schema: decoder(settings, schema),
+        codec(settings),
         records=settings.trainer.sample_records,
         period=settings.trainer.sample_period,
         choose=_choose(settings),
@@ -34,8 +34,8 @@ def of_file(settings: Settings, file: Path) -> FileSampler:
     """The records of a file."""
     return FileSampler(
         file,
+        lines(settings),
         records=settings.trainer.sample_records,
-        max_record_bytes=settings.worker.max_record_bytes,
         choose=_choose(settings),
     )
 
@@ -50,6 +50,11 @@ def _choose(settings: Settings) -> Choose:
     return partial(infer_schema, **inference(settings))
 
 
-def decoder(settings: Settings, schema: FeatureSchema) -> JsonDecoder:
-    """The codec for the features of a model."""
-    return JsonDecoder(schema.paths, schema.columns, max_record_bytes=settings.worker.max_record_bytes)
+def codec(settings: Settings) -> Codec:
+    """The format of the records in the topics."""
+    return JsonCodec(settings.worker.max_record_bytes)
+
+
+def lines(settings: Settings) -> Codec:
+    """The format of the lines of a JSON lines file, whatever the topics hold."""
+    return JsonCodec(settings.worker.max_record_bytes)

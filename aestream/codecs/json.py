@@ -7,7 +7,8 @@ import json
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,13 +17,38 @@ import numpy as np
 from aestream.codecs.base import Decoded
 from aestream.columns import Column
 from aestream.errors import DataError
-from aestream.types import Flags, Invalid, Places, Reason
+from aestream.features.schema import FeatureSchema
+from aestream.types import Invalid, Matrix, Reason
 
 Path = tuple[str, ...]
 
 # What msgspec raises for a value that is not JSON of the expected shape; RecursionError for absurdly deep nesting.
 _UNDECODABLE = (msgspec.MsgspecError, RecursionError, ValueError)
 _UNUSABLE = re.compile(r'["\\\x00-\x1f]')  # what the typed decoder cannot have in a field's name
+
+
+@dataclass(frozen=True, slots=True)
+class JsonCodec:
+    """Records that are JSON objects. A value of more than `max_record_bytes` is invalid."""
+
+    max_record_bytes: int
+    record = "a JSON object"
+
+    def documents(self, values: Sequence[bytes | None]) -> list[Mapping[str, Any]]:
+        """The JSON objects among the values, complete; other values are left out."""
+        found: list[Mapping[str, Any]] = []
+        for value in values:
+            try:
+                document = msgspec.json.decode(value or b"")
+            except _UNDECODABLE:
+                continue
+            if isinstance(document, dict):
+                found.append(document)
+        return found
+
+    def decoder(self, schema: FeatureSchema) -> JsonDecoder:
+        """Make the decoder for a schema. Raises DataError for a field name that the typed decoder cannot have."""
+        return JsonDecoder(schema.paths, schema.columns, max_record_bytes=self.max_record_bytes)
 
 
 class JsonDecoder:
@@ -43,7 +69,9 @@ class JsonDecoder:
         self._shape, self._flatten = _row_type(self._paths, self._columns, self._may_be_null)
         self._decode_row: Callable[[Any], Any] = msgspec.json.Decoder(self._shape).decode
 
-    def decode(self, values: Sequence[bytes | None]) -> Decoded:
+    def decode(
+        self, values: Sequence[bytes | None], keys: Sequence[bytes | None] = (), timestamps: Sequence[int] = ()
+    ) -> Decoded:
         """Decode a batch of JSON values.
 
         Returns the float64 matrix (m, d) of the valid rows. A row is invalid when it is empty, longer than
@@ -74,15 +102,16 @@ class JsonDecoder:
                     rows.append(repaired)
                     places.append(taken)
                 taken += 1
-        decoded = self._columns_of(rows, np.asarray(places, np.intp), invalid)
-        return _without_non_finite(decoded, self._paths, self._may_be_missing)
+        matrix, unreadable = self._numbers(rows, places)
+        decoded = Decoded.of(matrix, np.asarray(places, np.intp), invalid, keys, timestamps).without(unreadable)
+        return decoded.without(self._non_finite(decoded))
 
-    def _columns_of(self, rows: list[Any], places: Places, invalid: list[Invalid]) -> Decoded:
-        """Turn decoded rows into numbers; those with a text that is not a timestamp become invalid."""
+    def _numbers(self, rows: list[Any], places: list[int]) -> tuple[Matrix, list[Invalid]]:
+        """Turn decoded rows into numbers (m, d), and find those with a text that is not a timestamp."""
         width = len(self._paths)
         if self._ready:
             matrix = np.fromiter(self._flatten(rows), np.float64, len(rows) * width)
-            return Decoded(matrix.reshape(len(rows), width), places, invalid)
+            return matrix.reshape(len(rows), width), []
         fields = list(self._flatten(rows))
         matrix = np.empty((len(rows), width))
         bad: dict[int, Invalid] = {}
@@ -96,12 +125,23 @@ class JsonDecoder:
                         matrix[row, place] = column.number(value)
                     except ValueError as error:
                         message = f"{_name(self._paths[place])} is {error}"
-                        bad[row] = Invalid(int(places[row]), Reason.WRONG_TYPE, message)
-        if not bad:
-            return Decoded(matrix, places, invalid)
-        keep = np.ones(len(rows), bool)
-        keep[list(bad)] = False
-        return Decoded(matrix[keep], places[keep], _in_order([*invalid, *bad.values()]))
+                        bad[row] = Invalid(places[row], Reason.WRONG_TYPE, message)
+        return matrix, list(bad.values())
+
+    def _non_finite(self, decoded: Decoded) -> list[Invalid]:
+        """Find the rows that hold an infinite number, or NaN for a feature that must be present."""
+        finite = np.isfinite(decoded.matrix)
+        if finite.all():
+            return []
+        finite |= np.isnan(decoded.matrix) & self._may_be_missing
+        return [
+            Invalid(
+                int(decoded.rows[i]),
+                Reason.NOT_FINITE,
+                f"{_name(self._paths[int(np.argmin(finite[i]))])} is not finite",
+            )
+            for i in np.flatnonzero(~finite.all(axis=1))
+        ]
 
     def _without_null_objects(self, value: bytes | None) -> Any:
         """Decode a value again, with null as an empty object where all of its features may be missing.
@@ -216,30 +256,6 @@ def _row_type(
     return shape, lambda rows: itertools.chain.from_iterable(map(pick, rows))
 
 
-def _without_non_finite(decoded: Decoded, paths: Sequence[Path], may_be_missing: Flags) -> Decoded:
-    """Move rows that hold an infinite number to the invalid ones."""
-    finite = np.isfinite(decoded.matrix)
-    if finite.all():
-        return decoded
-    finite |= np.isnan(decoded.matrix) & may_be_missing
-    keep = finite.all(axis=1)
-    if keep.all():
-        return decoded
-    bad = [
-        Invalid(
-            int(decoded.rows[i]),
-            Reason.NOT_FINITE,
-            f"{_name(paths[int(np.argmin(finite[i]))])} is not finite",
-        )
-        for i in np.flatnonzero(~keep)
-    ]
-    return Decoded(decoded.matrix[keep], decoded.rows[keep], _in_order([*decoded.invalid, *bad]))
-
-
-def _in_order(invalid: list[Invalid]) -> list[Invalid]:
-    return sorted(invalid, key=operator.attrgetter("row"))
-
-
 def _problem_at(document: dict[str, Any], path: Path, column: Column) -> tuple[Reason, str] | None:
     """What is wrong with one feature of a decoded object, if anything."""
     value: Any = document
@@ -278,16 +294,3 @@ def _kind(value: object) -> str:
 
 def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-
-
-def documents(values: Sequence[bytes | None]) -> list[dict[str, Any]]:
-    """The JSON objects among the values, complete, to infer a schema from; other values are left out."""
-    found = []
-    for value in values:
-        try:
-            document = msgspec.json.decode(value or b"")
-        except _UNDECODABLE:
-            continue
-        if isinstance(document, dict):
-            found.append(document)
-    return found

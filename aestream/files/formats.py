@@ -71,9 +71,9 @@ def read_tables(path: Path) -> Iterator[pa.Table]:
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def read_documents(path: Path, *, limit: int) -> list[dict[str, Any]]:
-    """The first `limit` records as dictionaries, to infer a schema from."""
-    found: list[dict[str, Any]] = []
+def read_documents(path: Path, *, limit: int) -> list[Mapping[str, Any]]:
+    """The first `limit` records of a CSV or Parquet file as mappings, to infer a schema from."""
+    found: list[Mapping[str, Any]] = []
     for table in read_tables(path):
         found.extend(table.slice(0, limit - len(found)).to_pylist())
         if len(found) >= limit:

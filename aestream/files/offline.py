@@ -1,8 +1,11 @@
-"""Score, encode and denoise files with the same detector that scores the stream."""
+"""Score, encode and denoise files with the same detector that scores the stream.
+
+`lines` is the codec for the lines of a JSON lines file; CSV and Parquet already have columns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aestream.codecs.json import JsonDecoder, documents
+from aestream.codecs.base import Codec
 from aestream.columns import Kind, Value
 from aestream.detector.detector import Detector
 from aestream.errors import DataError
@@ -31,14 +34,14 @@ class Rows:
     problems: list[tuple[int, str]]
 
 
-def read_rows(path: Path, schema: FeatureSchema, *, max_record_bytes: int) -> Iterator[Rows]:
+def read_rows(path: Path, schema: FeatureSchema, lines: Codec) -> Iterator[Rows]:
     """The features of a file, a chunk at a time. Raises DataError when the file cannot be read or lacks a column."""
     if format_of(path) == "jsonl":
-        decoder = JsonDecoder(schema.paths, schema.columns, max_record_bytes=max_record_bytes)
-        for lines in read_lines(path):
-            decoded = decoder.decode(lines)
+        decoder = lines.decoder(schema)
+        for chunk in read_lines(path):
+            decoded = decoder.decode(chunk)
             problems = [(problem.row, problem.message) for problem in decoded.invalid]
-            yield Rows(len(lines), decoded.matrix, decoded.rows, problems)
+            yield Rows(len(chunk), decoded.matrix, decoded.rows, problems)
         return
     for table in read_tables(path):
         matrix, problems = columns_of(table, schema.names, schema.columns)
@@ -47,10 +50,11 @@ def read_rows(path: Path, schema: FeatureSchema, *, max_record_bytes: int) -> It
         yield Rows(len(table), matrix[good], np.flatnonzero(good), problems)
 
 
-def first_records(path: Path) -> list[dict[str, Any]]:
+def first_records(path: Path, lines: Codec) -> list[Mapping[str, Any]]:
     """The first records of a file, to infer a schema from. Raises DataError when there are none."""
+    records: list[Mapping[str, Any]]
     if format_of(path) == "jsonl":
-        records = documents(next(read_lines(path), [])[:_INFERRED_FROM_RECORDS])
+        records = lines.documents(next(read_lines(path), [])[:_INFERRED_FROM_RECORDS])
     else:
         records = read_documents(path, limit=_INFERRED_FROM_RECORDS)
     if not records:
@@ -80,18 +84,14 @@ def denoise(detector: Detector, matrix: Matrix) -> Columns:
 
 
 def apply(
-    work: Callable[[Detector, Matrix], Columns],
-    detector: Detector,
-    path: Path,
-    *,
-    max_record_bytes: int,
+    work: Callable[[Detector, Matrix], Columns], detector: Detector, path: Path, lines: Codec
 ) -> Iterator[Columns]:
     """Run `score`, `encode` or `denoise` over a file.
 
     Yields chunks with one row for every record: its number, the results, and under `problem` why there are none.
     """
     first = 0
-    for rows in read_rows(path, detector.schema, max_record_bytes=max_record_bytes):
+    for rows in read_rows(path, detector.schema, lines):
         problems: list[str | None] = [None] * rows.count
         for place, problem in rows.problems:
             problems[place] = problem

@@ -1,4 +1,4 @@
-"""What every codec does with a batch: a new one is listed in CODECS, with its way to write a record."""
+"""What every codec does with its values: a new one is listed in CODECS, with its way to write a record."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aestream.codecs.base import Decoder
-from aestream.codecs.json import JsonDecoder
+from aestream.codecs.base import Codec, Decoder
+from aestream.codecs.json import JsonCodec
 from aestream.columns import Column, Kind
-from aestream.types import Reason
+from aestream.features.schema import FeatureSchema
+from aestream.types import Invalid, Reason
 
 LIMIT = 200
-Make = Callable[..., Decoder]
 Write = Callable[[Any], bytes]
-CODECS: dict[str, tuple[Make, Write]] = {
-    "json": (
-        lambda paths, columns=(): JsonDecoder(paths, columns, max_record_bytes=LIMIT),
-        lambda record: json.dumps(record).encode(),
-    ),
+CODECS: dict[str, tuple[Codec, Write]] = {
+    "json": (JsonCodec(max_record_bytes=LIMIT), lambda record: json.dumps(record).encode()),
 }
-PATHS = [("load",), ("cpu", "user"), ("cpu", "system")]
+SCHEMA = FeatureSchema(("load", "cpu.user", "cpu.system"), (("load",), ("cpu", "user"), ("cpu", "system")))
 
 
-@pytest.fixture(params=CODECS.values(), ids=CODECS.keys())
-def codec(request: pytest.FixtureRequest) -> tuple[Decoder, Write]:
-    make, write = request.param
-    return make(PATHS), write
+@pytest.fixture(params=list(CODECS))
+def listed(request: pytest.FixtureRequest) -> tuple[Codec, Write]:
+    return CODECS[request.param]
+
+
+@pytest.fixture
+def codec(listed: tuple[Codec, Write]) -> tuple[Decoder, Write]:
+    made, write = listed
+    return made.decoder(SCHEMA), write
 
 
 def good(i: float) -> dict[str, Any]:
@@ -139,23 +141,65 @@ def test_a_decoder_can_be_used_again_and_leaves_the_values_alone(codec: tuple[De
     assert first.invalid == second.invalid
 
 
-KINDS = [
-    Column(imputed=True),
-    Column(Kind.BOOLEAN),
-    Column(Kind.CATEGORICAL, ("eu", "us"), imputed=True),
-    Column(Kind.TIMESTAMP, unit="text", imputed=True),
-    Column(Kind.TIMESTAMP, unit="ms"),
-    Column(imputed=True),
-]
-KIND_PATHS = [("load",), ("ok",), ("region",), ("at",), ("sent",), ("cpu", "user")]
+def test_keys_and_timestamps_stay_with_the_valid_rows(kinds: tuple[Decoder, Write]) -> None:
+    decoder, write = kinds
+    records = [FIRST, [1], {**FIRST, "at": "never"}, SPARSE, {**FIRST, "load": float("inf")}, FIRST]
+    values = [*map(write, records), None]
+    keys = [b"a", b"b", b"c", None, b"e", b"f", b"g"]
+    decoded = decoder.decode(values, keys, range(1000, 1007))
+    assert decoded.rows.tolist() == [0, 3, 5]
+    assert list(decoded.keys) == [b"a", None, b"f"]
+    assert decoded.timestamps.dtype == np.int64
+    assert decoded.timestamps.tolist() == [1000, 1003, 1005]
+    whole = decoder.decode(values[:1], keys[:1], [7])
+    assert (list(whole.keys), whole.timestamps.tolist()) == ([b"a"], [7])
+
+
+def test_values_that_have_no_keys_get_none(codec: tuple[Decoder, Write]) -> None:
+    decoder, write = codec
+    decoded = decoder.decode([write(good(1)), None, write(bad(load=float("nan")))])
+    assert decoded.rows.tolist() == [0]
+    assert len(decoded.keys) == len(decoded.timestamps) == 0
+
+
+def test_rows_that_fall_out_later_go_to_the_invalid_ones(codec: tuple[Decoder, Write]) -> None:
+    decoder, write = codec
+    decoded = decoder.decode([write(good(0)), None, write(good(2)), write(good(3))], [b"a", b"b", b"c", b"d"], [9] * 4)
+    fewer = decoded.without([Invalid(3, Reason.TOO_LARGE, "no room"), Invalid(0, Reason.TOO_LARGE, "no room")])
+    assert (fewer.rows.tolist(), fewer.matrix[:, 0].tolist(), list(fewer.keys)) == ([2], [2.0], [b"c"])
+    assert fewer.timestamps.tolist() == [9]
+    assert [problem.row for problem in fewer.invalid] == [0, 1, 3]
+    assert decoded.without([]) is decoded
+
+
+def test_whole_records_are_read_and_what_is_none_is_passed_over(listed: tuple[Codec, Write]) -> None:
+    made, write = listed
+    values = [write(good(1)), *(value for value, _ in RAW.values()), write(good(2)), write([1]), write("x")]
+    assert made.documents(values) == [good(1), good(2)]
+    assert made.documents([]) == []
+    assert made.record.startswith(("a ", "an "))
+
+
+KINDS = FeatureSchema(
+    ("load", "ok", "region", "at", "sent", "cpu.user"),
+    (("load",), ("ok",), ("region",), ("at",), ("sent",), ("cpu", "user")),
+    (
+        Column(imputed=True),
+        Column(Kind.BOOLEAN),
+        Column(Kind.CATEGORICAL, ("eu", "us"), imputed=True),
+        Column(Kind.TIMESTAMP, unit="text", imputed=True),
+        Column(Kind.TIMESTAMP, unit="ms"),
+        Column(imputed=True),
+    ),
+)
 FIRST = {"load": 1, "ok": True, "region": "us", "at": "2026-01-05T11:00:00Z", "sent": 5000, "cpu": {"user": 2.5}}
 SPARSE = {"ok": False, "sent": 0}
 
 
-@pytest.fixture(params=CODECS.values(), ids=CODECS.keys())
-def kinds(request: pytest.FixtureRequest) -> tuple[Decoder, Write]:
-    make, write = request.param
-    return make(KIND_PATHS, KINDS), write
+@pytest.fixture
+def kinds(listed: tuple[Codec, Write]) -> tuple[Decoder, Write]:
+    made, write = listed
+    return made.decoder(KINDS), write
 
 
 def test_every_kind_becomes_a_number_and_what_may_be_missing_nan(kinds: tuple[Decoder, Write]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from aestream.codecs.json import JsonDecoder
+from aestream.codecs.json import JsonCodec
 from aestream.detector.detector import Detector
 from aestream.messages.scores import Renderer
 from aestream.pipeline import Pipeline
@@ -47,7 +47,7 @@ def pipeline() -> Pipeline:
         scores_topic="scores",
         anomalies_topic="anomalies",
     )
-    decoder = JsonDecoder(schema.paths, schema.columns, max_record_bytes=10_000)
+    decoder = JsonCodec(max_record_bytes=10_000).decoder(schema)
     return Pipeline(detector, decoder, renderer, dead_letters_topic="dead", top_features=5, reconstruction=True)
 
 
@@ -99,7 +99,9 @@ def test_what_a_topic_does_not_take_is_invalid_and_takes_nothing_from_its_neighb
 
     def fitting(limits: dict[str, int]) -> tuple[list[int], list[tuple[int, str]]]:
         most = {"dead": 1500, **limits}
-        found = pipeline.results(records, pipeline.decode(records), most.__getitem__)
+        decoded = pipeline.decode(records)
+        assert list(decoded.keys) == [records.keys[row] for row in decoded.rows]
+        found = pipeline.results(records, decoded, most.__getitem__)
         assert not any(too_large(messages, most[messages.topic]) for messages in found.messages)
         letters = found.messages[-1]
         assert letters.topic == "dead"

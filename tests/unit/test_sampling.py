@@ -6,22 +6,23 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aestream import sampling
-from aestream.codecs.json import JsonDecoder
+from aestream.codecs.json import JsonCodec
 from aestream.errors import DataError
 from aestream.features.schema import FeatureSchema, LeftOut
-from aestream.sampling import TopicSampler
+from aestream.sampling import FileSampler, TopicSampler
 from aestream.transport.memory import MemoryBroker, MemoryHistory, Message
 
 
 def sampler(broker: MemoryBroker, *, records: int = 200_000) -> TopicSampler:
     return TopicSampler(
         MemoryHistory(broker, ["in"]),
-        lambda schema: JsonDecoder(schema.paths, schema.columns, max_record_bytes=10_000),
+        JsonCodec(max_record_bytes=10_000),
         records=records,
         period=None,
     )
@@ -37,7 +38,7 @@ def filled(count: int, *, bad: int = 0) -> MemoryBroker:
     rng = random.Random(0)
     for i in range(count):
         value = json.dumps({"place": place(i), "id": i, "level": rng.random(), "seldom": float(i == 90)})
-        broker.append("in", Message(value.encode(), timestamp=i), i % 7 % 3)
+        broker.append("in", Message(value.encode(), key=f"k{i}".encode(), timestamp=i), i % 7 % 3)
     for i in range(bad):
         broker.append("in", Message(b"[]" if i % 2 else b"{", timestamp=i), 0)
     return broker
@@ -48,6 +49,8 @@ def test_rows_are_in_the_order_of_time_and_the_bad_ones_counted() -> None:
     assert found.schema.names == ("place", "level", "seldom")
     assert {item.name for item in found.left_out} == {"id"}
     assert found.matrix[:, 0].tolist() == [place(i) for i in range(600)]
+    assert list(found.keys) == [f"k{i}".encode() for i in range(600)]
+    assert found.timestamps.tolist() == list(range(600))
     assert found.invalid == {"bad_json": 2, "wrong_shape": 2}
     assert found.origin["period_ms"] == [0, 599]
     assert sum(last - first + 1 for first, last in found.origin["offsets"].values()) == 604
@@ -87,3 +90,13 @@ def test_nothing_to_learn_from_is_one_line() -> None:
         sampler(MemoryBroker({"in": 2})).sample(progress=lambda _read, _wanted: None)
     with pytest.raises(DataError, match="none of the 10 records"):
         sampler(filled(0, bad=10)).sample(progress=lambda _read, _wanted: None)
+
+
+def test_records_of_a_file_have_neither_keys_nor_timestamps(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text("".join(json.dumps({"place": place(i)}) + "\n" for i in range(100)) + "{\n")
+    sampler = FileSampler(file, JsonCodec(max_record_bytes=10_000), records=1000)
+    found = sampler.sample(progress=lambda _read, _wanted: None)
+    assert found.matrix[:, 0].tolist() == [place(i) for i in range(100)]
+    assert found.invalid == {"unusable": 1}
+    assert len(found.keys) == len(found.timestamps) == 0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aestream.codecs.json import JsonDecoder, documents
+from aestream.codecs.json import JsonCodec, JsonDecoder
 from aestream.errors import DataError
 from aestream.types import Reason
 
@@ -96,7 +96,7 @@ def test_what_nobody_looks_at_may_be_no_utf8() -> None:
 
 
 def test_only_objects_teach_the_features() -> None:
-    assert documents([b'{"a":1}', b"[1]", b"{", None, b"", b'"x"', b"\xff", b'{"b":{"c":2}}']) == [
+    assert JsonCodec(LIMIT).documents([b'{"a":1}', b"[1]", b"{", None, b"", b'"x"', b"\xff", b'{"b":{"c":2}}']) == [
         {"a": 1},
         {"b": {"c": 2}},
     ]

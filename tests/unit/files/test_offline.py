@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from aestream.codecs.json import JsonCodec
 from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.features.inference import infer_schema
 from aestream.features.schema import FeatureSchema
 from aestream.files import offline
 
-LIMIT = 10_000
+LINES = JsonCodec(max_record_bytes=10_000)
 SCHEMA = FeatureSchema(("cpu.user", "load", "rate"), (("cpu", "user"), ("load",), ("rate",)))
 
 
@@ -38,7 +39,7 @@ def good(x: float) -> str:
 @pytest.mark.parametrize("work", [offline.score, offline.encode, offline.denoise])
 def test_every_record_has_a_row(detector: Detector, tmp_path: Path, work: object) -> None:
     path = jsonl(tmp_path / "a.jsonl", "{", good(0.1), "[]", good(0.2), '{"load":1}', good(0.3))
-    (chunk,) = offline.apply(work, detector, path, max_record_bytes=LIMIT)  # type: ignore[arg-type]
+    (chunk,) = offline.apply(work, detector, path, LINES)  # type: ignore[arg-type]
     assert chunk["row"].tolist() == [0, 1, 2, 3, 4, 5]  # type: ignore[union-attr]
     assert [problem is None for problem in chunk["problem"]] == [False, True] * 3
     results = [np.asarray(values, float) for name, values in chunk.items() if name not in {"row", "problem"}]
@@ -53,7 +54,7 @@ def test_a_file_scores_as_the_matrix_does_and_rows_count_on(
     xs = np.linspace(-1, 1, 50)
     path = jsonl(tmp_path / "a.jsonl", *map(good, xs))
     monkeypatch.setattr("aestream.files.formats._CHUNK_BYTES", 500)
-    chunks = list(offline.apply(offline.score, detector, path, max_record_bytes=LIMIT))
+    chunks = list(offline.apply(offline.score, detector, path, LINES))
     assert len(chunks) > 3
     assert np.concatenate([chunk["row"] for chunk in chunks]).tolist() == list(range(50))
     matrix = np.stack([xs + 10, 2 * xs, 3 * xs], axis=1)
@@ -61,23 +62,23 @@ def test_a_file_scores_as_the_matrix_does_and_rows_count_on(
     np.testing.assert_allclose(np.concatenate([chunk["score"] for chunk in chunks]), expected.score, rtol=1e-4)
     csv = tmp_path / "a.csv"
     csv.write_text("rate,load,cpu.user\n" + "\n".join(f"{3 * x},{2 * x},{x + 10}" for x in xs) + "\n")
-    chunks = list(offline.apply(offline.score, detector, csv, max_record_bytes=LIMIT))
+    chunks = list(offline.apply(offline.score, detector, csv, LINES))
     np.testing.assert_allclose(np.concatenate([chunk["score"] for chunk in chunks]), expected.score, rtol=1e-4)
 
 
 def test_a_file_with_nothing_usable_has_only_problems(detector: Detector, tmp_path: Path) -> None:
-    (chunk,) = offline.apply(offline.score, detector, jsonl(tmp_path / "a.jsonl", "{", "7"), max_record_bytes=LIMIT)
+    (chunk,) = offline.apply(offline.score, detector, jsonl(tmp_path / "a.jsonl", "{", "7"), LINES)
     assert all(chunk["problem"])
     assert list(chunk["anomaly"]) == [None, None]
 
 
 def test_features_of_a_file_are_inferred_and_an_empty_one_is_refused(tmp_path: Path) -> None:
-    records = offline.first_records(jsonl(tmp_path / "a.jsonl", *(good(i * 0.37 % 1) for i in range(40))))
+    records = offline.first_records(jsonl(tmp_path / "a.jsonl", *(good(i * 0.37 % 1) for i in range(40))), LINES)
     schema, left_out = infer_schema(records, exclude=["rate"])
     assert schema.paths == (("cpu", "user"), ("load",))
     assert [item.name for item in left_out] == ["rate"]
     with pytest.raises(DataError, match="holds no records"):
-        offline.first_records(jsonl(tmp_path / "b.jsonl", "", "x"))
+        offline.first_records(jsonl(tmp_path / "b.jsonl", "", "x"), LINES)
 
 
 def test_all_kinds_go_through_files_of_any_format(tmp_path: Path) -> None:
@@ -97,17 +98,17 @@ def test_all_kinds_go_through_files_of_any_format(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pa.Table.from_pylist(records), tmp_path / "a.parquet")
     rows = ["load,on,zone,gap", *(",".join("" if v is None else str(v).lower() for v in r.values()) for r in records)]
     (tmp_path / "a.csv").write_text("\n".join(rows) + "\n")
-    schema, _ = infer_schema(offline.first_records(lines), include=["*", "gap"], missing=["gap=impute"])
+    schema, _ = infer_schema(offline.first_records(lines, LINES), include=["*", "gap"], missing=["gap=impute"])
     assert [str(column.kind) for column in schema.columns] == ["numeric", "boolean", "categorical", "numeric"]
     expected = schema.matrix(records)
     for name in ("a.jsonl", "a.parquet", "a.csv"):
         assert (
-            infer_schema(offline.first_records(tmp_path / name), include=["*", "gap"], missing=["gap=impute"])[0]
+            infer_schema(offline.first_records(tmp_path / name, LINES), include=["*", "gap"], missing=["gap=impute"])[0]
             == schema
         )
-        (rows_of,) = offline.read_rows(tmp_path / name, schema, max_record_bytes=LIMIT)
+        (rows_of,) = offline.read_rows(tmp_path / name, schema, LINES)
         np.testing.assert_array_equal(rows_of.matrix, expected)
     found = Detector(steps=50).fit_matrix(expected, schema)
-    (chunk,) = offline.apply(offline.denoise, found, tmp_path / "a.csv", max_record_bytes=LIMIT)
+    (chunk,) = offline.apply(offline.denoise, found, tmp_path / "a.csv", LINES)
     assert set(chunk["zone"]) <= {"a", "b", "c"}
     assert set(chunk["on"]) <= {True, False}
