@@ -147,7 +147,7 @@ def history(settings: Settings, names: Sequence[str], remedy: str = INPUT_REMEDY
 
 
 def sink(settings: Settings, limits: Mapping[str, int]) -> Sink:
-    """The client that writes results; `limits` are the largest messages that topics accept, where these are known."""
+    """The client that writes messages; `limits` are the largest messages that topics accept, where these are known."""
     return KafkaSink(
         connection=connection(settings),
         max_request_size=settings.kafka.max_request_size,

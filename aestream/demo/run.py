@@ -26,7 +26,7 @@ from aestream.errors import AestreamError, ConfigurationError
 from aestream.models.threads import use_threads
 from aestream.service import log
 from aestream.settings import reference
-from aestream.transport.kafka_python.sink import KafkaSink
+from aestream.transport.base import Sink
 
 _DEFAULT_SECONDS = 20.0  # for the whole stream, unless a rate is given
 _SLOWEST_DEFAULT = 100.0  # records/s
@@ -119,11 +119,9 @@ class _Demo:
         self._step(2, f"topics {', '.join(made)}")
         return here
 
-    def _open_sink(self, here: Stage) -> KafkaSink:
+    def _open_sink(self, here: Stage) -> Sink:
         with self._interrupts.held():
-            sink = KafkaSink(
-                connection=clients.connection(here.settings), max_request_size=here.settings.kafka.max_request_size
-            )
+            sink = clients.sink(here.settings, limits={})
             self._stack.callback(sink.close)
         return sink
 
