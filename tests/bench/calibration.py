@@ -30,7 +30,7 @@ def collect(folders: Sequence[Path]) -> Iterator[tuple[str, Errors, Errors]]:
     caught: list[Errors] = []
     for kind in CALIBRATORS.values():  # what the detector calibrates on is not kept, so we listen
         fit = kind.fit
-        kind.fit = lambda errors, fit=fit, **options: caught.append(errors) or fit(errors, **options)  # type: ignore[method-assign, func-returns-value, misc]
+        kind.fit = lambda errors, fit=fit, **options: caught.append(errors) or fit(errors, **options)  # type: ignore[method-assign, func-returns-value]
     for path in sorted(path for folder in folders for path in folder.glob("*.npz")):
         with np.load(path) as file:
             table, label = file["X"].astype(np.float64), file["y"].astype(int)

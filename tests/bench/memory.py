@@ -15,6 +15,9 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import psutil
 from kafka import KafkaConsumer
@@ -65,7 +68,7 @@ def main() -> None:
                 fill(bootstrap, names, values)
                 wait(lambda: ends(consumer, scores) >= share * turn, worker)  # noqa: B023
                 current = store.open(str(store.current()))
-                put(store, lambda new: shutil.copytree(current, new, dirs_exist_ok=True) and None)  # noqa: B023
+                put(store, partial(copy, current))
                 wait(lambda: scrape(loaded.http.port, "aestream_model_reloads_total") > turn, worker)  # noqa: B023
                 rows.append((share * turn, process.memory_info().rss / 2**20))
         finally:
@@ -78,10 +81,15 @@ def main() -> None:
     console.print(table)
 
 
-def wait(check: object, worker: subprocess.Popen[bytes]) -> None:
+def copy(version: Path, new: Path) -> None:
+    """Fill the folder of a new version as an old one's."""
+    shutil.copytree(version, new, dirs_exist_ok=True)
+
+
+def wait(check: Callable[[], bool], worker: subprocess.Popen[bytes]) -> None:
     """Poll until something is true; give up when the worker ends or takes too long."""
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not check():  # type: ignore[operator]
+    while not check():
         if worker.poll() is not None or time.monotonic() > deadline:
             sys.exit("the worker ended early, or takes too long")
         time.sleep(0.1)

@@ -20,9 +20,9 @@ REGISTRIES: dict[str, Callable[[Path], Registry]] = {
 }
 
 
-@pytest.fixture(params=REGISTRIES.values(), ids=REGISTRIES.keys())
+@pytest.fixture(params=list(REGISTRIES))
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Registry]:
-    return lambda: request.param(tmp_path)
+    return lambda: REGISTRIES[request.param](tmp_path)
 
 
 def writer(number: int) -> Callable[[Path], None]:

@@ -123,9 +123,9 @@ TRANSPORTS: dict[str, Callable[[pytest.FixtureRequest], Transport]] = {
 }
 
 
-@pytest.fixture(params=TRANSPORTS.values(), ids=TRANSPORTS.keys())
+@pytest.fixture(params=list(TRANSPORTS))
 def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
-    made = request.param(request)
+    made = TRANSPORTS[request.param](request)
     yield made
     made.close()
 

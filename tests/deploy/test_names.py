@@ -30,7 +30,7 @@ def series(family: Metric) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def labels() -> dict[str, set[str]]:
     """Every series that a worker or trainer exports, with its labels."""
-    found = {}
+    found: dict[str, set[str]] = {}
     for role in (WorkerMetrics, TrainerMetrics):
         registry = CollectorRegistry()
         named = {m._name: set(m._labelnames) for m in vars(role(registry)).values() if hasattr(m, "_labelnames")}

@@ -58,9 +58,11 @@ def command(services: Machine) -> Iterator[list[subprocess.Popen[str]]]:
     services.run("sh", "-c", "systemctl stop 'aestream-run-*'")
 
 
-def begin(machine: Machine, *words: str, **streams: int) -> subprocess.Popen[str]:
+def begin(
+    machine: Machine, *words: str, stdin: int | None = None, stdout: int | None = None, stderr: int | None = None
+) -> subprocess.Popen[str]:
     command = machine.inside("aestream-run", *words)
-    return subprocess.Popen(command, text=True, start_new_session=True, **streams)  # type: ignore[call-overload]
+    return subprocess.Popen(command, text=True, start_new_session=True, stdin=stdin, stdout=stdout, stderr=stderr)
 
 
 def test_every_directive_of_the_units_is_carried_over() -> None:

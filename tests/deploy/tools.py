@@ -69,7 +69,8 @@ def _unpacked(package: str, *paths: str, to: Path = _CACHE, drop: int = 2) -> Ca
         _call("apt-get", "download", "-qq", package, cwd=folder)
         (found,) = folder.glob(f"{package}_*.deb")
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", found], stdout=subprocess.PIPE) as content:
-            unpack = ["tar", "-x", f"--strip-components={drop}", "-C", to, *(f"./{path}" for path in paths)]
+            wanted = [f"./{path}" for path in paths]
+            unpack: list[str | Path] = ["tar", "-x", f"--strip-components={drop}", "-C", to, *wanted]
             subprocess.run(unpack, stdin=content.stdout, check=True)
         shutil.rmtree(folder)
 

@@ -312,7 +312,7 @@ def test_a_batch_is_filled_while_the_broker_has_more(cluster: Cluster, source: O
     member = source(
         topic, group=cluster.name("group"), start="earliest", wait=SECONDS, max_partition_fetch_bytes=20_000
     )
-    sizes = []
+    sizes: list[int] = []
     while sum(sizes) < 1000:
         sizes.append(len(member.poll(1)))
     assert [size for size in sizes if size] == [1000]

@@ -20,7 +20,7 @@ from aestream.errors import ConfigurationError, DataError
 from aestream.sklearn import OutlierDetector
 
 
-@parametrize_with_checks([OutlierDetector(steps=30)])
+@parametrize_with_checks([OutlierDetector(steps=30)])  # type: ignore[untyped-decorator]
 def test_it_passes_scikit_learn_s_own_checks(estimator: OutlierDetector, check: Callable[[Any], None]) -> None:
     check(estimator)
 

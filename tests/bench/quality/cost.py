@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def measure_cost(cell: Cell, _library: Library) -> Figures:
     matrix = random.normal(size=(count, len(mixing))) @ mixing + 0.1 * random.normal(size=(count, features))
     Detector(steps=1).fit(matrix[:100])  # the first fit of a process loads what torch puts off
     started = time.process_time()
-    options = {"memory": int(memory)} if memory else {}
+    options: dict[str, Any] = {"memory": int(memory)} if memory else {}
     detector = Detector(seed=cell.seed, **options).fit(matrix[:rows])
     seconds = time.process_time() - started
     times = []

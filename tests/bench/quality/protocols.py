@@ -51,7 +51,9 @@ def halves(rows: Rows, seed: int) -> tuple[Rows, Rows]:
 
 def spaced(rows: Rows) -> Rows:
     """Take at most 3,000 of (n, d) rows of a series, spread over the whole of it."""
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), AT_MOST // 2)).astype(int)]
+    places = np.linspace(0, len(rows) - 1, min(len(rows), AT_MOST // 2)).astype(int)
+    chosen: Rows = rows[places]
+    return chosen
 
 
 def drawn_in(train: Rows, held_out: Rows) -> tuple[Rows, Rows]:

@@ -37,7 +37,8 @@ class VariationalAutoencoder(DenseAutoencoder):
         log_variance = torch.baddbmm(self.biases[4], hidden, self.weights[4])
         # KL = (mean^2 + variance - log variance - 1) / 2 has a simple gradient, which joins that of the squared error
         weight = 2 * VARIANCE / self.features / mean.shape[1]
-        mean.register_hook((weight * mean.detach()).add)
-        log_variance.register_hook((weight * (log_variance.detach().exp() - 1) / 2).add)
+        mean.register_hook((weight * mean.detach()).add)  # type: ignore[no-untyped-call]
+        push = (weight * (log_variance.detach().exp() - 1) / 2).add
+        log_variance.register_hook(push)  # type: ignore[no-untyped-call]
         noise = torch.randn(mean.shape, generator=self._random)
         return mean + noise * (log_variance / 2).exp()

@@ -74,9 +74,11 @@ def test_the_variational_one_learns_by_the_gradient_of_its_elbo() -> None:
     normal = torch.distributions.Normal(mean, log_variance.exp().sqrt())
     divergence = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).sum(2)
     error = (other.decode(drawn) - rows).square().mean(2)
-    (error + 2 * VARIANCE / 5 * divergence).mean(1).sum().backward()
+    (error + 2 * VARIANCE / 5 * divergence).mean(1).sum().backward()  # type: ignore[no-untyped-call]
 
     for own, wanted in zip(model.parameters(), other.parameters(), strict=True):
+        assert own.grad is not None
+        assert wanted.grad is not None
         assert torch.allclose(own.grad, wanted.grad, rtol=1e-4, atol=1e-7)
     with torch.inference_mode():
         assert torch.equal(model.encode(rows), model.encode(rows))

@@ -21,7 +21,8 @@ def numbers(rows: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Which rows these were: standardised numbers keep their order and distances."""
     together = np.concatenate([train, rows])[:, 1]
     step = np.diff(np.sort(together)).min()
-    return np.rint((rows[:, 1] - together.min()) / step).astype(int)
+    found: np.ndarray = np.rint((rows[:, 1] - together.min()) / step).astype(int)
+    return found
 
 
 def test_novelty_learns_from_half_of_the_normal_rows(table: Table) -> None:

@@ -24,7 +24,8 @@ def decoder(*names: str) -> JsonDecoder:
 def only(codec: JsonDecoder, value: bytes) -> list[float]:
     decoded = codec.decode([value])
     assert not decoded.invalid
-    return decoded.matrix[0].tolist()
+    row: list[float] = decoded.matrix[0].tolist()
+    return row
 
 
 def reason(codec: JsonDecoder, value: bytes) -> tuple[Reason, str]:

@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -287,7 +288,12 @@ def test_a_model_that_was_tampered_with_is_refused(detector: Detector, tmp_path:
     detector.save(tmp_path / "model")
     original = json.loads((tmp_path / "model" / "manifest.json").read_text())
     swapped = {**original["schema"], "names": original["schema"]["names"][::-1]}
-    cases = [{"schema": swapped}, {"schema": {}}, {"model": {"kind": "quantum", "config": {}}}, {"options": {"a": 1}}]
+    cases: list[dict[str, Any]] = [
+        {"schema": swapped},
+        {"schema": {}},
+        {"model": {"kind": "quantum", "config": {}}},
+        {"options": {"a": 1}},
+    ]
     cases += [{key: None} for key in ("schema_hash", "threshold", "model", "options")]
     cases += [{"threshold": {**original["threshold"], "kind": "oracle"}}]
     for change in cases:

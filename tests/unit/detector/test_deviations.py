@@ -61,7 +61,7 @@ def test_a_direction_lets_one_side_through() -> None:
 def test_both_least_deviations_must_be_reached() -> None:
     least = {"min_abs_deviation": {"feature_0": 10.0}, "min_rel_deviation": {"feature_0": 0.5}}
     for observed, expected, answer in ((110, 100, False), (150, 100, True), (6, 4, False), (-150, -100, True)):
-        assert counted([observed], [expected], **least) == [answer]  # type: ignore[arg-type]
+        assert counted([observed], [expected], **least) == [answer]
 
 
 @pytest.mark.filterwarnings("error")
@@ -92,7 +92,7 @@ def test_what_goes_the_other_way_is_no_anomaly(plain: Detector) -> None:
 def test_what_is_too_small_is_no_anomaly(plain: Detector) -> None:
     for option, least in (("min_abs_deviation", 300.0), ("min_rel_deviation", 0.3)):
         least_of = {option: dict.fromkeys(NAMES, least)}
-        tolerant = fitted(**least_of)  # type: ignore[arg-type]
+        tolerant = fitted(**least_of)
         assert plain.flag(moved(1, 150)).all()
         assert not tolerant.flag(moved(1, 150)).any()
         assert tolerant.flag(moved(1, 900)).all()

@@ -26,7 +26,8 @@ def nearest(memory: Memory, rows: np.ndarray, level: int = -1) -> np.ndarray:
 def worth(memory: Memory, distances: np.ndarray) -> np.ndarray:
     """What distances to the nearest of all rows are worth."""
     scale, power = memory.worth[-1]
-    return np.exp(scale) * distances**power
+    found: np.ndarray = np.exp(scale) * distances**power
+    return found
 
 
 def join(memory: Memory, rows: np.ndarray) -> np.ndarray:

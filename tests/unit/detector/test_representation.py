@@ -20,7 +20,8 @@ def curved(rows: int, seed: int) -> Matrix:
     """Six features in their own units that bend with two hidden numbers: no plane holds them."""
     random = np.random.default_rng(seed)
     a, b = random.uniform(-2, 2, size=(2, rows))
-    return np.column_stack([a, b, a * b, np.sin(2 * a), np.cos(2 * b), a**2 - b]) * UNITS + LEVELS
+    rows_of: Matrix = np.column_stack([a, b, a * b, np.sin(2 * a), np.cos(2 * b), a**2 - b]) * UNITS + LEVELS
+    return rows_of
 
 
 @pytest.fixture(scope="module")

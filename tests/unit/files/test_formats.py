@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pytest
 from aestream.columns import Column, Kind
 from aestream.errors import ConfigurationError, DataError
 from aestream.files import formats as files
-from aestream.files.formats import columns_of, read_documents, read_lines, read_tables, writer
+from aestream.files.formats import Columns, columns_of, read_documents, read_lines, read_tables, writer
 
 
 def numbers(path: Path, *names: str) -> list[list[float]]:
@@ -121,7 +122,7 @@ def test_a_column_that_is_there_twice_is_one_line(tmp_path: Path) -> None:
         numbers(write(tmp_path / "a.csv", "a,b,a\n1,2,3\n"), "a", "b")
 
 
-CHUNKS = [
+CHUNKS: list[Columns] = [
     {"row": np.arange(2), "score": np.asarray([0.5, np.nan]), "anomaly": [True, None], "problem": [None, "bad"]},
     {"row": np.arange(2, 3), "score": np.asarray([2.0]), "anomaly": [False], "problem": [None]},
 ]
@@ -135,7 +136,7 @@ def written(path: Path, kind: str | None = None) -> Path:
 
 
 def test_what_is_written_reads_back(tmp_path: Path) -> None:
-    expected = [
+    expected: list[dict[str, Any]] = [
         {"row": 0, "score": 0.5, "anomaly": True, "problem": None},
         {"row": 1, "score": None, "anomaly": None, "problem": "bad"},
         {"row": 2, "score": 2.0, "anomaly": False, "problem": None},

@@ -33,7 +33,8 @@ def test_it_ends_early_and_keeps_the_best_weights() -> None:
     """Validation rows that are the opposite of what is learnt: every step makes them worse."""
     rows = torch.cat([torch.ones(50, 5), -10 * torch.ones(50, 5)])
     seen, unseen = torch.arange(50).repeat(2, 1), torch.arange(50, 100).repeat(2, 1)
-    model, told = network(), []
+    model = network()
+    told: list[Progress] = []
     training = fit(
         model, rows, seen, unseen, steps=1000, noise=0.0, seed=0, checks=100, patience=3, progress=told.append
     )

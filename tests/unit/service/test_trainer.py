@@ -202,7 +202,13 @@ def test_who_asks_is_trained_for_at_once_and_then_the_schedule_goes_on_from_ther
 def test_who_asks_during_a_run_gets_one_more_however_often(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(tmp_path, "off", hours=1)
     scene.service.train_now()
-    scene.during = lambda: [scene.service.train_now() for _ in range(3)] and None if len(scene.runs) == 1 else None
+
+    def ask_often() -> None:
+        if len(scene.runs) == 1:
+            for _ in range(3):
+                scene.service.train_now()
+
+    scene.during = ask_often
     with caplog.at_level(logging.INFO, "aestream"):
         scene.service.run()
     assert scene.runs == [0, 0]
@@ -246,7 +252,10 @@ def test_off_never_trains(tmp_path: Path) -> None:
     "manifest", ["{}", "[]", '"x"', *(manifests.text(created=time) for time in (None, "soon", "2026-01-01"))]
 )
 def test_a_manifest_without_a_time_counts_as_no_run(tmp_path: Path, manifest: str) -> None:
-    put(LocalRegistry(tmp_path, "m"), lambda folder: (folder / "manifest.json").write_text(manifest) and None)
+    def write(folder: Path) -> None:
+        (folder / "manifest.json").write_text(manifest)
+
+    put(LocalRegistry(tmp_path, "m"), write)
     scene = Scene(tmp_path, "every 6h", hours=1)
     scene.service.run()
     assert scene.runs == [0]

@@ -55,7 +55,7 @@ def test_the_order_of_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     file = tmp_path / "a.yaml"
     monkeypatch.setattr(settings, "_SECRETS", (str(secrets), ""))
 
-    def group(**overrides: str) -> str:
+    def group(**overrides: str) -> str | None:
         return settings.load(file, {"kafka": overrides} if overrides else None).kafka.group_id
 
     file.write_text("kafka: {group_id: from-file}\n")
