@@ -6,8 +6,19 @@ from aestream.detector.folds import Folds
 from aestream.detector.neighbours import Memory
 from aestream.detector.residuals import PRECISION
 
-RANDOM = np.random.default_rng(0)
-ROWS = RANDOM.normal(size=(2000, 4))
+
+def normal(count: int, *, seed: int) -> np.ndarray:
+    """(n, 4) rows without a structure."""
+    return np.random.default_rng(seed).normal(size=(count, 4))
+
+
+ROWS = normal(2000, seed=0)
+
+
+def spread(count: int, *, seed: int) -> np.ndarray:
+    """(n,) reconstruction errors around 1."""
+    found: np.ndarray = np.exp(0.3 * np.random.default_rng(seed).normal(size=count))
+    return found
 
 
 def tensor(rows: np.ndarray) -> torch.Tensor:
@@ -15,8 +26,8 @@ def tensor(rows: np.ndarray) -> torch.Tensor:
 
 
 def fitted(rows: np.ndarray, size: int = 500, weights: np.ndarray | None = None) -> tuple[Memory, np.ndarray]:
-    errors = np.exp(0.3 * RANDOM.normal(size=len(rows)))
-    return Memory.fit(tensor(rows), Folds.of(len(rows), 4).unseen, errors, size=size, weights=weights)
+    unseen, errors = Folds.of(len(rows), 4).unseen, spread(len(rows), seed=1)
+    return Memory.fit(tensor(rows), unseen, errors, size=size, weights=weights)
 
 
 def nearest(memory: Memory, rows: np.ndarray, level: int = -1) -> np.ndarray:
@@ -37,7 +48,7 @@ def join(memory: Memory, rows: np.ndarray) -> np.ndarray:
 
 def test_the_distance_is_the_one_to_the_nearest_kept_row() -> None:
     memory, _ = fitted(ROWS)
-    asked = RANDOM.normal(size=(3000, 4)) * 5
+    asked = normal(3000, seed=2) * 5
     distance = nearest(memory, asked)
     kept = ROWS[np.linspace(0, len(ROWS) - 1, 500).astype(int)]
     apart = np.linalg.norm((asked[:, None] - kept[None]) * memory.weights.numpy(), axis=2)
@@ -46,7 +57,7 @@ def test_the_distance_is_the_one_to_the_nearest_kept_row() -> None:
 
 def test_a_result_does_not_depend_on_the_rows_beside_it() -> None:
     memory, _ = fitted(ROWS)
-    asked = RANDOM.normal(size=(700, 4))
+    asked = normal(700, seed=2)
     alone = np.concatenate([join(memory, asked[place : place + 1]) for place in range(len(asked))])
     assert np.allclose(alone, join(memory, asked), rtol=1e-6)
 
@@ -69,11 +80,10 @@ def test_a_training_row_is_not_compared_with_its_own_stretch() -> None:
 
 @pytest.mark.parametrize(("size", "levels"), [(100, 1), (799, 1), (800, 2), (2000, 2), (6400, 3)])
 def test_asking_a_few_rows_first_changes_no_large_error(size: int, levels: int) -> None:
-    memory, joined = fitted(RANDOM.normal(size=(7000, 4)), size)
+    memory, joined = fitted(normal(7000, seed=2), size)
     assert len(memory.levels) == levels
     assert len(memory.levels[-1].rows) == size
-    asked = RANDOM.normal(size=(3000, 4)) * 1.3
-    errors = np.exp(0.3 * RANDOM.normal(size=3000))
+    asked, errors = normal(3000, seed=3) * 1.3, spread(3000, seed=4)
     found = memory.join(errors, tensor(asked))
     exact = np.maximum(errors, worth(memory, nearest(memory, asked)))
     large = exact > memory.clear
@@ -85,8 +95,8 @@ def test_asking_a_few_rows_first_changes_no_large_error(size: int, levels: int) 
 
 def test_what_few_rows_say_is_on_the_scale_of_all() -> None:
     """Fewer rows are farther away: without a scale of their own they would make every small error larger."""
-    memory, _ = fitted(RANDOM.normal(size=(20_000, 4)), 2000)
-    asked = RANDOM.normal(size=(3000, 4))
+    memory, _ = fitted(normal(20_000, seed=2), 2000)
+    asked = normal(3000, seed=3)
     exact = worth(memory, nearest(memory, asked))
     assert np.median(join(memory, asked)) == pytest.approx(np.median(exact), rel=0.1)
     assert np.median(join(memory, asked)) < 0.8 * np.median(worth(memory, nearest(memory, asked, level=0)))
@@ -94,21 +104,21 @@ def test_what_few_rows_say_is_on_the_scale_of_all() -> None:
 
 def test_a_row_in_a_gap_is_farther_than_the_groups_around_it() -> None:
     groups = np.concatenate([ROWS * 0.1 + 3.0, ROWS * 0.1 - 3.0])
-    memory, joined = fitted(groups[RANDOM.permutation(len(groups))])
+    memory, joined = fitted(groups[np.random.default_rng(2).permutation(len(groups))])
     assert join(memory, np.zeros((1, 4)))[0] > joined.max()
 
 
 def test_the_memory_only_adds_to_a_suspicion() -> None:
-    errors = np.exp(RANDOM.normal(size=2000))
+    errors = spread(2000, seed=2) ** 3
     _, joined = Memory.fit(tensor(ROWS), Folds.of(2000, 4).unseen, errors, size=500, weights=None)
     assert (joined >= errors).all()
     assert (joined > errors).any()
 
 
 def test_a_distance_is_worth_the_reconstruction_error_that_is_as_rare() -> None:
-    errors = np.exp(0.3 * RANDOM.normal(size=2000) + 2.0)
+    errors = spread(2000, seed=2) * 7.0
     memory, _ = Memory.fit(tensor(ROWS), Folds.of(2000, 4).unseen, errors, size=500, weights=None)
-    found = join(memory, RANDOM.normal(size=(20_000, 4)))
+    found = join(memory, normal(20_000, seed=3))
     assert np.quantile(found, 0.9) == pytest.approx(np.quantile(errors, 0.9), rel=0.1)
     assert np.quantile(found, 0.99) == pytest.approx(np.quantile(errors, 0.99), rel=0.3)
 
@@ -117,7 +127,7 @@ def test_several_inputs_of_one_feature_count_as_one() -> None:
     """Two inputs that weigh 1 / sqrt(2) each make the distance that one input makes."""
     twice = np.hstack([ROWS[:, :1], ROWS[:, :1], ROWS[:, 1:]])
     weights = np.array([0.5**0.5, 0.5**0.5, 1, 1, 1])
-    asked = RANDOM.normal(size=(50, 4)) * 4
+    asked = normal(50, seed=2) * 4
     plain = nearest(fitted(ROWS)[0], asked)
     doubled = nearest(fitted(twice, weights=weights)[0], np.hstack([asked[:, :1], asked]))
     assert np.allclose(plain, doubled, rtol=1e-4)
@@ -135,7 +145,7 @@ def test_an_input_that_jumps_now_and_then_is_measured_by_its_jumps() -> None:
 @pytest.mark.parametrize("count", [10, 700])
 def test_constant_and_repeated_rows_have_a_finite_worth(width: int, count: int) -> None:
     rows = np.zeros((count, width))
-    rows[:, : width // 2] = RANDOM.integers(0, 2, size=(count, width // 2))
+    rows[:, : width // 2] = np.random.default_rng(2).integers(0, 2, size=(count, width // 2))
     memory, joined = fitted(rows)
     assert np.isfinite(joined).all()
     far = join(memory, rows[:1] + 700.0)
@@ -146,5 +156,5 @@ def test_constant_and_repeated_rows_have_a_finite_worth(width: int, count: int) 
 def test_arrays_make_it_again() -> None:
     memory, _ = fitted(ROWS)
     again = Memory.from_arrays(memory.arrays())
-    asked = RANDOM.normal(size=(900, 4))
+    asked = normal(900, seed=2)
     assert np.array_equal(join(again, asked), join(memory, asked))

@@ -7,7 +7,6 @@ from aestream.features.encoder import DAY, FeatureEncoder
 from aestream.features.numeric import NumericScaler
 from aestream.features.schema import FeatureSchema
 
-RANDOM = np.random.default_rng(0)
 ROWS = 4000
 
 
@@ -28,14 +27,15 @@ MIXED = schema(
 
 def mixed() -> np.ndarray:
     """Four weeks of all kinds; the last two features have gaps."""
+    random = np.random.default_rng(0)
     table = np.column_stack(
         [
-            RANDOM.normal(50, 10, ROWS),
-            RANDOM.random(ROWS) < 0.3,
-            RANDOM.choice(3, ROWS, p=[0.7, 0.25, 0.05]),
+            random.normal(50, 10, ROWS),
+            random.random(ROWS) < 0.3,
+            random.choice(3, ROWS, p=[0.7, 0.25, 0.05]),
             np.linspace(1.7e9, 1.7e9 + 28 * DAY, ROWS),
-            RANDOM.normal(-5, 2, ROWS),
-            RANDOM.choice(2, ROWS, p=[0.2, 0.8]),
+            random.normal(-5, 2, ROWS),
+            random.choice(2, ROWS, p=[0.2, 0.8]),
         ]
     )
     table[::10, 4] = np.nan
@@ -85,7 +85,7 @@ def test_what_is_encoded_comes_back() -> None:
 
 
 def test_shares_of_inputs_add_up_to_shares_of_features() -> None:
-    shares = RANDOM.dirichlet(np.ones(len(OWNERS)), 50)
+    shares = np.random.default_rng(1).dirichlet(np.ones(len(OWNERS)), 50)
     found = ENCODER.by_feature(shares)
     assert found.sum(axis=1) == pytest.approx(np.ones(50))
     assert found[:, 2] == pytest.approx(shares[:, 2:6].sum(axis=1))

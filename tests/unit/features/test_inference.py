@@ -1,7 +1,7 @@
 import math
-import random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from aestream.columns import Column, Kind
@@ -9,8 +9,7 @@ from aestream.errors import ConfigurationError, DataError
 from aestream.features.inference import imputes, infer_schema, inspect
 from aestream.features.schema import LeftOut
 
-RANDOM = random.Random(0)
-NOISE = [RANDOM.gauss(50, 10) for _ in range(400)]
+NOISE: list[float] = np.random.default_rng(0).normal(50, 10, 400).tolist()
 
 
 def records(**fields: Any) -> list[dict[str, Any]]:
