@@ -19,6 +19,7 @@ BASE = DEPLOY / "kubernetes/base"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 RULES = DEPLOY / "prometheus/alerts.yml"
 ADDRESSES = DEPLOY / "prometheus/addresses.yml"
+WORKFLOW = ROOT / ".github/workflows/ci.yml"
 DASHBOARD = DEPLOY / "grafana/dashboards/aestream.json"
 
 _WRAPPED = r"^(?:sudo )?aestream-run (?:--as \w+ )?"

@@ -17,6 +17,8 @@ import pytest
 _ROOT = Path(__file__).resolve().parents[2]
 _CACHE = Path(os.environ.get("AESTREAM_CACHE", _ROOT / ".cache"))
 _BIN = _CACHE / "bin"
+_SUDO = ("sudo", "--non-interactive", "--preserve-env=DEBIAN_FRONTEND") if os.geteuid() else ()  # a hosted CI's way
+_APT = (*_SUDO, "apt-get")
 
 
 def required() -> set[str]:
@@ -65,7 +67,7 @@ def _unpacked(package: str, *paths: str, to: Path = _CACHE, drop: int = 2) -> Ca
         folder = _CACHE / "debian"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        _call("apt-get", "update", "-qq")
+        _call(*_APT, "update", "-qq")
         _call("apt-get", "download", "-qq", package, cwd=folder)
         (found,) = folder.glob(f"{package}_*.deb")
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", found], stdout=subprocess.PIPE) as content:
@@ -79,8 +81,8 @@ def _unpacked(package: str, *paths: str, to: Path = _CACHE, drop: int = 2) -> Ca
 
 def _from_debian(*packages: str) -> Callable[[], None]:
     def install() -> None:
-        _call("apt-get", "update", "-qq")
-        command = ("apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages)
+        _call(*_APT, "update", "-qq")
+        command = (*_APT, "install", "-qq", "-y", "--no-install-recommends", *packages)
         _call(*command, DEBIAN_FRONTEND="noninteractive")
 
     return install
