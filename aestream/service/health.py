@@ -18,6 +18,7 @@ from prometheus_client.exposition import choose_encoder
 
 from aestream.errors import ConfigurationError
 
+_LOOK_SECONDS = 0.05  # how often the server looks whether it is to stop: an end waits that long
 _PORT_ERRORS = (errno.EADDRINUSE, errno.EACCES)
 
 
@@ -77,7 +78,9 @@ class HttpServer:
             "/version": build,
         }
         self._server = _listen(host, port, _handler(routes))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_LOOK_SECONDS,), name="http", daemon=True
+        )
         self._thread.start()
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,16 @@ def anomaly(seed: int = 0) -> bytes:
     return json.dumps(record(random.Random(seed), temperature=-500.0, rate=-9000.0)).encode()
 
 
+@cache
+def detector(seed: int) -> Detector:
+    """A detector of these records, fitted once a process."""
+    rng = random.Random(seed)
+    return Detector(false_alarm_rate=0.01, seed=seed).fit([record(rng) for _ in range(600)])
+
+
 def train(store: Path, *, seed: int = 0) -> str:
     """Put a model into a store; return its version."""
-    rng = random.Random(seed)
-    detector = Detector(false_alarm_rate=0.01, seed=seed).fit([record(rng) for _ in range(600)])
-    return put(LocalRegistry(store, "default"), detector.save)
+    return put(LocalRegistry(store, "default"), detector(seed).save)
 
 
 def lines(count: int, *, seed: int = 0) -> Iterator[str]:

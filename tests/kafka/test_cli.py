@@ -109,22 +109,22 @@ def test_a_broker_that_is_not_there_is_one_line(make_settings: Make, tmp_path: P
     assert re.match(r"aestream worker: .*127\.0\.0\.1:1: connection refused.*BOOTSTRAP_SERVERS", line)
 
 
-def test_models_are_listed_shown_and_rolled_back(make_settings: Make, tmp_path: Path) -> None:
+def test_models_are_listed_shown_and_rolled_back(make_settings: Make, tmp_path: Path, command: Command) -> None:
     settings = make_settings(tmp_path, "x")
     store = LocalRegistry(tmp_path / "models", "default")
     first = store.current()
     second = put(store)
-    listed = run("model", "list", settings=settings, folder=tmp_path)
+    listed = command("model", "list", settings=settings)
     assert listed.returncode == 0, listed.stderr
     (current,) = [line for line in listed.stdout.splitlines() if "current" in line]
     assert second in current
     assert str(first) in listed.stdout
-    shown = run("model", "show", str(first), settings=settings, folder=tmp_path)
+    shown = command("model", "show", str(first), settings=settings)
     assert json.loads(shown.stdout)["schema"]["names"][0] == "cpu.user"
-    back = run("model", "rollback", settings=settings, folder=tmp_path)
+    back = command("model", "rollback", settings=settings)
     assert back.returncode == 0
     assert store.current() == first
-    once_more = run("model", "rollback", settings=settings, folder=tmp_path)
+    once_more = command("model", "rollback", settings=settings)
     assert once_more.returncode == 1
     assert once_more.stderr.startswith("aestream model: ")
 
@@ -150,11 +150,11 @@ def test_tail_shows_the_anomalies(cluster: Cluster, make_settings: Make, tmp_pat
     assert out.read_text() == '{"cpu": "n/a"}\n'
 
 
-def test_init_looks_at_a_topic(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
+def test_init_looks_at_a_topic(cluster: Cluster, make_settings: Make, tmp_path: Path, command: Command) -> None:
     topic = cluster.topic("fresh", partitions=2)
     cluster.send(topic, records.values(300))
     settings = make_settings(tmp_path, "unused", model=False)
-    made = run("init", "--topic", topic, "--out", "new.env", settings=settings, folder=tmp_path)
+    made = command("init", "--topic", topic, "--out", "new.env", settings=settings)
     assert made.returncode == 0, made.stderr
     text = (tmp_path / "new.env").read_text()
     assert f"\nAESTREAM_KAFKA__BOOTSTRAP_SERVERS={cluster.bootstrap}\n" in text

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +16,14 @@ import pytest
 from aestream.registry.local import LocalRegistry
 from tests.kafka import records
 from tests.kafka.cluster import Cluster, place_of, score_of, wait_for
-from tests.kafka.service import Service, run
+from tests.kafka.service import Service
 from tests.stores import put
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_a_new_model_takes_over_between_two_batches(  # noqa: PLR0915 - one scenario
-    cluster: Cluster, make_settings: Callable[..., dict[str, str]], tmp_path: Path
+    cluster: Cluster, make_settings: Callable[..., dict[str, str]], tmp_path: Path, command: Command
 ) -> None:
     # 1. No model: the worker is live and waits, without a partition. 2. `aestream train`: it is ready.
     # 3. A new version under load. 4. A damaged version. 5. A rollback to the version in use.
@@ -35,7 +38,7 @@ def test_a_new_model_takes_over_between_two_batches(  # noqa: PLR0915 - one scen
         assert (status, "aestream train" in why) == (503, True)
         assert cluster.committed(settings["kafka__group_id"], topic) == {}
 
-        made = run("train", settings=settings | {"trainer__sample_records": "1500"}, folder=tmp_path)
+        made = command("train", settings=settings | {"trainer__sample_records": "1500"})
         assert made.returncode == 0, made.stderr
         first = LocalRegistry(store, "default").current()
         assert f"default@{first}: 1500 records, 5 features" in made.stdout
@@ -66,7 +69,7 @@ def test_a_new_model_takes_over_between_two_batches(  # noqa: PLR0915 - one scen
             failures = worker.metric('aestream_model_reloads_total{status="failed"}')
             assert failures >= 1
 
-            back = run("model", "rollback", settings=settings, folder=tmp_path)
+            back = command("model", "rollback", settings=settings)
             assert back.returncode == 0, back.stderr
             assert f"default@{second}" in back.stdout
             worker.until("well again", lambda: worker.metric("aestream_model_last_reload_successful") == 1)
@@ -171,6 +174,7 @@ def test_a_damaged_current_version_does_not_stop_a_restart(
     tmp_path: Path,
     damage: Callable[[Path], None],
     why: str,
+    command: Command,
 ) -> None:
     # 1. Three versions; the newest was rolled back from, and the current one is damaged. 2. A worker starts.
     # Result: it scores with the oldest, says so in one line, and counts each failed look. 3. The pointer moves on to
@@ -195,7 +199,7 @@ def test_a_damaged_current_version_does_not_stop_a_restart(
         assert f"`aestream train` or `aestream model rollback {oldest}`" in line
         assert why in line
 
-        assert run("model", "rollback", newest, settings=settings, folder=tmp_path).returncode == 0
+        assert command("model", "rollback", newest, settings=settings).returncode == 0
         worker.logged(f"scoring with model default@{newest}")
         worker.until("well again", lambda: worker.metric("aestream_model_last_reload_successful") == 1)
         assert worker.stop() == 0, worker.log
@@ -204,7 +208,7 @@ def test_a_damaged_current_version_does_not_stop_a_restart(
 
 
 def test_without_any_version_that_loads_it_waits_and_says_why(
-    cluster: Cluster, make_settings: Callable[..., dict[str, str]], tmp_path: Path
+    cluster: Cluster, make_settings: Callable[..., dict[str, str]], tmp_path: Path, command: Command
 ) -> None:
     # 1. One version, damaged. 2. A worker, and the commands. Result: the worker is live, not ready, and says why; the
     # commands end with the same reason. 3. `aestream train`. Result: the worker scores.
@@ -221,15 +225,15 @@ def test_without_any_version_that_loads_it_waits_and_says_why(
         worker.until("readyz says so", lambda: "model.safetensors is damaged" in worker.get("/readyz")[1])
         assert worker.get("/readyz")[0] == 503
         assert worker.get("/livez")[0] == 200
-        checked = run("validate", settings=settings, folder=tmp_path)
+        checked = command("validate", settings=settings)
         assert checked.returncode == 1
         assert "failed   model: " in checked.stdout
         assert "model.safetensors is damaged" in checked.stdout
-        scored = run("score", "some.jsonl", settings=settings, folder=tmp_path)
+        scored = command("score", "some.jsonl", settings=settings)
         assert (scored.returncode, scored.stdout) == (1, "")
         assert f"default@{current} cannot be used, nor can an older one: " in scored.stderr
 
-        made = run("train", settings=settings, folder=tmp_path)
+        made = command("train", settings=settings)
         assert made.returncode == 0, made.stderr
         worker.ready()
         assert worker.metric("aestream_model_last_reload_successful") == 1
@@ -239,9 +243,9 @@ def test_without_any_version_that_loads_it_waits_and_says_why(
     # 4. The new version is damaged, the old one restored. Result: the commands name the one to go back to.
     good, damaged = records.train(tmp_path / "models"), records.train(tmp_path / "models")
     _cut(registry.open(damaged))
-    checked = run("validate", settings=settings, folder=tmp_path)
+    checked = command("validate", settings=settings)
     assert f"until then a worker serves with default@{good}" in checked.stdout
-    scored = run("score", "some.jsonl", settings=settings, folder=tmp_path)
+    scored = command("score", "some.jsonl", settings=settings)
     assert (scored.returncode, scored.stdout) == (1, "")
     assert f"`aestream model rollback {good}` goes back to one that can" in scored.stderr
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,10 @@ from aestream.demo.brokers import Broker
 from tests.brokers.apache import pause, resume
 from tests.kafka import records
 from tests.kafka.cluster import Cluster, place_of, score_of
-from tests.kafka.service import Service, run
+from tests.kafka.service import Service
 
 Make = Callable[..., dict[str, str]]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def places(cluster: Cluster, settings: dict[str, str]) -> list[tuple[str, int, int]]:
@@ -133,7 +135,9 @@ def test_too_many_dead_letters_halt_it_before_the_commit(cluster: Cluster, make_
     assert cluster.members(group) == 0
 
 
-def test_a_renamed_field_is_named_and_training_mends_it(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
+def test_a_renamed_field_is_named_and_training_mends_it(
+    cluster: Cluster, make_settings: Make, tmp_path: Path, command: Command
+) -> None:
     # 1. Good records, then a producer that has renamed a field. Result: exit 1, and the one line says what to do.
     # 2. What it says: `aestream train`, and the worker again. Result: it goes on to the end.
     topic = cluster.topic()
@@ -145,7 +149,7 @@ def test_a_renamed_field_is_named_and_training_mends_it(cluster: Cluster, make_s
         line = worker.log.strip().splitlines()[-1]
     assert " of them for the reason missing_feature (temperature is missing): was it renamed" in line
     assert "`aestream train`" in line
-    done = run("train", settings=settings, folder=tmp_path)
+    done = command("train", settings=settings)
     assert done.returncode == 0, done.stderr
     with Service(["worker"], settings=settings, folder=tmp_path) as worker:
         worker.until("the end", lambda: cluster.committed(settings["kafka__group_id"], topic) == {0: 1110})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,21 +14,24 @@ import pytest
 from aestream.registry.local import LocalRegistry
 from tests.kafka import records
 from tests.kafka.cluster import Cluster
-from tests.kafka.service import Service, run
+from tests.kafka.service import Service
 
 Make = Callable[..., dict[str, str]]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_the_sample_is_bounded_by_count_and_by_time(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
+def test_the_sample_is_bounded_by_count_and_by_time(
+    cluster: Cluster, make_settings: Make, tmp_path: Path, command: Command
+) -> None:
     topic = cluster.topic(partitions=2)
     settings = make_settings(tmp_path, topic, model=False)
     now = int(time.time() * 1000)
     for partition in range(2):
         cluster.send(topic, records.values(600), partition=partition, timestamp=now - 7_200_000)
         cluster.send(topic, [*records.values(400, seed=1), b"{"], partition=partition, timestamp=now - 60_000)
-    by_time = run("train", settings=settings | {"trainer__sample_period": "1h"}, folder=tmp_path)
+    by_time = command("train", settings=settings | {"trainer__sample_period": "1h"})
     assert by_time.returncode == 0, by_time.stderr
-    by_count = run("train", settings=settings | {"trainer__sample_records": "1000"}, folder=tmp_path)
+    by_count = command("train", settings=settings | {"trainer__sample_records": "1000"})
     assert by_count.returncode == 0, by_count.stderr
     store = LocalRegistry(tmp_path / "models", "default")
     manifests = [version.manifest for version in store.versions()]
@@ -39,7 +43,7 @@ def test_the_sample_is_bounded_by_count_and_by_time(cluster: Cluster, make_setti
     assert "host" in manifests[1].left_out
     assert "skipped 2 records: bad_json" in by_time.stdout
 
-    too_few = run("train", settings=settings | {"trainer__sample_records": "100"}, folder=tmp_path)
+    too_few = command("train", settings=settings | {"trainer__sample_records": "100"})
     assert too_few.returncode == 1
     (line,) = [line for line in too_few.stderr.splitlines() if line.startswith("aestream train: ")]
     assert "AESTREAM_TRAINER__MIN_RECORDS" in line
