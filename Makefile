@@ -8,13 +8,15 @@ VENV ?= .venv
 TORCH ?= auto
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 ARGS ?=
+# Tests wait more than they compute: two files at a time, the longest first.
+SIDE_BY_SIDE := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick lint format bench bench-memory bench-quality docs clean
+.PHONY: help demo test test-quick coverage lint format bench bench-memory bench-quality docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,10 +25,13 @@ demo: $(VENV)/.demo ## set up, then run the whole pipeline on real data (ARGS=".
 	$(BIN)/aestream demo $(ARGS)
 
 test: $(VENV)/.dev ## set up, then run all tests (ARGS="..." goes to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test-quick: $(VENV)/.dev ## the tests that need no broker
-	$(BIN)/python -m pytest tests/unit tests/contract tests/docs $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract tests/docs $(ARGS)
+
+coverage: $(VENV)/.dev ## all tests, then the share of each file that they run
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
@@ -51,7 +56,7 @@ docs: $(VENV)/.dev ## rewrite the generated parts of the documentation
 	$(BIN)/python -m tests.docs.generate
 
 clean: ## remove the virtual environment and the caches
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .coverage* build *.egg-info
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "aestream needs Python 3.11 or newer: install it, or make PYTHON=/path/to/python"; exit 1; }

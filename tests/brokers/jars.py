@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aestream.errors import TransportError
+from tests.locks import locked
 
 KAFKA_VERSION = "4.4.0"
 JMX_EXPORTER_VERSION = "1.0.1"
@@ -49,9 +50,10 @@ def kafka_jars() -> Path:
         return jars
     jars = cache_folder() / f"kafka-{KAFKA_VERSION}"
     if not jars.is_dir():
-        with _draft(jars) as draft, tempfile.TemporaryDirectory() as project:
-            Path(project, "pom.xml").write_text(_POM)
-            _maven("dependency:copy-dependencies", f"-DoutputDirectory={draft}", folder=project)
+        with locked(cache_folder()), _draft(jars) as draft, tempfile.TemporaryDirectory() as project:
+            if not jars.is_dir():
+                Path(project, "pom.xml").write_text(_POM)
+                _maven("dependency:copy-dependencies", f"-DoutputDirectory={draft}", folder=project)
     return jars
 
 

@@ -14,6 +14,8 @@ from typing import NoReturn
 
 import pytest
 
+from tests.locks import locked
+
 _ROOT = Path(__file__).resolve().parents[2]
 _CACHE = Path(os.environ.get("AESTREAM_CACHE", _ROOT / ".cache"))
 _BIN = _CACHE / "bin"
@@ -38,7 +40,9 @@ def tool(name: str) -> str:
     """The path of a program. A missing one is installed where it is required; elsewhere the test is skipped."""
     found = _find(name)
     if found is None and name in required() and name in _INSTALL:
-        _INSTALL[name]()
+        with locked(_CACHE):
+            if _find(name) is None:
+                _INSTALL[name]()
         found = _find(name)
     return found or unavailable(name, f"not installed; `python -m tests.deploy.tools {name}` does it")
 
