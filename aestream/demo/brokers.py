@@ -48,13 +48,12 @@ class Broker(ABC):
     Once started, `bootstrap` is the address for clients ("host:port") and `folder` the temporary folder.
     """
 
-    bootstrap: str
-
     def __init__(self, *, log_file: Path | None = None, start_timeout: float = 60.0) -> None:
         """Prepare. `log_file` receives the broker's output (default: a file in its folder); times in seconds."""
         self._log_file = log_file
         self._start_timeout = start_timeout
         self._process: subprocess.Popen[bytes] | None = None
+        self.bootstrap = ""
         self.folder: Path | None = None
 
     def __enter__(self) -> Self:
@@ -77,7 +76,7 @@ class Broker(ABC):
         """Start the process and wait for its port. Raises TransportError, leaving nothing behind."""
         self.folder = Path(tempfile.mkdtemp(prefix="aestream-kafka-"))
         try:
-            self._launch(self.folder)
+            self.bootstrap = self._launch(self.folder)
             self._await_port()
         except BaseException:
             self.stop()
@@ -101,8 +100,8 @@ class Broker(ABC):
             shutil.rmtree(folder, ignore_errors=True)
 
     @abstractmethod
-    def _launch(self, folder: Path) -> None:
-        """Choose ports, set `bootstrap`, and `_spawn` the process with its data in `folder`."""
+    def _launch(self, folder: Path) -> str:
+        """Choose ports and `_spawn` the process with its data in `folder`; return the address for clients."""
 
     def _spawn(self, command: Sequence[str], folder: Path) -> None:
         """Start `command` in its own process group. It ends when this process ends."""
@@ -129,7 +128,7 @@ class Broker(ABC):
 class EmbeddedKafka(Broker):
     """The embedded single-node broker `noida-db` (extra `demo`): starts at once; not for production."""
 
-    def _launch(self, folder: Path) -> None:
+    def _launch(self, folder: Path) -> str:
         program = _noida_db()
         if program is None:
             raise TransportError(
@@ -137,9 +136,9 @@ class EmbeddedKafka(Broker):
                 "or pass --bootstrap-servers",
             )
         port = free_port()
-        self.bootstrap = f"127.0.0.1:{port}"
         command = [program, "start", "--only", "kafka", "--kafka-port", str(port)]
         self._spawn([*command, "--data-dir", str(folder / "data")], folder)
+        return f"127.0.0.1:{port}"
 
 
 def _noida_db() -> str | None:

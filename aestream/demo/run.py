@@ -110,7 +110,6 @@ class _Demo:
             bootstrap = asked or self._stack.enter_context(EmbeddedKafka(start_timeout=20.0)).bootstrap
             folder = Path(tempfile.mkdtemp(prefix="aestream-demo-"))
             self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        self._folder = folder
         self._step(1, f"Kafka at {bootstrap}" if asked else f"embedded Kafka broker at {bootstrap}")
         here = stage.prepare(self._options, bootstrap=bootstrap, folder=folder)
         if asked and not self._options.keep:
@@ -136,7 +135,7 @@ class _Demo:
         """Start the worker and begin to read its results; return when both are ready."""
         http = here.settings.http
         worker = WorkerProcess(
-            here.environment, address=f"{http.host}:{http.port}", log_file=self._folder / "worker.log"
+            here.environment, address=f"{http.host}:{http.port}", log_file=here.folder / "worker.log"
         )
         history = clients.history(here.settings, [name for role, name in here.topics.items() if role != "input"])
         with self._interrupts.held():

@@ -19,7 +19,7 @@ _MODELS = "models"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The settings, and the variables that pass them to another process.
+    """The settings, the variables that pass them to another process, and the temporary folder.
 
     `own` are those that the demo chose; `given` are those from --set and --config.
     """
@@ -27,6 +27,7 @@ class Stage:
     settings: Settings
     own: Mapping[str, str]
     given: Mapping[str, str]
+    folder: Path
 
     @property
     def environment(self) -> dict[str, str]:
@@ -80,7 +81,7 @@ def prepare(options: argparse.Namespace, *, bootstrap: str, folder: Path) -> Sta
     given = _variables(options.set)
     if options.config is not None:
         given[f"{PREFIX}CONFIG"] = str(options.config)
-    return Stage(loaded, _variables(pairs), given)
+    return Stage(loaded, _variables(pairs), given, folder)
 
 
 def _asked(options: argparse.Namespace) -> list[str]:

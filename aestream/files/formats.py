@@ -156,6 +156,7 @@ class _TableWriter:
         self._file = file
         self._make = pyarrow.csv.CSVWriter if kind == "csv" else pyarrow.parquet.ParquetWriter
         self._writer: Any = None
+        self._schema: Any = None  # of the first table
 
     def write(self, columns: Columns) -> None:
         table = pa.table({name: _array(values) for name, values in columns.items()})

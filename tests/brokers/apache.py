@@ -39,11 +39,10 @@ class ApacheKafka(Broker):
         self._listeners = dict(listeners or {})
         self.ports: dict[str, int] = {}
 
-    def _launch(self, folder: Path) -> None:
+    def _launch(self, folder: Path) -> str:
         java = _java()
         classpath = f"{kafka_jars()}/*"
         self.ports = {name: free_port() for name in ("PLAINTEXT", "CONTROLLER", *self._listeners)}
-        self.bootstrap = f"127.0.0.1:{self.ports['PLAINTEXT']}"
         config = folder / "server.properties"
         properties = self._server_properties(folder)
         config.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
@@ -59,6 +58,7 @@ class ApacheKafka(Broker):
             reason = " ".join((formatted.stderr or formatted.stdout).split())[-300:]
             raise TransportError(f"Kafka's storage could not be formatted: {reason}")
         self._spawn([java, *self._jvm_options, "-cp", classpath, "kafka.Kafka", str(config)], folder)
+        return f"127.0.0.1:{self.ports['PLAINTEXT']}"
 
     def _server_properties(self, folder: Path) -> dict[str, str]:
         def addresses(ports: Mapping[str, int]) -> str:

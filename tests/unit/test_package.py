@@ -1,5 +1,7 @@
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +23,34 @@ def test_the_detector_is_at_the_top() -> None:
 def test_other_names_are_attribute_errors() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Detecter'"):
         aestream.Detecter  # noqa: B018
+
+
+def test_no_attribute_is_born_outside_the_constructor() -> None:
+    # Whoever reads a constructor then knows the whole object. scikit-learn's estimators get theirs in `fit`: name_.
+    born_later = [
+        f"{path.name}: {owner.name}.{name}"
+        for path in Path(aestream.__file__).parent.rglob("*.py")
+        for owner in ast.walk(ast.parse(path.read_text()))
+        if isinstance(owner, ast.ClassDef)
+        for name in sorted(_assigned(owner, constructor=False) - _assigned(owner, constructor=True))
+        if not name.endswith("_")
+    ]
+    assert not born_later
+
+
+def _assigned(owner: ast.ClassDef, *, constructor: bool) -> set[str]:
+    """The attributes of self that a class assigns in its constructor and its body, or elsewhere."""
+    names = set()
+    for part in owner.body:
+        if isinstance(part, ast.FunctionDef) and (part.name == "__init__") == constructor:
+            names |= {
+                node.attr
+                for node in ast.walk(part)
+                if isinstance(node, ast.Attribute)
+                and isinstance(node.ctx, ast.Store)
+                and isinstance(node.value, ast.Name)
+                and node.value.id == "self"
+            }
+        elif constructor and isinstance(part, ast.AnnAssign | ast.Assign):
+            names |= {node.id for node in ast.walk(part) if isinstance(node, ast.Name)}
+    return names
