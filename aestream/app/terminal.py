@@ -84,7 +84,13 @@ def trained(run: Run, model: str) -> None:
 def versions(found: Sequence[Version], current: str | None) -> None:
     """Print a table of a model's versions."""
     table = Table(
-        Column("version", no_wrap=True), Column("", no_wrap=True), "trained", "records", "features", "threshold"
+        Column("version", no_wrap=True),
+        Column("", no_wrap=True),
+        Column("trained", no_wrap=True),
+        "records",
+        "features",
+        "threshold",
+        pad_edge=False,  # six columns in 80 characters
     )
     for version in found:
         manifest = version.manifest
