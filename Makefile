@@ -9,7 +9,7 @@ TORCH ?= auto
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 ARGS ?=
 # Tests wait more than they compute: two files at a time, the longest first.
-SIDE_BY_SIDE := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses=2 --no-loadscope-reorder
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check

@@ -6,8 +6,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from aestream.demo.brokers import Broker, EmbeddedKafka
 from aestream.errors import TransportError
@@ -18,6 +20,7 @@ from tests.certificates import make as make_certificates
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("AESTREAM_CACHE", str(Path(__file__).parents[1] / ".cache"))
 SASL_USERS = tuple(f"user{number}" for number in range(20))  # a fresh one for each test: a user keeps its rules
+_ON_A_MACHINE = {"tests/deploy/test_run.py", "tests/deploy/test_services.py"}
 _OURS = ("AESTREAM_CACHE", "AESTREAM_TEST_")
 
 # Any user may do anything until a rule says otherwise: that lets a test take a permission away.
@@ -25,6 +28,18 @@ _PROPERTIES = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
     "allow.everyone.if.no.acl.found": "true",
 }
+
+
+class _Scheduling(LoadFileScheduling):  # type: ignore[misc]
+    """A file's tests stay in one process, and so do all tests that boot a machine: two would share control groups."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "a machine" if file in _ON_A_MACHINE else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
+    return _Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

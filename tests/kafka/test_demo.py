@@ -135,7 +135,7 @@ MOMENTS = {
     "broker": "records to train on",
     "training part": "2. topics",
     "training": "3. wrote",
-    "worker": "4. the worker",
+    "worker": "4. started the worker",
     "anomalies": "anomaly in row",
 }
 
