@@ -18,6 +18,7 @@ class Service:
     def __init__(self, *, stale_after: float) -> None:
         self.health = Health(stale_after=stale_after)
         self.stop = Stop()
+        self._ending: float | None = None  # when the shutdown began, in seconds of the monotonic clock
 
     def started(self, status: str) -> None:
         """Tell the service manager that the start is complete, and what the service does; may be repeated."""
@@ -33,10 +34,15 @@ class Service:
         self.health.wait_for(what)
 
     def draining(self, timeout: float) -> bool:
-        """Whether there is time left to wait: always before a request to stop, and for `timeout` seconds after it."""
-        return self.stop.since is None or time.monotonic() - self.stop.since < timeout
+        """Whether there is time left to wait: always while it runs, and for `timeout` seconds once it is to end.
+
+        The time runs from the request to stop, or from the shutdown if an error caused that.
+        """
+        since = self._ending if self.stop.since is None else self.stop.since
+        return since is None or time.monotonic() - since < timeout
 
     def stopping(self) -> None:
-        """Report that the shutdown has begun."""
+        """Note and report that the shutdown has begun."""
+        self._ending = time.monotonic()
         systemd.notify("STOPPING=1")
         self.health.wait_for("shutting down")

@@ -51,3 +51,11 @@ def test_there_is_time_to_drain_until_the_timeout_after_the_stop() -> None:
     service.stop.set()
     assert service.draining(60)
     assert not service.draining(0)
+
+
+def test_the_same_after_an_error(manager: socket.socket) -> None:
+    service = Service(stale_after=60)
+    service.stopping()
+    assert manager.recv(100) == b"STOPPING=1"
+    assert service.draining(60)
+    assert not service.draining(0)
