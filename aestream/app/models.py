@@ -10,13 +10,14 @@ from aestream.errors import ConfigurationError, ModelError
 from aestream.messages.scores import Renderer
 from aestream.models.threads import use_threads
 from aestream.pipeline import LoadedModel, Pipeline
+from aestream.registry.base import Registry
 from aestream.registry.fallback import fall_back
 from aestream.registry.local import LocalRegistry
 from aestream.settings import reference
 from aestream.settings.settings import Settings
 
 
-def registry(settings: Settings) -> LocalRegistry:
+def registry(settings: Settings) -> Registry:
     """The model store."""
     if "://" in settings.model.store:
         raise ConfigurationError(f"AESTREAM_MODEL__STORE: {settings.model.store!r} is not a folder: give a path")
