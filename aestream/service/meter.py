@@ -20,13 +20,14 @@ class Meter:
     def __init__(self, metrics: WorkerMetrics) -> None:
         self._metrics = metrics
         self._info: tuple[str, ...] | None = None  # labels of the model in use
+        self._positions: Mapping[Partition, Position] = {}  # those that are shown
 
     def uses(self, model: LoadedModel) -> None:
         """Batches are scored with this model from here on."""
         info = (*model.version.split("@"), model.sha256)
-        if self._info is not None:
-            self._metrics.model_info.remove(*self._info)
         self._metrics.model_info.labels(*info).set(1)
+        if self._info not in {None, info}:
+            self._metrics.model_info.remove(*self._info)
         self._info = info
         self._metrics.model_trained.set(model.trained)
         self._metrics.score_threshold.set(model.threshold)
@@ -83,8 +84,12 @@ class Meter:
     def stands(self, positions: Mapping[Partition, Position], partitions: int) -> None:
         """How many partitions are assigned, and how far behind its end each one is."""
         self._metrics.assigned_partitions.set(partitions)
-        self._metrics.consumer_lag_records.clear()
-        self._metrics.consumer_lag_seconds.clear()
+        records, seconds = self._metrics.consumer_lag_records, self._metrics.consumer_lag_seconds
         for (topic, partition), position in positions.items():
-            self._metrics.consumer_lag_records.labels(topic, partition).set(position.lag_records)
-            self._metrics.consumer_lag_seconds.labels(topic, partition).set(position.lag_seconds)
+            records.labels(topic, partition).set(position.lag_records)
+            seconds.labels(topic, partition).set(position.lag_seconds)
+        # not cleared before: a scrape at that moment would find no partition at all
+        for topic, partition in self._positions.keys() - positions.keys():
+            records.remove(topic, partition)
+            seconds.remove(topic, partition)
+        self._positions = positions
