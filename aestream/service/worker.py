@@ -123,6 +123,7 @@ class Worker:
 
     def _hear(self, changes: Changes) -> None:
         """Take in which partitions came and went."""
+        self._delivery.forget(changes.revoked | changes.lost)
         self._meter.changed(changes)
         for event in ("revoked", "lost", "assigned"):
             partitions: frozenset[Partition] = getattr(changes, event)

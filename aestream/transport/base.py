@@ -114,8 +114,12 @@ class Delivery(Protocol):
     def commit(self, batch: Batch, *, patience: Callable[[], bool]) -> bool:
         """Commit a batch whose results are published. False: refused, or `patience` ended the wait.
 
-        What could not be committed is tried again with the next call, as long as its partition is still ours.
+        What could not be committed is tried again with the next call, unless its partition is forgotten before that.
         """
+        ...
+
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """Partitions were taken away, even if they came back at once: commit nothing that was read before."""
         ...
 
 

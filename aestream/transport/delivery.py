@@ -5,7 +5,7 @@ This is at-least-once; exactly-once would be a transaction around the same steps
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from aestream.errors import DeliveryError, NoAnswerError
@@ -62,8 +62,6 @@ class AtLeastOnce:
         self._uncommitted.update(batch.positions)
         if not self._uncommitted:
             return True
-        mine = self._source.assigned()
-        self._uncommitted = {p: offset for p, offset in self._uncommitted.items() if p in mine}
         while True:
             try:
                 done = self._source.commit(self._uncommitted)
@@ -74,6 +72,11 @@ class AtLeastOnce:
             if done:
                 self._uncommitted = {}
             return done
+
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """Drop offsets of partitions that were taken away: another member may have committed further since."""
+        for partition in partitions:
+            self._uncommitted.pop(partition, None)
 
     @property
     def uncommitted(self) -> Mapping[Partition, int]:

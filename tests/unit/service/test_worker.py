@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from aestream.app import models
-from aestream.errors import TransportError
+from aestream.errors import NoAnswerError, TransportError
 from aestream.messages.dead_letters import InvalidLimits
 from aestream.registry.watcher import Watcher
 from aestream.service.membership import GroupWatch
@@ -25,7 +25,7 @@ from aestream.settings import settings
 from aestream.transport.base import Source
 from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.memory import MemoryBroker, MemorySink, MemorySource, Message
-from aestream.types import Membership, Partition
+from aestream.types import Batch, Changes, Membership, Partition
 from tests.kafka import records
 
 SESSION = 0.3  # seconds
@@ -57,6 +57,42 @@ class Rebalancing(MemorySource):
             self.refused = True
             return False
         return super().commit(positions)
+
+
+class Suspended(MemorySource):
+    """A member that was suspended: its first commit is refused, and its partition comes back from another member."""
+
+    back = False
+
+    def changes(self) -> Changes:
+        if not self.back:
+            return super().changes()
+        self.back = False
+        return Changes(assigned=self.assigned(), lost=self.assigned())
+
+    def commit(self, positions: Mapping[Partition, int]) -> bool:
+        if positions and INPUT not in self._broker.committed:
+            self._broker.committed[INPUT] = 30  # by the other member
+            self.back = True
+            return False
+        return super().commit(positions)
+
+
+class Failing(MemorySource):
+    """A member that fails while its last commit is refused, and then has no answer from the broker."""
+
+    refused = False
+
+    def poll(self, timeout: float) -> Batch:
+        if self.refused:
+            raise TransportError("the topic is gone")
+        return super().poll(timeout)
+
+    def commit(self, positions: Mapping[Partition, int]) -> bool:
+        if self.refused:
+            raise NoAnswerError("no answer")
+        self.refused = bool(positions)
+        return not positions
 
 
 class Away(Stranded):
@@ -164,6 +200,22 @@ def test_a_commit_that_is_taken_late_counts_as_one(store: Path, broker: MemoryBr
     worker.end()
     assert worker.error is None
     assert worker.metrics.registry.get_sample_value("aestream_last_commit_timestamp_seconds")
+
+
+def test_what_another_member_committed_meanwhile_is_not_taken_back(store: Path, broker: MemoryBroker) -> None:
+    worker = Running(store, broker, iter([Suspended]))
+    until("committed", lambda: broker.committed.get(INPUT))
+    time.sleep(0.3)  # rounds of the loop in which the refused commit could be tried again
+    worker.end()
+    assert worker.error is None
+    assert broker.committed[INPUT] == 30
+
+
+def test_an_error_ends_it_even_if_the_broker_does_not_answer(store: Path, broker: MemoryBroker) -> None:
+    worker = Running(store, broker, iter([Failing]))
+    worker.thread.join(30)
+    assert not worker.thread.is_alive()
+    assert "the topic is gone" in str(worker.error)
 
 
 def test_a_second_time_it_ends(store: Path, broker: MemoryBroker) -> None:

@@ -20,16 +20,12 @@ class RebalancingSource(MemorySource):
 
     rebalancing = False
     silent = 0  # how many commits get no answer
-    mine: frozenset[Partition] | None = None
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
         self.silent -= 1
         if self.silent >= 0:
             raise NoAnswerError("no answer")
         return not self.rebalancing and super().commit(positions)
-
-    def assigned(self) -> frozenset[Partition]:
-        return super().assigned() if self.mine is None else self.mine
 
 
 class SlowSink(MemorySink):
@@ -93,7 +89,8 @@ def test_a_partition_that_went_away_is_not_committed(broker: MemoryBroker) -> No
     delivery = AtLeastOnce(source, MemorySink(broker))
     source.rebalancing = True
     assert not delivery.commit(source.poll(0), patience=_for_ever)
-    source.rebalancing, source.mine = False, frozenset({SECOND})
+    source.rebalancing = False
+    delivery.forget({FIRST})
     assert delivery.commit(source.poll(0), patience=_for_ever)
     assert broker.committed == {SECOND: 3}
 
