@@ -39,14 +39,15 @@ class Sample:
     timestamps: Stamps = field(default_factory=lambda: np.empty(0, np.int64))
 
 
+Progress = Callable[[int, int], None]  # (records decoded, records wanted)
 Choose = Callable[[Sequence[Mapping[str, Any]]], tuple[FeatureSchema, list[LeftOut]]]
 
 
 class Sampler(Protocol):
     """Where records to learn from are read."""
 
-    def sample(self, *, progress: Callable[[int, int], None]) -> Sample:
-        """Read the records; `progress(read, wanted)` is called as they arrive.
+    def sample(self, *, progress: Progress) -> Sample:
+        """Read the records; `progress` is called as they arrive, and whatever it raises ends the reading.
 
         Raises DataError when there is nothing to learn from, TransportError when the records cannot be read.
         """
@@ -67,9 +68,9 @@ class TopicSampler:
     period: float | None
     choose: Choose = infer_schema
 
-    def sample(self, *, progress: Callable[[int, int], None]) -> Sample:
+    def sample(self, *, progress: Progress) -> Sample:
         """Infer the features, then decode the records."""
-        schema, left_out = self.choose(self.documents())
+        schema, left_out = self.choose(self.documents(progress))
         decoder = self.codec.decoder(schema)
         parts = [np.empty((0, len(schema)))]
         stamps = [np.empty(0, np.int64)]
@@ -95,10 +96,10 @@ class TopicSampler:
         origin = {"offsets": offsets, "period_ms": [int(times[0]), int(times[-1])] if len(times) else []}
         return Sample(np.concatenate(parts)[order], schema, left_out, invalid, origin, keys, times)
 
-    def documents(self) -> list[Mapping[str, Any]]:
+    def documents(self, progress: Progress | None = None) -> list[Mapping[str, Any]]:
         """Read whole records that are spread over the sample, in time order, to infer the features from.
 
-        Raises DataError when there are none.
+        `progress(0, wanted)` is called as they arrive. Raises DataError when there are none.
         """
         stride = 1
         chosen: list[tuple[int, int, Mapping[str, Any]]] = []  # timestamp, bytes, record
@@ -114,6 +115,8 @@ class TopicSampler:
                     chosen, stride = chosen[::2], 2 * stride
                     size = sum(length for _, length, _ in chosen)
             seen += len(batch)
+            if progress is not None:
+                progress(0, self.records)
         if not seen:
             raise DataError(
                 "the input topic has no records to train on: start a producer, or lengthen `period` if that is set"
@@ -142,7 +145,7 @@ class FileSampler:
     records: int
     choose: Choose = infer_schema
 
-    def sample(self, *, progress: Callable[[int, int], None]) -> Sample:
+    def sample(self, *, progress: Progress) -> Sample:
         """Infer the features from the first records, then read the file."""
         schema, left_out = self.choose(self.documents())
         parts = [np.empty((0, len(schema)))]

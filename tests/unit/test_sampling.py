@@ -85,6 +85,17 @@ def test_progress_and_bounds() -> None:
     assert heard[-1] == (len(found.matrix), 300)
 
 
+def test_it_can_be_ended_while_the_features_are_inferred() -> None:
+    def end(_read: int, _wanted: int) -> None:
+        raise KeyboardInterrupt
+
+    def infer(_records: Sequence[Mapping[str, Any]]) -> tuple[FeatureSchema, list[LeftOut]]:
+        raise AssertionError("the records were read to the end")
+
+    with pytest.raises(KeyboardInterrupt):
+        replace(sampler(filled(900)), choose=infer).sample(progress=end)
+
+
 def test_nothing_to_learn_from_is_one_line() -> None:
     with pytest.raises(DataError, match="no records to train on"):
         sampler(MemoryBroker({"in": 2})).sample(progress=lambda _read, _wanted: None)
