@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -82,12 +83,16 @@ class WorkerService:
         return None
 
     def _score(self, model: LoadedModel) -> None:
-        self._service.wait_for("connection to Kafka")
-        with self._service.stop.interrupting():
-            sink = self._open_sink()
-            source = self._open_source()
-        if self._service.stop.is_set():
-            return
+        self._service.wait_for("a connection to Kafka")
+        with contextlib.ExitStack() as opened:
+            with self._service.stop.interrupting():
+                sink = self._open_sink()
+                opened.callback(sink.close)
+                source = self._open_source()
+                opened.callback(source.close)
+            if self._service.stop.is_set():
+                return
+            opened.pop_all()  # from here on, the worker closes them, in its own order
         worker = self._worker(model, source, sink)
         try:
             lost = worker.run()

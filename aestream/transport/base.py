@@ -62,7 +62,7 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Leave the group and close the connections. Commits nothing."""
+        """Leave the group and close the connections. Commits nothing. A second call does nothing."""
         ...
 
 
@@ -93,7 +93,7 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the connections. What was not flushed may be lost."""
+        """Close the connections. What was not flushed may be lost. A second call does nothing."""
         ...
 
 

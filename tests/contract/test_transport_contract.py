@@ -364,6 +364,14 @@ def test_a_topic_that_is_not_there_is_named(transport: Transport, request: pytes
         transport.sink().partition_count("no-such-topic")
 
 
+def test_closing_twice_is_closing_once(transport: Transport) -> None:
+    topic = transport.topic()
+    source, sink = transport.source(topic), transport.sink()
+    for client in (source, sink):
+        client.close()
+        client.close()
+
+
 def test_flushing_nothing_is_done_at_once_and_partitions_are_known(transport: Transport) -> None:
     topic = transport.topic(4)
     sink = transport.sink()

@@ -95,6 +95,23 @@ class Failing(MemorySource):
         return not positions
 
 
+class Missing(MemorySource):
+    """A source whose topic does not exist."""
+
+    def __init__(self, *_: object) -> None:
+        raise TransportError("input topic in does not exist")
+
+
+class Closed(MemorySink):
+    """A sink that remembers whether it was closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        super().close()
+        self.closed = True
+
+
 class Away(Stranded):
     """The same while no broker answers."""
 
@@ -129,6 +146,7 @@ class Running:
         self.service = Service(stale_after=60)
         self.error: Exception | None = None
         self.opened: list[Source] = []
+        self.sink = Closed(broker)
 
         def open_source() -> Source:
             self.opened.append(next(sources)(broker, ["in"]))
@@ -136,7 +154,7 @@ class Running:
 
         self._worker = WorkerService(
             open_source=open_source,
-            open_sink=lambda: MemorySink(broker),
+            open_sink=lambda: self.sink,
             deliver=AtLeastOnce,
             group=GroupWatch(session_timeout=SESSION, max_poll_interval=60),
             watcher=Watcher(
@@ -216,6 +234,13 @@ def test_an_error_ends_it_even_if_the_broker_does_not_answer(store: Path, broker
     worker.thread.join(30)
     assert not worker.thread.is_alive()
     assert "the topic is gone" in str(worker.error)
+
+
+def test_a_start_that_fails_leaves_nothing_open(store: Path, broker: MemoryBroker) -> None:
+    worker = Running(store, broker, iter([Missing]))
+    worker.thread.join(30)
+    assert "does not exist" in str(worker.error)
+    assert worker.sink.closed
 
 
 def test_a_second_time_it_ends(store: Path, broker: MemoryBroker) -> None:
