@@ -36,7 +36,7 @@ class Registry(Protocol):
         ...
 
     def publish(self, write: Callable[[Path], None]) -> str:
-        """Let `write` fill a folder and store it as a new version; return its name.
+        """Let `write` fill a folder and store it as a new version; return its name, which sorts after all older ones.
 
         Readers see either nothing of it or all of it, and the current version stays the same. If `write` raises,
         nothing changes. Raises ModelError when the store cannot be written.
@@ -63,7 +63,10 @@ class Registry(Protocol):
         ...
 
     def open(self, version: str) -> Path:
-        """A local folder with the version's files. Raises ModelError when there is no such version."""
+        """A local folder with the version's files, to be read at once: the version may be removed later.
+
+        Raises ModelError when there is no such version.
+        """
         ...
 
     def rollback(self) -> str:
