@@ -118,7 +118,7 @@ class TrainerService:
         self._service = service
         self._now = now
         self._asked = False
-        self._told = False  # logged: that a run follows the one under way
+        self._told = False  # whether the log says that another run follows this one
 
     def train_now(self) -> None:
         """Ask for a run now, or for one more after the run that is under way. A signal handler may call this."""
@@ -167,7 +167,7 @@ class TrainerService:
                 return None
             return [v.manifest.created for v in versions if v.promoted or v.name == current][-1]
         except AestreamError as error:
-            _log.warning("the model store does not tell when the model was last trained: %s", error)
+            _log.warning("the time of the last training cannot be read from the model store: %s", error)
             return None
 
     def _has_model(self) -> bool:
@@ -183,7 +183,7 @@ class TrainerService:
         while True:
             self._service.beat()
             if self._asked:
-                _log.info("training now, as a reload asked for it")
+                _log.info("training now because a reload asked for it")
                 return False
             left = _BEAT_SECONDS if due is None else (due - self._now()).total_seconds()
             if self._service.stop.wait(max(0.0, min(left, _BEAT_SECONDS))):
@@ -220,7 +220,7 @@ class TrainerService:
             raise _StoppedError
         if self._asked and not self._told:
             self._told = True
-            _log.info("a reload asked for training during a training run: one more follows it")
+            _log.info("a reload asked for training during a training run: another run follows")
 
     def _consequence(self) -> str:
         return "the current model stays" if self._has_model() else "there is still no model"

@@ -20,7 +20,7 @@ from aestream.types import Batch, Changes, Partition
 
 _log = logging.getLogger(__name__)
 
-IDLE_SECONDS = 0.5  # how long a poll waits when nothing comes; bounds how long a stop or a new model waits
+_IDLE_SECONDS = 0.5  # how long a poll waits when nothing comes; bounds how long a stop or a new model waits
 _TIDY_SECONDS = 1.0  # how often gauges are set
 _NAMED_PARTITIONS = 10  # in a line of the log; the others are counted
 _AWAY = "an answer from Kafka"
@@ -29,8 +29,8 @@ _AWAY = "an answer from Kafka"
 class Worker:
     """Scores a stream until it is stopped: a running worker, with a model, a source and a sink.
 
-    `delivery` is over the same source and sink. `drain_timeout`, in seconds, bounds how long a stop waits for a broker
-    that is away.
+    `delivery` is over the same source and sink. `drain_timeout`, in seconds, bounds how long the end, after a stop or
+    an error, waits for a broker that is away.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Worker:
         self._drain_timeout = drain_timeout
         self._refused = 0  # commits refused since the last one that was accepted
         self._tidied = 0.0
-        self._told: str | None = "starting"  # what the log last said that is waited for
+        self._told: str | None = "starting"  # what the worker waits for, as the log last said
         self._model = model
         self._use(model)
 
@@ -81,7 +81,7 @@ class Worker:
         while lost is None and not self._service.stop.is_set():
             self._take_model()
             with self._meter.timed("poll"):
-                batch = self._source.poll(IDLE_SECONDS)
+                batch = self._source.poll(_IDLE_SECONDS)
             self._hear(self._source.changes())
             if len(batch):
                 self._process(batch)
@@ -178,7 +178,7 @@ class Worker:
         return lost
 
     def _patience(self) -> bool:
-        """Go on waiting for the broker: always while running, and for `drain_timeout` after a stop was asked for."""
+        """Whether to keep waiting for the broker: always while running, and for `drain_timeout` once it is to end."""
         self._service.wait_for(_AWAY)  # `_tidy` takes it back
         self._service.beat()
         return self._service.draining(self._drain_timeout)
@@ -205,7 +205,7 @@ class Worker:
         if waits is None:
             _log.info("ready, with %d partitions", partitions)
         elif waits is _AWAY:
-            _log.warning("no answer from Kafka: nothing is scored until it is back; it is asked again and again")
+            _log.warning("no answer from Kafka: nothing is scored until it is back; the worker keeps trying")
         else:
             _log.info("waiting for %s", waits)
 

@@ -105,7 +105,7 @@ def test_a_reload_during_the_start_is_kept_for_later(
     settings = make_settings(tmp_path, topic) | {"trainer__schedule": "off"}
     done = {
         "worker": "is the current model and already in use|scoring with model",
-        "trainer": "training now, as a reload asked",
+        "trainer": "training now because a reload asked",
     }
     with Service([command], settings=settings, folder=tmp_path) as service:
         maps = Path(f"/proc/{service.process.pid}/maps")

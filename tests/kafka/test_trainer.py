@@ -86,11 +86,11 @@ def test_a_reload_trains_now(cluster: Cluster, make_settings: Make, tmp_path: Pa
     with Service(["trainer"], settings=settings, folder=tmp_path) as trainer:
         trainer.logged("next training only when asked for")
         trainer.signal(signal.SIGHUP)
-        trainer.logged("training now, as a reload asked for it")
+        trainer.logged("training now because a reload asked for it")
         trainer.logged("5 features")
         for _ in range(3):
             trainer.signal(signal.SIGHUP)
-        trainer.logged("a reload asked for training during a training run: one more follows it")
+        trainer.logged("a reload asked for training during a training run: another run follows")
         trainer.until("both runs", lambda: len(re.findall("trained on 5000 records", trainer.log)) == 2)
         trainer.until("idle", lambda: trainer.log.strip().endswith("the schedule is off"))
         assert trainer.metric(succeeded) == 2

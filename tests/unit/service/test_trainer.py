@@ -212,7 +212,7 @@ def test_who_asks_during_a_run_gets_one_more_however_often(tmp_path: Path, caplo
     with caplog.at_level(logging.INFO, "aestream"):
         scene.service.run()
     assert scene.runs == [0, 0]
-    assert caplog.text.count("one more follows") == 1
+    assert caplog.text.count("another run follows") == 1
 
 
 def test_off_is_not_tried_again_when_a_run_that_was_asked_for_fails(tmp_path: Path) -> None:
