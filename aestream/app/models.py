@@ -16,6 +16,9 @@ from aestream.registry.local import LocalRegistry
 from aestream.settings import reference
 from aestream.settings.settings import Settings
 
+# The matrices of a fit are small; and the same records and seed give the same model on every machine.
+TRAINING_THREADS = 1
+
 
 def registry(settings: Settings) -> Registry:
     """The model store."""
@@ -78,9 +81,11 @@ def load_for_use(settings: Settings) -> Detector:
 
 def fit_detector(settings: Settings, file: Path) -> Detector:
     """A detector fitted on a file, and not stored. Raises DataError when there is nothing to learn from the file."""
-    use_threads(settings.worker.threads)
+    use_threads(TRAINING_THREADS)
     sample = samplers.of_file(settings, file).sample(progress=lambda _records, _wanted: None)
-    return new_detector(settings).fit_matrix(sample.matrix, sample.schema, left_out=sample.left_out)
+    detector = new_detector(settings).fit_matrix(sample.matrix, sample.schema, left_out=sample.left_out)
+    use_threads(settings.worker.threads)
+    return detector
 
 
 @reference.naming_variables()

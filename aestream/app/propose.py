@@ -10,6 +10,7 @@ from aestream.app import samplers
 from aestream.features.inference import MIN_PRESENT, Finding, inspect, percent
 from aestream.settings import reference
 from aestream.settings.settings import PREFIX, Settings
+from aestream.thresholds.calibrators import USUAL_RATE
 
 # Characters that a list of names cannot hold, or would read as a pattern: `?`, which matches any one, replaces them.
 _UNWRITABLE = re.compile(r"[,*?\[\s]")
@@ -81,7 +82,7 @@ def _lines(findings: Sequence[Finding], source: str, records: int, connection: M
     yield "## When a record counts as an anomaly"
     yield ""
     yield "# The share of normal records that may be flagged."
-    yield "# AESTREAM_THRESHOLD__FALSE_ALARM_RATE=0.001"
+    yield f"# AESTREAM_THRESHOLD__FALSE_ALARM_RATE={USUAL_RATE}"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

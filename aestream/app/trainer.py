@@ -21,12 +21,11 @@ from aestream.settings.settings import Settings
 _log = logging.getLogger(__name__)
 
 _STALE_SECONDS = 600.0
-_THREADS = 1  # the matrices of a fit are small; and the same records and seed give the same model on every machine
 
 
 def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) -> Trainer:
     """One retraining, from the input topics or from a file."""
-    use_threads(_THREADS)
+    use_threads(models.TRAINING_THREADS)
     sampler, store = samplers.sampler(settings, file, settings.topics.input), models.registry(settings)
     return Trainer(sampler, store, lambda: models.new_detector(settings), settings.trainer.min_records, reporter)
 

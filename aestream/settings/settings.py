@@ -37,6 +37,7 @@ from aestream.settings.values import (
     none_if_off,
     obeys,
 )
+from aestream.thresholds.calibrators import USUAL_RATE
 
 PREFIX = "AESTREAM_"
 _SECRETS = ("/run/secrets", os.environ.get("CREDENTIALS_DIRECTORY", ""))
@@ -150,7 +151,7 @@ class Model(BaseModel):
     memory: Annotated[int, obeys("memory")] = Field(
         2000, description="How many training rows to compare records with. More find more anomalies; 0 is fastest."
     )
-    seed: int = Field(0, ge=0, description="Random seed. The same sample, seed and threads give the same model.")
+    seed: int = Field(0, ge=0, description="Random seed. The same sample and seed give the same model.")
 
 
 class Features(BaseModel):
@@ -188,9 +189,9 @@ class Threshold(BaseModel):
     """When a record counts as an anomaly."""
 
     false_alarm_rate: Annotated[float, obeys("false_alarm_rate")] = Field(
-        0.001,
+        USUAL_RATE,
         description="The share of normal records that may be flagged. Training refuses a rate that its sample cannot "
-        "support. Unset, the rate is 0.001 or the lowest that the sample supports.",
+        f"support. Unset, the rate is {USUAL_RATE} or the lowest that the sample supports.",
     )
     calibrator: Annotated[str, obeys("calibrator")] = Field(
         "pot",
