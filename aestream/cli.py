@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -34,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AestreamError as error:
         print(f"aestream {options.command}: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # whoever reads our output has stopped reading
-        sys.stderr.close()
+    except BrokenPipeError:  # whoever reads our output has stopped reading: what is still buffered has no reader
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         return 130
