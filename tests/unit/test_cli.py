@@ -223,9 +223,8 @@ def test_a_version_is_promoted_by_name(store: Path, capsys: pytest.CaptureFixtur
     assert main(["model", "promote"]) == 2
     assert "promote needs a version" in capsys.readouterr().err
     assert main(["model", "list"]) == 0
-    states = {
-        line.split()[1]: line.split("│")[2].strip() for line in capsys.readouterr().out.splitlines() if "Z " in line
-    }
+    rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if "Z " in line]
+    states = {row[1].strip(): row[2].strip() for row in rows}
     assert states == {current: "current", new: "not promoted"}
     assert main(["model", "promote", new]) == 0
     assert f"the current version is now default@{new}" in capsys.readouterr().out
