@@ -30,7 +30,7 @@ _ABANDONED_SECONDS = 24 * 3600
 class LocalRegistry:
     """Versions of one model in a local or shared folder.
 
-    The newest `keep` promoted versions stay, and the current one. A version that nobody promotes stays for a day.
+    The newest `keep` promoted versions stay, and the current one. A version that is not promoted stays for a day.
     """
 
     def __init__(self, store: Path, model: str, *, keep: int = 10) -> None:
@@ -141,7 +141,7 @@ class LocalRegistry:
             moment += datetime.timedelta(seconds=1)
 
     def _take(self, name: str, staging: Path) -> bool:
-        """Rename the staged folder, unless another trainer has the name: it belongs to whoever creates the mark."""
+        """Rename the staged folder, unless another trainer has the name: creating the mark claims it."""
         try:
             self._mark(name).touch(exist_ok=False)
         except FileExistsError:

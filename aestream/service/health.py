@@ -18,7 +18,7 @@ from prometheus_client.exposition import choose_encoder
 
 from aestream.errors import ConfigurationError
 
-_LOOK_SECONDS = 0.05  # how often the server looks whether it is to stop: an end waits that long
+_LOOK_SECONDS = 0.05  # how often the server checks for a stop, which waits that long
 _PORT_ERRORS = (errno.EADDRINUSE, errno.EACCES)
 
 
