@@ -1,4 +1,4 @@
-"""Settings into the worker."""
+"""Turns settings into the worker."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run_worker(settings: Settings) -> None:
 
 
 def _open_source(settings: Settings) -> Source:
-    """The worker's input, opened last: its work begins, and the Kafka client is heard from here on."""
+    """The worker's input, opened last: its work begins, and from here on the Kafka client logs."""
     opened = clients.source(settings)
     log.hear_client("warning")
     return opened

@@ -27,10 +27,10 @@ _AWAY = "an answer from Kafka"
 
 
 class Worker:
-    """Scores a stream until it is stopped: a running worker, with a model, a source and a sink.
+    """A running worker, with a model, a source and a sink: it scores the stream until it is stopped.
 
-    `delivery` is over the same source and sink. `drain_timeout`, in seconds, bounds how long the end, after a stop or
-    an error, waits for a broker that is away.
+    `delivery` uses the same source and sink. `drain_timeout`, in seconds, bounds how long the end, after a stop or an
+    error, waits for a broker that is away.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Worker:
         self._drain_timeout = drain_timeout
         self._refused = 0  # commits refused since the last one that was accepted
         self._tidied = 0.0
-        self._told: str | None = "starting"  # what the worker waits for, as the log last said
+        self._told: str | None = "starting"  # what the worker waits for, as last logged
         self._model = model
         self._use(model)
 
@@ -68,7 +68,7 @@ class Worker:
         return self._model
 
     def run(self) -> str | None:
-        """Score until a stop is asked for; why, in words, when the worker has fallen out of its group before that.
+        """Score until asked to stop; if the worker falls out of its group before that, return why, in words.
 
         Raises InvalidRecordsError when the limits are broken, TransportError when Kafka cannot be used, DeliveryError
         when results are refused. Nothing unpublished is committed in any case.
@@ -97,7 +97,7 @@ class Worker:
         1. The batch in hand is finished or dropped as a whole: both happened before this is called.
         2. Commit what is published and was not committed yet.
         3. Close the sink: everything that matters was flushed.
-        4. Leave the group last, so that the next owner of a partition starts behind our commit.
+        4. Leave the group last, so that the next owner of a partition starts after our commit.
         """
         for step in (
             lambda: self._delivery.commit(Batch(), patience=self._patience),
@@ -122,7 +122,7 @@ class Worker:
         _log.info("scoring with model %s", model.version)
 
     def _hear(self, changes: Changes) -> None:
-        """Take in which partitions came and went."""
+        """Count and log the partitions that came and went; what was not committed of those that went is not ours."""
         self._delivery.forget(changes.revoked | changes.lost)
         self._meter.changed(changes)
         for event in ("revoked", "lost", "assigned"):
@@ -143,7 +143,7 @@ class Worker:
         self._meter.published(batch, results)
 
     def _publish(self, batch: Batch, decoded: Decoded, results: Results) -> Results:
-        """Publish the results; smaller ones where a topic accepts less than was known, and the sink has learnt that."""
+        """Publish the results, and smaller ones if a topic turns out to accept less than was known."""
         for attempt in itertools.count():
             try:
                 self._delivery.publish(results.messages, patience=self._patience, topic_by_topic=attempt > 0)
@@ -179,7 +179,7 @@ class Worker:
 
     def _patience(self) -> bool:
         """Whether to keep waiting for the broker: always while running, and for `drain_timeout` once it is to end."""
-        self._service.wait_for(_AWAY)  # `_tidy` takes it back
+        self._service.wait_for(_AWAY)  # `_tidy` clears it
         self._service.beat()
         return self._service.draining(self._drain_timeout)
 
@@ -191,14 +191,14 @@ class Worker:
         self._tidied = now
         assigned = self._source.assigned()
         waits = None if self._source.joined() else "the consumer group"
-        if assigned and not self._source.answers():  # the client believes in its membership through any outage
+        if assigned and not self._source.answers():  # the client believes that it is a member throughout an outage
             waits = _AWAY
         self._service.wait_for(waits)
         self._tell(waits, len(assigned))
         self._meter.stands(self._source.positions(), len(assigned))
 
     def _tell(self, waits: str | None, partitions: int) -> None:
-        """Log what is waited for when that changes."""
+        """Log what the worker waits for, when that changes."""
         if waits == self._told:
             return
         self._told = waits
@@ -211,7 +211,7 @@ class Worker:
 
 
 def _named(partitions: frozenset[Partition]) -> str:
-    """The partitions' names in order, the first ones of many."""
+    """The partitions' names in order; of many, the first ones."""
     names = [f"{topic}/{number}" for topic, number in sorted(partitions)]
     more = len(names) - _NAMED_PARTITIONS
     return ", ".join(names[:_NAMED_PARTITIONS]) + (f" and {more} more" if more > 0 else "")
