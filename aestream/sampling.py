@@ -105,15 +105,15 @@ class TopicSampler:
         chosen: list[tuple[int, int, Mapping[str, Any]]] = []  # timestamp, bytes, record
         seen = size = 0
         for batch in self._read():
-            for row in range(-seen % stride, len(batch), stride):
-                value = batch.values[row] or b""
-                found = self.codec.documents([value])
-                chosen.extend((batch.timestamps[row], len(value), document) for document in found)
-                size += len(value)
-                if len(chosen) > 2 * _INFERRED_FROM_RECORDS or size > _INFERRED_FROM_BYTES:
-                    # Keep every other one, and take half as many from here on, so that all times count equally.
-                    chosen, stride = chosen[::2], 2 * stride
-                    size = sum(length for _, length, _ in chosen)
+            rows = slice(-seen % stride, None, stride)
+            values, stamps = batch.values[rows], batch.timestamps[rows]
+            found = zip(stamps, values, self.codec.documents(values), strict=True)
+            chosen += [(stamp, len(value or b""), document) for stamp, value, document in found if document is not None]
+            size = sum(length for _, length, _ in chosen)
+            while len(chosen) > 2 * _INFERRED_FROM_RECORDS or size > _INFERRED_FROM_BYTES:
+                # Keep every other one, and take half as many from here on, so that all times count equally.
+                chosen, stride = chosen[::2], 2 * stride
+                size = sum(length for _, length, _ in chosen)
             seen += len(batch)
             if progress is not None:
                 progress(0, self.records)

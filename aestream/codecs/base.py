@@ -81,8 +81,8 @@ class Codec(Protocol):
         """The name of a record in this format, with its article, for a message."""
         ...
 
-    def documents(self, values: Sequence[bytes | None]) -> list[Mapping[str, Any]]:
-        """The records among the values, complete; other values are left out. Never raises because of a value."""
+    def documents(self, values: Sequence[bytes | None]) -> list[Mapping[str, Any] | None]:
+        """Each value's record, complete; None for a value that is not one. Never raises because of a value."""
         ...
 
     def decoder(self, schema: FeatureSchema) -> Decoder:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,12 +14,11 @@ import msgspec
 import numpy as np
 
 from aestream.codecs.base import Decoded
+from aestream.codecs.problems import Path, named, problem_in
 from aestream.columns import Column
 from aestream.errors import DataError
 from aestream.features.schema import FeatureSchema
 from aestream.types import Invalid, Matrix, Reason
-
-Path = tuple[str, ...]
 
 # What msgspec raises for a value that is not JSON of the expected shape; RecursionError for absurdly deep nesting.
 _UNDECODABLE = (msgspec.MsgspecError, RecursionError, ValueError)
@@ -34,17 +32,9 @@ class JsonCodec:
     max_record_bytes: int
     record = "a JSON object"
 
-    def documents(self, values: Sequence[bytes | None]) -> list[Mapping[str, Any]]:
-        """The JSON objects among the values, complete; other values are left out."""
-        found: list[Mapping[str, Any]] = []
-        for value in values:
-            try:
-                document = msgspec.json.decode(value or b"")
-            except _UNDECODABLE:
-                continue
-            if isinstance(document, dict):
-                found.append(document)
-        return found
+    def documents(self, values: Sequence[bytes | None]) -> list[Mapping[str, Any] | None]:
+        """Each JSON object, complete; None for a value that is not one."""
+        return list(map(_document, values))
 
     def decoder(self, schema: FeatureSchema) -> JsonDecoder:
         """Make the decoder for a schema. Raises DataError for a field name that the typed decoder cannot have."""
@@ -124,7 +114,7 @@ class JsonDecoder:
                     try:
                         matrix[row, place] = column.number(value)
                     except ValueError as error:
-                        message = f"{_name(self._paths[place])} is {error}"
+                        message = f"{named(self._paths[place])} is {error}"
                         bad[row] = Invalid(places[row], Reason.WRONG_TYPE, message)
         return matrix, list(bad.values())
 
@@ -138,7 +128,7 @@ class JsonDecoder:
             Invalid(
                 int(decoded.rows[i]),
                 Reason.NOT_FINITE,
-                f"{_name(self._paths[int(np.argmin(finite[i]))])} is not finite",
+                f"{named(self._paths[int(np.argmin(finite[i]))])} is not finite",
             )
             for i in np.flatnonzero(~finite.all(axis=1))
         ]
@@ -187,13 +177,8 @@ class JsonDecoder:
             document = json.loads(value, parse_int=float)  # an integer of any length is a number, perhaps infinite
         except (ValueError, RecursionError) as error:
             return Invalid(row, Reason.BAD_JSON, f"not JSON: {_first_line(error)}")
-        if not isinstance(document, dict):
-            return Invalid(row, Reason.WRONG_SHAPE, f"a JSON object is expected, not {_kind(document)}")
-        for path, column in zip(self._paths, self._columns, strict=True):
-            problem = _problem_at(document, path, column)
-            if problem:
-                return Invalid(row, *problem)
-        return Invalid(row, Reason.BAD_JSON, f"not JSON: {self._complaint(value)}")
+        problem = problem_in(document, JsonCodec.record, self._paths, self._columns)
+        return Invalid(row, *(problem or (Reason.BAD_JSON, f"not JSON: {self._complaint(value)}")))
 
     def _complaint(self, value: bytes) -> str:
         """Why the typed decoder refuses a value that `json` accepts: NaN, a byte order mark, a lone surrogate."""
@@ -220,7 +205,7 @@ def _row_type(
     for path, column in zip(paths, columns, strict=True):
         if any(_UNUSABLE.search(part) for part in path):
             raise DataError(
-                f"the field {_name(path)!r} cannot be a feature, because its name has a quote, a backslash or a "
+                f"the field {named(path)!r} cannot be a feature, because its name has a quote, a backslash or a "
                 "control character: leave it out with `exclude`"
             )
         node = tree
@@ -256,40 +241,12 @@ def _row_type(
     return shape, lambda rows: itertools.chain.from_iterable(map(pick, rows))
 
 
-def _problem_at(document: dict[str, Any], path: Path, column: Column) -> tuple[Reason, str] | None:
-    """What is wrong with one feature of a decoded object, if anything."""
-    value: Any = document
-    for part in path:
-        if value is None and column.imputed:
-            return None
-        if not isinstance(value, dict) or (part not in value and not column.imputed):
-            return Reason.MISSING_FEATURE, f"{_name(path)} is missing"
-        value = value.get(part)
-    if value is None and column.imputed:
+def _document(value: bytes | None) -> Mapping[str, Any] | None:
+    try:
+        document = msgspec.json.decode(value or b"")
+    except _UNDECODABLE:
         return None
-    if column.wire is not float:
-        fits = isinstance(value, column.wire)
-        wanted = "true or false" if column.wire is bool else "text"
-        return None if fits else (Reason.WRONG_TYPE, f"{_name(path)} is {_kind(value)}, not {wanted}")
-    if not isinstance(value, float):
-        return Reason.NOT_NUMERIC, f"{_name(path)} is {_kind(value)}, not a number"
-    return None if math.isfinite(value) else (Reason.NOT_FINITE, f"{_name(path)} is not finite")
-
-
-def _name(path: Path) -> str:
-    return ".".join(path)
-
-
-def _kind(value: object) -> str:
-    """A JSON value's kind, in JSON's words."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    for kind, word in ((str, "text"), (list, "an array"), (dict, "an object")):
-        if isinstance(value, kind):
-            return word
-    return "a number"
+    return document if isinstance(document, dict) else None
 
 
 def _first_line(error: BaseException) -> str:

@@ -54,7 +54,8 @@ def first_records(path: Path, lines: Codec) -> list[Mapping[str, Any]]:
     """The first records of a file, to infer a schema from. Raises DataError when there are none."""
     records: list[Mapping[str, Any]]
     if format_of(path) == "jsonl":
-        records = lines.documents(next(read_lines(path), [])[:_INFERRED_FROM_RECORDS])
+        found = lines.documents(next(read_lines(path), [])[:_INFERRED_FROM_RECORDS])
+        records = [record for record in found if record is not None]
     else:
         records = read_documents(path, limit=_INFERRED_FROM_RECORDS)
     if not records:

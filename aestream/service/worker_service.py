@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from aestream.errors import TransportError
+from aestream.errors import AestreamError, TransportError
 from aestream.messages.dead_letters import InvalidLimits
 from aestream.pipeline import LoadedModel
 from aestream.registry.watcher import Watcher
@@ -75,6 +75,7 @@ class WorkerService:
         while not self._service.stop.is_set():
             model = self._watcher.take()
             if model is not None:
+                _log.info("model %s is loaded", model.version)
                 return model
             failure = self._watcher.failure
             self._service.wait_for(failure.why if failure else wanted)
@@ -99,9 +100,13 @@ class WorkerService:
             if lost is not None:
                 _log.error("this worker has fallen out of its consumer group: %s; rejoining", lost)
                 self._service.wait_for("the consumer group")
-                source.close()
+                try:
+                    source.close()
+                except AestreamError as error:
+                    _log.warning("while leaving the group: %s", error)
                 self._service.beat()  # either step may take a while
-                worker = self._worker(worker.model, self._open_source(), sink)
+                with self._service.stop.interrupting():
+                    worker = self._worker(worker.model, self._open_source(), sink)
                 lost = worker.run()
             if lost is not None:
                 raise TransportError(

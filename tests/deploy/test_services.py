@@ -79,9 +79,9 @@ def test_a_reload_of_the_worker_looks_for_a_model_at_once(services: Machine) -> 
     services.run("systemctl", "start", "aestream-worker")
     before = state(services, "worker", "MainPID", "InvocationID")
     train(services)
-    assert not any("scoring with model" in line for line in said(services, "worker"))
+    assert not any("is loaded" in line for line in said(services, "worker"))
     services.run("systemctl", "reload", "aestream-worker")
-    wait_until(lambda: any("scoring with model" in line for line in said(services, "worker")))
+    wait_until(lambda: any("is loaded" in line for line in said(services, "worker")))
     assert state(services, "worker", "InvocationID") == before[1:]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from queue import SimpleQueue
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
@@ -104,7 +104,7 @@ class KafkaSource:
 
         Raises NoAnswerError after ten seconds without an answer.
         """
-        mine = self._consumer.assignment()
+        mine = self._consumer.assignment() - self._taken.pending()  # one that went and came back is read anew
         offsets = {TopicPartition(*part): offset for part, offset in positions.items() if part in mine}
         if not offsets:
             return True
@@ -213,23 +213,27 @@ class _Taken(ConsumerRebalanceListener):  # type: ignore[misc]
     """The partitions that were taken away. Only takes notes: it is called on the client's own thread."""
 
     def __init__(self) -> None:
-        self._partitions: SimpleQueue[tuple[TopicPartition, bool]] = SimpleQueue()
+        self._partitions: deque[tuple[TopicPartition, bool]] = deque()  # appended to and read by two threads
 
     def since(self) -> Iterator[tuple[TopicPartition, bool]]:
         """Those since the last call, and whether they were lost."""
-        while not self._partitions.empty():
-            yield self._partitions.get()
+        while self._partitions:
+            yield self._partitions.popleft()
+
+    def pending(self) -> set[TopicPartition]:
+        """Those that `since` has not returned yet."""
+        return {partition for partition, _ in self._partitions.copy()}
 
     def on_partitions_assigned(self, assigned: set[Any]) -> None:
         """Do nothing: each poll looks up what is ours."""
 
     def on_partitions_revoked(self, revoked: set[Any]) -> None:
         for partition in revoked:
-            self._partitions.put((partition, False))
+            self._partitions.append((partition, False))
 
     def on_partitions_lost(self, lost: set[Any]) -> None:
         for partition in lost:
-            self._partitions.put((partition, True))
+            self._partitions.append((partition, True))
 
 
 def _count(polled: Polled) -> int:
