@@ -29,8 +29,8 @@ Vector: TypeAlias = npt.NDArray[np.float64]
 
 # Each member of the ensemble leaves out one contiguous stretch of the training rows.
 MEMBERS = 6
-# What the members learn to remove: noise in standard deviations of a feature, and values of other rows, this share.
-NOISE, SWAP = 0.2, 0.2
+# What the members learn to remove: noise in standard deviations of a feature.
+NOISE = 0.2
 # Statistics of latent vectors and residuals, and the validation loss, use at most so many rows a member.
 STATISTICS_ROWS = 30_000
 VALIDATION_ROWS = 2_000
@@ -70,7 +70,6 @@ def learn(
         evenly(folds.unseen, VALIDATION_ROWS),
         steps=options.steps,
         noise=NOISE,
-        swap=SWAP,
         seed=options.seed,
         progress=progress,
     )

@@ -38,7 +38,6 @@ def fit(
     *,
     steps: int,  # the most batches
     noise: float,  # standard deviations of a feature
-    swap: float = 0.0,  # share of the values that come from another row
     seed: int,  # of batches and noise
     batch_size: int = 256,  # rows in a batch, for each member
     learning_rate: float = 4e-3,  # the highest one of the cycle
@@ -51,11 +50,10 @@ def fit(
     """Train in place; keep the weights that best reconstruct the rows that each member does not learn from.
 
     AdamW (Loshchilov and Hutter 2019) with a one-cycle learning rate (Smith and Topin 2018). The network sees the rows
-    with Gaussian noise of standard deviation `noise`, and with a share `swap` of the values taken from other rows of
-    the batch, and has to reconstruct them without either (Vincent et al. 2008). The worst `trim` of every batch is not
-    learnt, so that an anomaly among them stays one; it does not count in the validation either. The validation loss is
-    checked `checks` times, and the fit ends after `patience` checks without a gain. The same seed gives the same
-    weights.
+    with Gaussian noise of standard deviation `noise`, and has to reconstruct them without it (Vincent et al. 2008). The
+    worst `trim` of every batch is not learnt, so that an anomaly among them stays one; it does not count in the
+    validation either. The validation loss is checked `checks` times, and the fit ends after `patience` checks without a
+    gain. The same seed gives the same weights.
     """
     started = time.perf_counter()
     generator = torch.Generator().manual_seed(seed)
@@ -71,9 +69,6 @@ def fit(
     for step in range(1, steps + 1):
         batch = rows[seen.gather(1, torch.randint(seen.shape[1], shape, generator=generator))]  # (M, B, d)
         noisy = torch.randn(batch.shape, generator=generator).mul_(noise).add_(batch)
-        if swap:
-            others = batch[:, torch.randperm(shape[1], generator=generator)]
-            noisy = torch.where(torch.rand(batch.shape, generator=generator) < swap, others, noisy)
         losses = _trimmed_error(model(noisy), batch, trim)
         optimizer.zero_grad(set_to_none=True)
         # each member has its own weights, so the sum trains all of them at once

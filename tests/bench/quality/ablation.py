@@ -118,7 +118,6 @@ OVERRIDES: dict[str, Override] = {
         {"detector.learn:DenseAutoencoder": VariationalAutoencoder},
     ),
     "denoising": Override("the network learns without noise", {"detector.learn:NOISE": 0.0}),
-    "swapped values": Override("no value comes from another row", {"detector.learn:SWAP": 0.0}),
     "trimmed loss": Override(
         "the worst rows of a batch are learnt too", {"detector.learn:fit": partial(fit, trim=0.0)}
     ),
