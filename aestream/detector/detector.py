@@ -27,6 +27,7 @@ Matrix: TypeAlias = npt.NDArray[np.float64]
 Vector: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
+# scikit-learn's `check_estimator` fits ten rows.
 MIN_ROWS = 10
 
 

@@ -15,7 +15,8 @@ from aestream.features.encoder import FeatureEncoder
 Matrix: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
-# How often the network is asked again where some deviations do not count.
+# How often the network is asked again where some deviations do not count. More rounds move scores a little and no flag
+# (`tests/unit/detector/test_deviations.py`).
 ROUNDS = 3
 _SIGNS = {"up": 1.0, "down": -1.0, "both": 0.0}
 

@@ -19,14 +19,17 @@ from aestream.detector.residuals import PRECISION, tails
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 
-# Distances computed at a time, which stay in a core's second cache.
+# Distances computed at a time, which stay in a core's second cache: with half or twice as many a record costs as much
+# (`tests.bench.quality --parts cost`).
 BLOCK = 256_000
 # Before all rows one in so many is asked, and before these one in so many of them, down to about this many.
+# Other values cost more (likewise).
 STEP, FEWEST = 8, 100
-# How far an input jumps is learnt from about so many rows.
+# How far an input jumps is learnt from about so many rows: a hundred times what the tails need (`residuals.TAIL`).
 SAMPLE = 100_000
 # Reconstruction error and distance are put on one scale by the largest of the training: this share of them, whose
 # logarithms spread at least so much. Where distances hardly differ, twice as far is not more than this power of two.
+# Compared with other values by `tests.bench.quality --parts constants`.
 LARGEST, LEAST_SPREAD, STEEPEST = 0.1, 0.01, 10.0
 
 

@@ -13,7 +13,8 @@ from aestream.models.base import Autoencoder
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
-# Rows looked at together: what fits into a core's cache.
+# Rows looked at together: what fits into a core's cache. With half or twice as many a record costs as much
+# (`tests.bench.quality --parts cost`).
 CHUNK = 1024
 
 

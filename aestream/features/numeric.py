@@ -9,6 +9,8 @@ import numpy as np
 from aestream.types import Matrix, Vector
 
 # Up to LINEAR a scaled value stays as it is; beyond, it grows logarithmically, by SLOWLY for each power of e.
+# Records rank as well without. It stays so that nothing overflows, and for `encode` and `denoise`: they learn every
+# row, and the squares of a few far values would decide everything (`tests/unit/detector/test_representation.py`).
 LINEAR, SLOWLY = 10.0, 2.0
 # A constant column has no spread. A change by this share of its value then counts as one standard deviation.
 CONSTANT_SHARE = 1e-3

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from aestream.models.base import Autoencoder
 
-# The share of the features that is hidden from a member.
+# The share of the features that is hidden from a member (`tests.bench.quality --parts constants`).
 HIDDEN_SHARE = 0.4
 
 

@@ -1,4 +1,4 @@
-"""The one training loop: seeded mini-batches, corrupted inputs, trimmed loss, validation, early stopping."""
+"""The one training loop: seeded mini-batches, noisy inputs, trimmed loss, validation, early stopping."""
 
 import time
 from collections.abc import Callable
@@ -53,7 +53,8 @@ def fit(
     with Gaussian noise of standard deviation `noise`, and has to reconstruct them without it (Vincent et al. 2008). The
     worst `trim` of every batch is not learnt, so that an anomaly among them stays one; it does not count in the
     validation either. The validation loss is checked `checks` times, and the fit ends after `patience` checks without a
-    gain. The same seed gives the same weights.
+    gain. The same seed gives the same weights. The defaults of `batch_size`, `learning_rate` and `trim` are compared
+    with other values by `python -m tests.bench.quality --parts constants`; those of the checks only save time.
     """
     started = time.perf_counter()
     generator = torch.Generator().manual_seed(seed)

@@ -4,9 +4,11 @@
 
 Protocol: at most 6000 rows by RandomState(seed).permutation; a random half of the normal ones is learnt from, all other
 normal rows (at most 20,000) are counted. First the whole way, with the threshold from the detector's out-of-fold
-errors; then the calibrators alone, with samples of known size drawn from the counted rows' own errors.
+errors; then the calibrators alone, with samples of known size drawn from the counted rows' own errors. Last, fits of
+few rows, with and without the stretches that each member of the ensemble never sees.
 """
 
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,12 +19,15 @@ import numpy.typing as npt
 from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.thresholds.calibrators import CALIBRATORS
+from tests.bench.quality.ablation import OVERRIDES, Override
 
 Errors = npt.NDArray[np.float64]
 SEEDS = (0, 1)
 RATES = (0.01, 0.001)
 SAMPLES = {0.01: (25, 50, 100, 200, 400), 0.001: (250, 500, 1000, 2000)}
 DRAWS = 10
+# Few rows, the rate that is asked for then, and how many others are counted at most.
+FEW, FEW_RATE, FEW_COUNTED = 100, 0.05, 3000
 
 
 def collect(folders: Sequence[Path]) -> Iterator[tuple[str, Errors, Errors]]:
@@ -81,6 +86,27 @@ def tables(runs: Sequence[tuple[str, Errors, Errors]]) -> Iterator[str]:
             yield f"| {rate:.1%} | {size} | {len(large)} | {' | '.join(map(_cell, found.values()))} |"
 
 
+def few(folders: Sequence[Path]) -> Iterator[str]:
+    """Achieved / requested rate of fits of few normal rows, as lines of Markdown."""
+    yield f"| {FEW_RATE:.0%} from {FEW} records | fits | mean, median |"
+    yield "|---|---|---|"
+    for says, part in (
+        ("each member leaves a stretch out", Override("")),
+        ("without", OVERRIDES["held-out stretches"]),
+    ):
+        ratios: list[float | None] = []
+        for path in sorted(path for folder in folders for path in folder.glob("*.npz")):
+            with np.load(path) as file:
+                normal = file["X"].astype(np.float64)[file["y"].ravel() <= 0]
+            rows = normal[np.random.RandomState(0).permutation(len(normal))]
+            if len(rows) < 2 * FEW:
+                continue
+            with part.applied():
+                detector = Detector(false_alarm_rate=FEW_RATE).fit(rows[:FEW])
+            ratios.append(float(detector.flag(rows[FEW : FEW + FEW_COUNTED]).mean()) / FEW_RATE)
+        yield f"| {says} | {len(ratios)} | {_cell(ratios)} |"
+
+
 def _cell(ratios: Sequence[float | None]) -> str:
     kept = [ratio for ratio in ratios if ratio is not None]
     refused = len(ratios) - len(kept)
@@ -93,7 +119,7 @@ def main() -> None:
     folders = [Path(name) for name in sys.argv[1:]]
     if not folders or not all(folder.is_dir() for folder in folders):
         sys.exit("give one or more folders of ADBench sets")
-    for line in tables(list(collect(folders))):
+    for line in itertools.chain(tables(list(collect(folders))), [""], few(folders)):
         print(line)
 
 

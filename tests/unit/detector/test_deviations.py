@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from aestream import Detector
+from aestream.detector import deviations
 from aestream.detector.deviations import Deviations, EveryDeviation
 from aestream.errors import ConfigurationError
 from aestream.features.encoder import FeatureEncoder
@@ -141,3 +142,12 @@ def test_a_name_that_is_no_feature_is_one_clear_line(option: str) -> None:
 def test_values_that_cannot_be_meant_are_refused(option: str, value: str | float) -> None:
     with pytest.raises(ConfigurationError, match=f"{option} of 'feature_0' is"):
         Detector(**{option: {"feature_0": value}})  # type: ignore[arg-type]
+
+
+def test_more_rounds_would_change_no_flag(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = fitted(direction={"feature_0": "up", "feature_1": "down"}, min_abs_deviation={"feature_2": 0.2})
+    rows = np.concatenate([server(2000, seed=4), moved(0, -40.0), moved(1, 300.0), moved(2, 0.5)])
+    flags = detector.flag(rows)
+    monkeypatch.setattr(deviations, "ROUNDS", 2 * deviations.ROUNDS)
+    assert np.mean(detector.flag(rows) != flags) < 0.002
+    assert 30 < flags.sum() < 100

@@ -9,6 +9,7 @@ import pytest
 
 from aestream import Detector
 from aestream.errors import ConfigurationError, DataError
+from aestream.features import numeric
 
 Matrix = npt.NDArray[np.float64]
 UNITS = np.array([1e9, 30, 0.01, 5, 2, 100])
@@ -147,3 +148,21 @@ def test_what_is_no_latent_vector_is_refused(small: Detector) -> None:
 def test_noise_of_nothing_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="noise"):
         Detector(noise=0)
+
+
+def test_far_values_do_not_decide_what_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Latencies and sizes are log-normal: some rows are tens of standard deviations out."""
+    random = np.random.default_rng(1)
+    load = random.normal(size=(4000, 4)) @ random.normal(size=(4, 12)) + 0.2 * random.normal(size=(4000, 12))
+    rows = np.hstack([load, np.exp(1.5 * load[:, :4])])
+    train, held_out = rows[:2000], rows[2000:]
+    usual = np.quantile(np.abs(train), 0.95, axis=0)
+
+    def error() -> float:
+        detector = Detector(latent_size=5, steps=200).fit(train)
+        rebuilt = detector.decode(detector.encode(held_out))
+        return float(np.square(np.clip(rebuilt / usual, -3, 3) - np.clip(held_out / usual, -3, 3)).mean())
+
+    clipped = error()
+    monkeypatch.setattr(numeric, "LINEAR", np.inf)
+    assert clipped < 0.85 * error()
