@@ -35,9 +35,9 @@ class Judgement:
     flags: Labels
 
 
-def judge(train: Rows, test: Rows, false_alarm_rate: float, seed: int) -> tuple[Detector, Judgement]:
-    """Fit with defaults but for the rate, and judge the rows to test."""
-    detector = Detector(false_alarm_rate=false_alarm_rate, seed=seed).fit(train)
+def judge(train: Rows, test: Rows, false_alarm_rate: float, seed: int, **options: Any) -> tuple[Detector, Judgement]:
+    """Fit with defaults but for the rate and the options given, and judge the rows to test."""
+    detector = Detector(false_alarm_rate=false_alarm_rate, seed=seed, **options).fit(train)
     return detector, Judgement(detector.error(test), detector.flag(test))
 
 

@@ -97,7 +97,7 @@ def _one_series(name: str, row: Document) -> list[str]:
         name,
         _percent(row["auroc"], 1),
         _percent(row["auprc"], 1),
-        f"{row['found']:.0f} of {row['incidents']:.0f}",
+        f"{row['found']:.3g} of {row['incidents']:.0f}",
         _percent(row["false_alarms"], 2),
         f"{_percent(row['hit100'], 1)} ({_percent(row['chance100'], 1)})",
         f"{_percent(row['hit150'], 1)} ({_percent(row['chance150'], 1)})",
@@ -129,6 +129,14 @@ def _methods(rows: Sequence[Document]) -> str:
 
 
 def _ablation(rows: Sequence[Document]) -> str:
+    return words.ABLATION + "\n\n" + _overridden("without", rows)
+
+
+def _constants(rows: Sequence[Document]) -> str:
+    return words.CONSTANTS + "\n\n" + _overridden("with", rows)
+
+
+def _overridden(title: str, rows: Sequence[Document]) -> str:
     groups = list(dict.fromkeys((row["folder"], row["protocol"]) for row in rows))
     sets = {(row["folder"], row["protocol"]): row["sets"] for row in rows if not row["part"]}
     at = {(row["folder"], row["protocol"], row["part"]): row for row in rows}
@@ -137,15 +145,17 @@ def _ablation(rows: Sequence[Document]) -> str:
         line = [part or "(nothing: AUROC / AUPRC)", next(row["instead"] for row in rows if row["part"] == part)]
         for folder, protocol in groups:
             row = at.get((folder, protocol, part))
+            found = f", {row['found']:.0f} found" if row and "found" in row else ""
             if row is None:
                 line.append("")
             elif part:
-                line.append(f"{100 * row['auprc_lost']:+.1f} ({row['helps']} : {row['hurts']})")
+                error = "" if row["auprc_error"] is None else f" ± {100 * row['auprc_error']:.1f}"
+                line.append(f"{100 * row['auprc_lost']:+.1f}{error} ({row['helps']} : {row['hurts']}){found}")
             else:
-                line.append(f"{100 * row['auroc']:.1f} / {100 * row['auprc']:.1f}")
+                line.append(f"{100 * row['auroc']:.1f} / {100 * row['auprc']:.1f}{found}")
         lines.append(line)
-    head = ["without", "instead", *(f"{', '.join(group)}, {sets.get(group, 0)} sets" for group in groups)]
-    return words.ABLATION + "\n\n" + _table(head, lines)
+    head = [title, "instead", *(f"{', '.join(filter(None, group))}, {sets.get(group, 0)} sets" for group in groups)]
+    return _table(head, lines)
 
 
 def _cost(rows: Sequence[Document]) -> str:
@@ -156,6 +166,7 @@ def _cost(rows: Sequence[Document]) -> str:
 _SECTIONS = {
     "tabular": _tabular,
     "ablation": _ablation,
+    "constants": _constants,
     "calibration": _calibration,
     "series": _series,
     "reduction": _reduction,

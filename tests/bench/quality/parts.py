@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.bench.quality import cost, series, tabular, uses
+from tests.bench.quality import cost, series, tabular, uses, variants
 from tests.bench.quality.cells import Cell, Figures, Scope
 from tests.bench.quality.data import Library
 from tests.bench.quality.peers import DETECTORS
@@ -26,7 +26,8 @@ PARTS: dict[str, Part] = {
     "series": Part(series.series, series.measure_series),
     "reduction": Part(uses.reduction, uses.measure_reduction),
     "denoising": Part(uses.denoising, uses.measure_denoising),
-    "ablation": Part(tabular.ablation, tabular.measure_ablation),
+    "ablation": Part(variants.ablation, variants.measure),
+    "constants": Part(variants.constants, variants.measure),
     "cost": Part(cost.cost, cost.measure_cost, alone=True),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -17,17 +18,20 @@ QUICK_STEP = 4
 
 
 def series(library: Library, scope: Scope) -> Iterator[Cell]:
-    """Every recording, with the first seed."""
+    """Every recording, with every seed."""
     if scope.wants(AESTREAM):
         for data in library.recordings()[:: QUICK_STEP if scope.quick else 1]:
-            yield Cell("series", data, "", scope.seeds[0], AESTREAM)
+            yield from (Cell("series", data, "", seed, AESTREAM) for seed in scope.seeds)
 
 
-def measure_series(cell: Cell, library: Library) -> Figures:
-    """AUROC and AUPRC of rows; incidents found and normal rows flagged; the causes among the features blamed most."""
+def measure_series(cell: Cell, library: Library, **options: Any) -> Figures:
+    """Rank rows, find incidents, count normal rows flagged, and look for the causes among the features blamed most.
+
+    With the detector's defaults but for `options`.
+    """
     recording = library.recording(cell.data)
     test, label = recording.test.astype(np.float64), recording.label
-    detector, judged = ours.judge(recording.train.astype(np.float64), test, RATE, cell.seed)
+    detector, judged = ours.judge(recording.train.astype(np.float64), test, RATE, cell.seed, **options)
     known = [incident for incident in recording.incidents if incident.causes]
     hits, chances = [], []
     for incident in known:

@@ -16,6 +16,7 @@ import numpy as np
 import aestream
 from tests.bench.quality.ablation import OVERRIDES
 from tests.bench.quality.cells import Cell, Figures
+from tests.bench.quality.constants import OTHER_VALUES
 from tests.bench.quality.parts import PARTS
 from tests.bench.quality.peers import DETECTORS
 from tests.bench.quality.protocols import PROTOCOLS
@@ -101,7 +102,11 @@ def _calibration(measured: Measured) -> list[Row]:
 
 
 def _series(measured: Measured) -> list[Row]:
-    return [{"data": cell.data, **figures} for cell, figures in measured.items()]
+    """A row for each recording, the mean over seeds."""
+    return [
+        {"data": data, **{name: _mean(group.values(), name) for name in next(iter(group.values()))}}
+        for (data,), group in _grouped(measured, lambda cell: (cell.data,)).items()
+    ]
 
 
 def _uses(measured: Measured) -> list[Row]:
@@ -115,20 +120,24 @@ def _uses(measured: Measured) -> list[Row]:
 
 
 def _ablation(measured: Measured) -> list[Row]:
-    """A row for each folder, protocol and part: the means without it, less those of the whole; and where it helps."""
-    rows = []
+    """A row for each folder, protocol and override: the means with it, how much less they are, and on how many sets."""
+    rows, overrides = [], OVERRIDES | OTHER_VALUES
     for (folder, protocol), group in _grouped(measured, lambda cell: (cell.folder, cell.protocol)).items():
         whole = {cell.data: figures for cell, figures in group.items() if not cell.method}
-        for part in ("", *OVERRIDES):
+        for part in ("", *overrides):
             own = {cell.data: figures for cell, figures in group.items() if cell.method == part}
             common = sorted(own.keys() & whole.keys())
             if not common:
                 continue
-            instead = OVERRIDES[part].says if part else ""
+            instead = overrides[part].says if part else ""
             row: Row = {"folder": folder, "protocol": protocol, "part": part, "instead": instead, "sets": len(common)}
             for name in ("auroc", "auprc"):
                 row[name] = _mean([own[data] for data in common], name)
-                row[f"{name}_lost"] = _mean([whole[data] for data in common], name) - row[name]
+                lost = [whole[data][name] - own[data][name] for data in common]
+                row[f"{name}_lost"] = float(np.mean(lost))
+                row[f"{name}_error"] = float(np.std(lost, ddof=1) / len(lost) ** 0.5) if len(lost) > 1 else np.nan
+            if all("found" in own[data] for data in common):
+                row["found"] = sum(own[data]["found"] for data in common)
             row["helps"] = sum(whole[data]["auprc"] > own[data]["auprc"] for data in common)
             row["hurts"] = sum(whole[data]["auprc"] < own[data]["auprc"] for data in common)
             rows.append(row)
@@ -146,6 +155,7 @@ _TABLES = {
     "reduction": _uses,
     "denoising": _uses,
     "ablation": _ablation,
+    "constants": _ablation,
     "cost": _cost,
 }
 

@@ -27,8 +27,15 @@ all. The detectors are scikit-learn's where it has them, else PyOD's."""
 ABLATION = """\
 ## What each part is worth
 
-aestream without one of its parts: how many points of AUPRC the part gains, mean over sets, and on how many sets it
-helps and hurts. Some of the sets, as many as the head says, one seed, and half of the training (`steps=400`)."""
+aestream without one of its parts: how many points of AUPRC the part gains, mean over sets ± its standard error, and on
+how many sets it helps and hurts; of series also the incidents found at 1 %. Some of the sets and series, as many as the
+head says, one seed, and half of the training (`steps=400`). What a part is kept for that gains nothing here:
+[detector.md](detector.md#what-stays-and-why)."""
+
+CONSTANTS = """\
+## Other values of the constants
+
+The same for each constant of the score: how many points of AUPRC today's value gains over another one."""
 
 CALIBRATION = """\
 ## False alarms
@@ -43,7 +50,7 @@ Learnt from the training part, judged row by row: the score of a row sees no lat
 flagged row, at a requested false-alarm rate of 1 %; *false alarms*: the share of normal rows flagged then.
 *HitRate*: for each incident whose n causes are known, the part of them among the n (1.5 n) features with the largest
 sums of squared deviations over its rows. Nothing is point-adjusted, and no threshold is chosen with labels. In per
-cent."""
+cent, means over seeds; in brackets what chance would hit."""
 
 REDUCTION = """\
 ## Fewer dimensions
