@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from aestream.columns import POLICIES
 from aestream.errors import ConfigurationError
 from aestream.thresholds import calibrators
 
@@ -18,7 +19,13 @@ class Rule(NamedTuple):
     advice: str
 
 
-# None is no question for a rule: it leaves the choice to the fit.
+def _known_policies(missing: str | Sequence[str]) -> bool:
+    """Whether all items are `POLICY` or `NAME=POLICY`: a list, or text with commas between them."""
+    items = missing.split(",") if isinstance(missing, str) else missing
+    return all(item.rpartition("=")[2] in POLICIES for item in items)
+
+
+# None passes every rule: it leaves the choice to the fit.
 RULES: Mapping[str, Rule] = {
     "false_alarm_rate": Rule(lambda rate: 0 < rate <= 0.5, "give a share above 0, at most 0.5, such as 0.001"),  # noqa: PLR2004
     "calibrator": Rule(lambda name: name in calibrators.CALIBRATORS, f"write {' or '.join(calibrators.CALIBRATORS)}"),
@@ -28,6 +35,7 @@ RULES: Mapping[str, Rule] = {
     "hidden": Rule(lambda size: size >= 1, "give a whole number from 1"),
     # With fewer rows there might be none outside a row's own stretch.
     "memory": Rule(lambda rows: rows == 0 or rows >= 10, "give 10 rows or more, or 0 for none"),  # noqa: PLR2004
+    "missing": Rule(_known_policies, f"write {' or '.join(POLICIES)}, for all features or as NAME=POLICY"),
 }
 _LEAST = Rule(lambda size: 0 <= size < math.inf, "give a number from 0")
 # The same for options by feature: of each value.

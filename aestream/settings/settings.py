@@ -21,7 +21,6 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from aestream.columns import POLICIES
 from aestream.errors import ConfigurationError
 from aestream.settings.values import (
     Duration,
@@ -160,7 +159,7 @@ class Features(BaseModel):
     include: Names = Field([], description="Names or globs (`cpu.*`) of the fields to use. Unset: all suitable ones.")
     exclude: Names = Field([], description="Names or globs (`cpu.*`) of the fields to leave out.")
     timestamps: Names = Field([], description="Timestamps to use, as time of day and weekday. Unset: none.")
-    missing: Names = Field(
+    missing: Annotated[Names, obeys("missing")] = Field(
         ["dead_letter"],
         description="What happens to a record that lacks a feature: `dead_letter` or `impute`. Add `NAME=impute` for "
         "single features, comma-separated.",
@@ -175,14 +174,6 @@ class Features(BaseModel):
     min_rel_deviation: Annotated[Numbers, each_obeys("min_rel_deviation")] = Field(
         {}, description="By feature, as a share of the expected value: smaller differences do not count."
     )
-
-    @model_validator(mode="after")
-    def _known_policies(self) -> Features:
-        """Refuse an unknown policy."""
-        for item in self.missing:
-            if item.rpartition("=")[2] not in POLICIES:
-                raise ValueError(f"missing: {item!r} is not a policy; write {', '.join(POLICIES)}, or NAME=POLICY")
-        return self
 
 
 class Threshold(BaseModel):

@@ -315,9 +315,11 @@ def test_a_model_that_was_tampered_with_is_refused(detector: Detector, tmp_path:
         ("noise", -1),
         ("steps", 0),
         ("hidden", 0),
+        ("missing", "median"),
+        ("missing", "impute,cpu.*=drop"),
     ],
 )
-def test_options_that_cannot_work_are_refused(name: str, value: float) -> None:
+def test_options_that_cannot_work_are_refused(name: str, value: float | str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         Detector(**{name: value})  # type: ignore[arg-type]
 
