@@ -1,12 +1,10 @@
 """Why a record was flagged: each feature's share of what is off, and what was expected instead."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-Matrix: TypeAlias = npt.NDArray[np.float64]
+from aestream.types import Matrix
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 import aestream
@@ -22,10 +21,7 @@ from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.features.table import finite, learn_table, read_table
 from aestream.models.fit import Progress
 from aestream.thresholds import calibrators
-
-Matrix: TypeAlias = npt.NDArray[np.float64]
-Vector: TypeAlias = npt.NDArray[np.float64]
-Flags: TypeAlias = npt.NDArray[np.bool_]
+from aestream.types import Flags, Matrix, Vector
 
 # scikit-learn's `check_estimator` fits ten rows.
 MIN_ROWS = 10
@@ -54,9 +50,7 @@ class Detector:
         min_abs_deviation: by feature name: a smaller difference from what was expected, in its units, does not count.
         min_rel_deviation: the same, as a share of what was expected.
 
-    Raises:
-        ConfigurationError: when an option cannot work.
-
+    Raises ConfigurationError when an option cannot work.
     """
 
     def __init__(
@@ -99,11 +93,9 @@ class Detector:
         """Learn what is normal from rows in time order: a 2-D array, a DataFrame or a list of (nested) records.
 
         An array keeps all its columns. From DataFrames and records the features are inferred; `left_out` then says
-        which fields are none, and why. In an array, NaN is a missing value.
+        which fields are not features, and why. In an array, NaN is a missing value.
 
-        Raises:
-            DataError: when X holds no features, too few rows, or values that are not finite where none may be missing.
-
+        Raises DataError when X has no features, too few rows, or values that are not finite where none may be missing.
         """
         matrix, schema, left_out = learn_table(
             X, timestamps=self.options.timestamps, missing=self.options.missing.split(",")
@@ -125,10 +117,8 @@ class Detector:
         The rows fall into contiguous stretches, and each member of the ensemble never sees one of them: that tells how
         much less the others err for having seen it, and the threshold is for rows that none has seen (cross-fitting).
 
-        Raises:
-            ConfigurationError: when an option names a feature that is none.
-            DataError: when there are too few rows, or too few for the false-alarm rate, or values are not finite.
-
+        Raises ConfigurationError when an option names a feature that does not exist, and DataError
+        when there are too few rows, or too few for the false-alarm rate, or values are not finite.
         """
         matrix = finite(np.asarray(matrix, dtype=np.float64), schema)
         if len(matrix) < MIN_ROWS:
@@ -211,9 +201,7 @@ class Detector:
     def decode(self, latent: Any) -> Matrix:
         """Turn what `encode` returned into rows in the user's units, (n, latent_size) -> (n, features of the schema).
 
-        Raises:
-            DataError: when these are not rows of `latent_size` finite numbers.
-
+        Raises DataError when these are not rows of `latent_size` finite numbers.
         """
         return self._fitted.decode(latent)
 
@@ -233,9 +221,7 @@ class Detector:
     def save(self, directory: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
         """Write the model into a new or empty directory; `metadata` (JSON types) is kept in its manifest.
 
-        Raises:
-            ModelError: when nothing is fitted, or the directory is not empty or cannot be written.
-
+        Raises ModelError when nothing is fitted, or the directory is not empty or cannot be written.
         """
         about = {
             "created": datetime.now(UTC),
@@ -249,9 +235,7 @@ class Detector:
     def load(cls, directory: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote, and check it: every file's sha256, and the schema's hash.
 
-        Raises:
-            ModelError: when the directory holds no model, a damaged one or one of a newer format.
-
+        Raises ModelError when the directory holds no model, a damaged one or one of a newer format.
         """
         state, manifest = Fitted.load(Path(directory))
         detector = cls(**asdict(state.options))

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from typing import Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from aestream.errors import ConfigurationError
 from aestream.features.encoder import FeatureEncoder
-
-Matrix: TypeAlias = npt.NDArray[np.float64]
-Mask: TypeAlias = npt.NDArray[np.bool_]
+from aestream.types import Flags, Matrix
 
 # How often the network is asked again where some deviations do not count. More rounds move scores a little and no flag
 # (`tests/unit/detector/test_deviations.py`).
@@ -62,9 +59,7 @@ class Deviations:
     ) -> Self | EveryDeviation:
         """Read mappings by feature name, which obey `FEATURE_RULES`.
 
-        Raises:
-            ConfigurationError: when a name is no feature.
-
+        Raises ConfigurationError when a name is not a feature.
         """
         asked = {
             "direction": {name: _SIGNS[way] for name, way in direction.items()},
@@ -82,12 +77,12 @@ class Deviations:
         columns = [np.array([float(values.get(name, 0.0)) for name in names]) for values in asked.values()]
         return cls(columns[0], columns[1], columns[2], encoder)
 
-    def counts(self, observed: Matrix, expected: Matrix) -> Mask:
+    def counts(self, observed: Matrix, expected: Matrix) -> Flags:
         """Say which features of (n, d) rows, in the user's units, deviate in a way that counts: (n, d)."""
         with np.errstate(over="ignore"):
             deviation = observed - expected
             few = np.abs(deviation) < np.maximum(self.least, self.least_share * np.abs(expected))
-        mask: Mask = ~(few | (np.sign(deviation) * self.direction < 0))  # a missing value counts
+        mask: Flags = ~(few | (np.sign(deviation) * self.direction < 0))  # a missing value counts
         return mask
 
     def input_counts(self, matrix: Matrix, expected: Tensor) -> Tensor:

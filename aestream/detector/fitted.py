@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -24,10 +23,7 @@ from aestream.features.schema import FeatureSchema
 from aestream.models.base import Autoencoder, restore, state
 from aestream.thresholds import calibrators
 from aestream.thresholds.base import Threshold
-
-Matrix: TypeAlias = npt.NDArray[np.float64]
-Vector: TypeAlias = npt.NDArray[np.float64]
-Flags: TypeAlias = npt.NDArray[np.bool_]
+from aestream.types import Arrays, Flags, Matrix, Vector
 
 # A feature that is so many of its usual spreads from what was expected is not asked what to expect of the others,
 # unless its square is less than this share of the largest: then it may only be drawn along. Three sigma; both by the
@@ -156,7 +152,7 @@ class Fitted:
             "score_quantiles": dict(self.score_quantiles),
             "training": dict(self.training),
         }
-        parts: dict[str, Mapping[str, npt.NDArray[Any]]] = {
+        parts: dict[str, Arrays] = {
             "encoder": self.encoder.arrays(),
             "model": state(self.network.model),
             "bounds": self.network.bounds.arrays(),
@@ -173,7 +169,7 @@ class Fitted:
         """Read what `save` wrote. Raises ModelError."""
         manifest, arrays = artefact.read(directory)
 
-        def part(name: str) -> dict[str, npt.NDArray[Any]]:
+        def part(name: str) -> Arrays:
             return {key[len(name) + 1 :]: array for key, array in arrays.items() if key.startswith(f"{name}.")}
 
         def network(name: str, described: Mapping[str, Any]) -> Autoencoder:

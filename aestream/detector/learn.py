@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,9 +21,7 @@ from aestream.models.base import Autoencoder
 from aestream.models.dense import DenseAutoencoder
 from aestream.models.fit import Progress, fit
 from aestream.thresholds import calibrators
-
-Matrix: TypeAlias = npt.NDArray[np.float64]
-Vector: TypeAlias = npt.NDArray[np.float64]
+from aestream.types import Matrix, Vector
 
 # Each member of the ensemble leaves out one contiguous stretch of the training rows. That is for the threshold alone,
 # ranking is as good without: from 100 rows it flags 1.4 times the share asked for, without stretches 2.3 times
@@ -51,10 +47,8 @@ def learn(
     The rows fall into contiguous stretches, and each member of the ensemble never sees one of them: that tells how much
     less the others err for having seen it, and the threshold is for rows that none has seen (cross-fitting).
 
-    Raises:
-        ConfigurationError: when an option names a feature that is none.
-        DataError: when there are too few rows for the false-alarm rate.
-
+    Raises ConfigurationError when an option names a feature that does not exist, and DataError
+    when there are too few rows for the false-alarm rate.
     """
     calibrator = calibrators.CALIBRATORS[options.calibrator]
     rate = calibrators.agreed_rate(calibrator, options.false_alarm_rate, len(matrix))

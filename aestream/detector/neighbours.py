@@ -5,19 +5,17 @@ reconstructed well. The kept rows know the gaps. They can only add to a suspicio
 the training rows is near to it, and not excused by that where the network finds it strange.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeAlias
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from aestream.detector.folds import RowNumbers, evenly
 from aestream.detector.residuals import PRECISION, tails
-
-Vector: TypeAlias = npt.NDArray[np.float64]
+from aestream.types import Arrays, Vector
 
 # Distances computed at a time, which stay in a core's second cache: with half or twice as many a record costs as much
 # (`tests.bench.quality --parts cost`).
@@ -134,12 +132,12 @@ class Memory:
             left = left[most > np.maximum(errors[left], self.clear)]
         return joined
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self) -> Arrays:
         """Return what `from_arrays` reads."""
         return {"rows": self.rows.numpy(), "weights": self.weights.numpy(), "worth": self.worth, "clear": self.clear}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+    def from_arrays(cls, arrays: Arrays) -> Self:
         """Read what `arrays` returned."""
         rows, weights = (torch.from_numpy(arrays[name]) for name in ("rows", "weights"))
         return cls(rows, weights, arrays["worth"], arrays["clear"])

@@ -1,17 +1,14 @@
 """The network with its bounds and what counts: the one look at rows that learning, judging and explaining take."""
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from aestream.detector.deviations import Counts, Deviations, EveryDeviation
 from aestream.detector.residuals import LatentBounds
 from aestream.models.base import Autoencoder
-
-Matrix: TypeAlias = npt.NDArray[np.float64]
+from aestream.types import Flags, Matrix
 
 # Rows looked at together: what fits into a core's cache. With half or twice as many a record costs as much
 # (`tests.bench.quality --parts cost`).
@@ -51,7 +48,7 @@ class Look:
         """The rows, (B, w), with what is expected in place of these inputs, a mask (B, w)."""
         return self.expected.where(inputs, self.inputs)
 
-    def any_counts(self) -> npt.NDArray[np.bool_]:
+    def any_counts(self) -> Flags:
         """Which rows have an input that counts, (B,)."""
         return np.ones(len(self.inputs), bool) if self.counts is None else self.counts.any(dim=1).numpy()
 

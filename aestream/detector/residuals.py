@@ -6,17 +6,16 @@ the latent vector is first drawn back to the border of the normal ones (`LatentB
 is then the nearest normal record, and the residual against it (`ResidualScore`) is large for both kinds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Self, TypeAlias
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Rows: TypeAlias = npt.NDArray[np.float64]
+from aestream.types import Arrays, Matrix, Vector
 
 # Values without a source of their own are compared with a smaller and a larger one by
 # `python -m tests.bench.quality --parts constants`.
@@ -58,7 +57,7 @@ class LatentBounds:
     offset: Tensor
 
     @classmethod
-    def fit(cls, latents: Sequence[Rows]) -> Self:
+    def fit(cls, latents: Sequence[Matrix]) -> Self:
         """Learn from each member's latent vectors of rows it has seen, (n, k) each."""
         centers, whitenings, offsets = [], [], []
         for latent in latents:
@@ -82,12 +81,12 @@ class LatentBounds:
         )
         return torch.lerp(self.center, latent, distance.clamp_(min=1.0).reciprocal_())
 
-    def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+    def arrays(self) -> Arrays:
         """Return what `from_arrays` reads."""
         return {"center": self.center.numpy(), "whitening": self.whitening.numpy(), "offset": self.offset.numpy()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.float32]]) -> Self:
+    def from_arrays(cls, arrays: Arrays) -> Self:
         """Read what `arrays` returned."""
         return cls(*(torch.from_numpy(arrays[name]) for name in ("center", "whitening", "offset")))
 
@@ -107,7 +106,7 @@ class ResidualScore:
     spread: Tensor
 
     @classmethod
-    def fit(cls, residuals: Sequence[Rows]) -> Self:
+    def fit(cls, residuals: Sequence[Matrix]) -> Self:
         """Learn from the residuals of the rows that each member has not seen, (n, d) each.
 
         All of them together: a level that moved once, in the stretch that one member did not see, would seem fixed to
@@ -153,57 +152,57 @@ class ResidualScore:
         """
         return (residual / self.spread).square_()
 
-    def weighted(self, weights: npt.NDArray[np.float64]) -> Self:
+    def weighted(self, weights: Vector) -> Self:
         """The same, with the features (d,) counting by their weights."""
         factor = torch.from_numpy(weights.astype(np.float32))
         return type(self)(self.whitening * factor, self.offset * factor, self.spread / factor)
 
-    def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+    def arrays(self) -> Arrays:
         """Return what `from_arrays` reads."""
         names = ("whitening", "offset", "spread")
         return {name: getattr(self, name).numpy() for name in names}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.float32]]) -> Self:
+    def from_arrays(cls, arrays: Arrays) -> Self:
         """Read what `arrays` returned."""
         return cls(*(torch.from_numpy(arrays[name]) for name in ("whitening", "offset", "spread")))
 
 
-def _whitening(centred: Rows) -> Rows:
+def _whitening(centred: Matrix) -> Matrix:
     """Return the matrix (d, d) that makes rows (n, d) uncorrelated and of spread 1, or their factors (1, d) if wide."""
-    spread: Rows = centred.std(axis=0) + PRECISION
+    spread: Matrix = centred.std(axis=0) + PRECISION
     if centred.shape[1] > WIDE:
         return 1.0 / spread[None]
     scaled = centred / spread
     return _inverse_root(scaled.T @ scaled / len(scaled), RIDGE) / spread[:, None]
 
 
-def _inverse_root(covariance: Rows, ridge: float) -> Rows:
+def _inverse_root(covariance: Matrix, ridge: float) -> Matrix:
     """The symmetric inverse square root of a covariance whose eigenvalues are raised by `ridge`."""
     values, vectors = np.linalg.eigh(covariance)
-    root: Rows = (vectors / np.sqrt(np.maximum(values, 0.0) + ridge)) @ vectors.T
+    root: Matrix = (vectors / np.sqrt(np.maximum(values, 0.0) + ridge)) @ vectors.T
     return root
 
 
-def _apply(whitening: Rows, rows: Rows) -> Rows:
-    white: Rows = rows * whitening if len(whitening) == 1 else rows @ whitening
+def _apply(whitening: Matrix, rows: Matrix) -> Matrix:
+    white: Matrix = rows * whitening if len(whitening) == 1 else rows @ whitening
     return white
 
 
-def _usual(white: Rows) -> npt.NDArray[np.float64]:
+def _usual(white: Matrix) -> Vector:
     """The root mean square of each feature, (n, d) -> (d,), but for its largest few values."""
     few = min(TAIL_ROWS, len(white) - 1)
-    squares: Rows = np.partition(white**2, len(white) - few - 1, axis=0)[: len(white) - few]
-    usual: npt.NDArray[np.float64] = np.sqrt(squares.mean(axis=0))
+    squares: Matrix = np.partition(white**2, len(white) - few - 1, axis=0)[: len(white) - few]
+    usual: Vector = np.sqrt(squares.mean(axis=0))
     return usual
 
 
-def tails(white: Rows) -> npt.NDArray[np.float64]:
+def tails(white: Matrix) -> Vector:
     """How far the tails of values in standard deviations (n, d) reach, as a multiple of a gaussian's, (d,)."""
     share = min(max(TAIL, TAIL_ROWS / len(white)), 0.5)
-    reach: npt.NDArray[np.float64] = np.quantile(np.abs(white), 1.0 - share, axis=0)
+    reach: Vector = np.quantile(np.abs(white), 1.0 - share, axis=0)
     return np.maximum(reach / NormalDist().inv_cdf(1.0 - share / 2.0), STEADIEST)
 
 
-def _float32(array: Rows) -> Tensor:
+def _float32(array: Matrix) -> Tensor:
     return torch.from_numpy(array.astype(np.float32))
