@@ -71,7 +71,9 @@ class Deviations:
             for name in values:
                 if name not in names:
                     known = ", ".join(names[:10]) + (", ..." if names[10:] else "")
-                    raise ConfigurationError(f"{option} names {name!r}, which is no feature: the features are {known}")
+                    raise ConfigurationError(
+                        f"{option} names {name!r}, which is not a feature: the features are {known}"
+                    )
         if not any(any(values.values()) for values in asked.values()):
             return EveryDeviation()
         columns = [np.array([float(values.get(name, 0.0)) for name in names]) for values in asked.values()]

@@ -130,7 +130,7 @@ class Fitted:
         )
 
     def decode(self, latent: Any) -> Matrix:
-        """Turn latent vectors (n, k) into rows (n, d). Raises DataError when they are none."""
+        """Turn latent vectors (n, k) into rows (n, d). Raises DataError for anything else."""
         model, codes = self.describing, np.asarray(latent, dtype=np.float32)
         if codes.ndim != 2 or codes.shape[1] != model.latent_size or not np.isfinite(codes).all():  # noqa: PLR2004
             raise DataError(f"latent vectors are finite and (n, {model.latent_size}), as `encode` gives: {codes.shape}")
@@ -223,7 +223,7 @@ class Fitted:
 
 
 def counting(options: Options, encoder: FeatureEncoder) -> Deviations | EveryDeviation:
-    """Which deviations count. Raises ConfigurationError when an option names no feature."""
+    """Which deviations count. Raises ConfigurationError when an option names something else."""
     return Deviations.of(
         encoder,
         direction=options.direction,

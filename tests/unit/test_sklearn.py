@@ -44,7 +44,7 @@ def test_columns_keep_their_names_and_options_speak_of_them() -> None:
     frame = pd.DataFrame(blob(), columns=["load", "heat", "noise"])
     fitted = OutlierDetector(steps=30, direction={"heat": "up"}).fit(frame)
     assert fitted.detector_.schema.names == tuple(fitted.feature_names_in_) == ("load", "heat", "noise")
-    with pytest.raises(ConfigurationError, match="'cold', which is no feature"):
+    with pytest.raises(ConfigurationError, match="'cold', which is not a feature"):
         OutlierDetector(direction={"cold": "up"}).fit(frame)
 
 

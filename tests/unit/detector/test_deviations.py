@@ -131,7 +131,7 @@ def test_it_survives_being_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["direction", "min_abs_deviation", "min_rel_deviation"])
 def test_a_name_that_is_no_feature_is_one_clear_line(option: str) -> None:
     value = "up" if option == "direction" else 1.0
-    with pytest.raises(ConfigurationError, match=rf"^{option} names 'cpu', which is no feature: .* feature_0, "):
+    with pytest.raises(ConfigurationError, match=rf"^{option} names 'cpu', which is not a feature: .* feature_0, "):
         fitted(**{option: {"cpu": value}})  # type: ignore[arg-type]
 
 
