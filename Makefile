@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick coverage lint format bench bench-memory bench-quality docs clean
+.PHONY: help demo test test-quick lint format bench bench-memory bench-quality docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,14 +24,11 @@ help: ## list the targets
 demo: $(VENV)/.demo ## set up, then run the whole pipeline on real data (ARGS="..." passes options)
 	$(BIN)/aestream demo $(ARGS)
 
-test: $(VENV)/.dev ## set up, then run all tests (ARGS="..." goes to pytest)
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+test: $(VENV)/.dev ## set up, run all tests, show what they do not cover (ARGS="..." goes to pytest instead)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(ARGS),$(ARGS),--cov --cov-report=term:skip-covered)
 
 test-quick: $(VENV)/.dev ## the tests that need no broker
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract tests/docs $(ARGS)
-
-coverage: $(VENV)/.dev ## all tests, then the share of each file that they run
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
