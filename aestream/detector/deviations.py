@@ -19,20 +19,19 @@ _SIGNS = {"up": 1.0, "down": -1.0, "both": 0.0}
 
 
 Reconstruct: TypeAlias = Callable[[Tensor], Tensor]
-Counts: TypeAlias = Tensor | None  # (B, w): which inputs deviate in a way that counts; None: all
 
 
 class EveryDeviation:
     """The rule where none was asked for: every deviation counts."""
 
     def settle(
-        self, _reconstruct: Reconstruct, _matrix: Matrix, _inputs: Tensor, rebuilt: Tensor
-    ) -> tuple[Tensor, Counts]:
-        """The reconstructions (M, B, w) as they are: nothing has to be asked again."""
-        return rebuilt, None
+        self, _reconstruct: Reconstruct, _matrix: Matrix, inputs: Tensor, rebuilt: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The reconstructions (M, B, w) as they are, since the network need not run again; all inputs count, (B, w)."""
+        return rebuilt, torch.ones_like(inputs, dtype=torch.bool)
 
-    def still(self, counts: Counts, _matrix: Matrix, _rebuilt: Tensor) -> Counts:
-        """What counted does so."""
+    def still(self, counts: Tensor, _matrix: Matrix, _rebuilt: Tensor) -> Tensor:
+        """All that counted still does, (B, w)."""
         return counts
 
 
@@ -87,19 +86,15 @@ class Deviations:
         mask: Flags = ~(few | (np.sign(deviation) * self.direction < 0))  # a missing value counts
         return mask
 
-    def input_counts(self, matrix: Matrix, expected: Tensor) -> Tensor:
-        """Say which inputs deviate in a way that counts: (B, d) rows, expected inputs (B, w) -> (B, w)."""
-        counts = self.counts(matrix, self.encoder.inverse(expected.double().numpy(), matrix))
-        return torch.from_numpy(self.encoder.by_input(counts))
-
-    def still(self, counts: Counts, matrix: Matrix, rebuilt: Tensor) -> Tensor:
-        """Which of the inputs that counted do so against these reconstructions as well, (B, w)."""
-        now = self.input_counts(matrix, rebuilt.mean(dim=0))
-        return now if counts is None else counts & now
+    def still(self, counts: Tensor, matrix: Matrix, rebuilt: Tensor) -> Tensor:
+        """Which of the inputs that counted, (B, w), still do so against these reconstructions (M, B, w)."""
+        expected = rebuilt.mean(dim=0).double().numpy()
+        now = self.counts(matrix, self.encoder.inverse(expected, matrix))
+        return counts & torch.from_numpy(self.encoder.by_input(now))
 
     def settle(
         self, reconstruct: Reconstruct, matrix: Matrix, inputs: Tensor, rebuilt: Tensor
-    ) -> tuple[Tensor, Counts]:
+    ) -> tuple[Tensor, Tensor]:
         """Reconstruct rows without what does not count -> reconstructions (M, B, d), and what counts (B, w).
 
         A feature that does not count is taken for what the members expect of it on the whole, and the network is asked
@@ -113,9 +108,8 @@ class Deviations:
             rebuilt: the reconstructions of `inputs`, (M, B, d).
 
         """
-        counts: Counts = None
+        counts = torch.ones_like(inputs, dtype=torch.bool)
         for _ in range(ROUNDS):
-            expected = rebuilt.mean(dim=0)
-            counts = now = self.still(counts, matrix, rebuilt)
-            rebuilt = reconstruct(torch.where(now, inputs, expected))
+            counts = self.still(counts, matrix, rebuilt)
+            rebuilt = reconstruct(torch.where(counts, inputs, rebuilt.mean(dim=0)))
         return rebuilt, self.still(counts, matrix, rebuilt)

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 from torch import Tensor
 
-from aestream.detector.deviations import Counts, Deviations, EveryDeviation
+from aestream.detector.deviations import Deviations, EveryDeviation
 from aestream.detector.residuals import LatentBounds
 from aestream.models.base import Autoencoder
 from aestream.types import Flags, Matrix
@@ -20,13 +19,13 @@ class Look:
     """What M members make of B rows of w inputs.
 
     `inputs` (B, w); `latent` (M, B, k) and `rebuilt` (M, B, w), from within the bounds; `counts` (B, w): which inputs
-    deviate in a way that counts, None where all do.
+    deviate in a way that counts.
     """
 
     inputs: Tensor
     latent: Tensor
     rebuilt: Tensor
-    counts: Counts
+    counts: Tensor
 
     @property
     def expected(self) -> Tensor:
@@ -36,13 +35,12 @@ class Look:
     @property
     def residuals(self) -> Tensor:
         """What each member leaves of the rows, (M, B, w), with 0 where it does not count."""
-        left = self.inputs - self.rebuilt
-        return left if self.counts is None else left * self.counts
+        return (self.inputs - self.rebuilt).mul_(self.counts)
 
     @property
     def counting_inputs(self) -> Tensor:
         """The rows, (B, w), with what is expected where an input does not count."""
-        return self.inputs if self.counts is None else self.without(~self.counts)
+        return self.without(~self.counts)
 
     def without(self, inputs: Tensor) -> Tensor:
         """The rows, (B, w), with what is expected in place of these inputs, a mask (B, w)."""
@@ -50,7 +48,8 @@ class Look:
 
     def any_counts(self) -> Flags:
         """Which rows have an input that counts, (B,)."""
-        return np.ones(len(self.inputs), bool) if self.counts is None else self.counts.any(dim=1).numpy()
+        flags: Flags = self.counts.any(dim=1).numpy()
+        return flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +68,7 @@ class Network:
 
     def look_past(self, off: Tensor, look: Look, matrix: Matrix) -> Look:
         """Look at the same rows once more without the inputs that are `off`, a mask (B, w)."""
-        unknown = off if look.counts is None else off | ~look.counts
-        rebuilt = self.reconstruct(look.without(unknown))
+        rebuilt = self.reconstruct(look.without(off | ~look.counts))
         counts = self.deviations.still(look.counts, matrix, rebuilt)
         return replace(look, rebuilt=rebuilt, counts=counts)
 
