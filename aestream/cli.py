@@ -193,15 +193,11 @@ def _offline(options: argparse.Namespace) -> int:
     else:
         detector = models.fit_detector(loaded, options.fit) if options.fit else models.load_for_use(loaded)
     chunks = offline.apply(work, detector, options.file, samplers.lines(loaded))
-    total, problems = 0, []
     with formats.writer(options.output, options.format) as writer:
-        for chunk in chunks:
-            writer.write(chunk)
-            total += len(chunk["problem"])
-            problems += [problem for problem in chunk["problem"] if problem]
-    if problems:
-        print(f"{len(problems)} of {total} records have no result, the first because {problems[0]}", file=sys.stderr)
-    return 1 if len(problems) == total else 0
+        done = offline.write(chunks, writer)
+    if done.failed:
+        print(f"{done.failed} of {done.records} records have no result, the first because {done.why}", file=sys.stderr)
+    return 1 if done.failed == done.records else 0
 
 
 def _validate(options: argparse.Namespace) -> int:

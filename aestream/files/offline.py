@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from aestream.columns import Kind, Value
 from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.features.schema import FeatureSchema
-from aestream.files.formats import Columns, columns_of, format_of, read_documents, read_lines, read_tables
+from aestream.files.formats import Columns, Writer, columns_of, format_of, read_documents, read_lines, read_tables
 from aestream.types import Matrix, Places, Vector
 
 _INFERRED_FROM_RECORDS = 5_000
@@ -99,6 +99,26 @@ def apply(
         results = {name: _spread(column, rows) for name, column in work(detector, rows.matrix).items()}
         yield {"row": np.arange(first, first + rows.count), **results, "problem": problems}
         first += rows.count
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How many records were written, how many of these without a result, and why the first one has none."""
+
+    records: int = 0
+    failed: int = 0
+    why: str | None = None
+
+
+def write(chunks: Iterable[Columns], writer: Writer) -> Written:
+    """Write the chunks that `apply` yields."""
+    done = Written()
+    for chunk in chunks:
+        writer.write(chunk)
+        problems = [problem for problem in chunk["problem"] if problem]
+        why = done.why or (problems[0] if problems else None)
+        done = Written(done.records + len(chunk["problem"]), done.failed + len(problems), why)
+    return done
 
 
 def _spread(column: Sequence[Any] | NDArray[Any], rows: Rows) -> Vector | Matrix | list[Value]:
