@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -100,7 +101,13 @@ class KafkaSink:
 
     def close(self) -> None:
         """Close the connections."""
-        self._producer.close(timeout=_CLOSE_TIMEOUT_SECONDS)
+        try:
+            self._producer.close(timeout=_CLOSE_TIMEOUT_SECONDS)
+        except kafka_errors.KafkaError:  # raised before anything is closed, if messages cannot be sent in time
+            self._producer._sender.force_close()  # noqa: SLF001 - the client offers no other way
+            self._producer._sender.join(_CLOSE_TIMEOUT_SECONDS)  # noqa: SLF001
+            with contextlib.suppress(kafka_errors.KafkaError):
+                self._producer.close(timeout=0)
 
     def _opened(self) -> Any:
         with broker_errors(self._connection):
