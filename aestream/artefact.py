@@ -125,7 +125,7 @@ def write(directory: Path, facts: Mapping[str, Any], arrays: Arrays) -> Manifest
             raise ModelError(f"{directory} is not empty: save the model into a new or empty directory")
         _write_file(directory / ARRAYS, content)
         _write_file(directory / MANIFEST, text)  # last: a directory with a manifest is complete
-        _sync(directory)
+        sync(directory)
     except OSError as error:
         raise ModelError(
             f"{directory} cannot be written ({error.strerror}): check the path and its permissions"
@@ -182,8 +182,8 @@ def _write_file(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync(directory: Path) -> None:
-    """Make the directory's entries durable, as the files are."""
+def sync(directory: Path) -> None:
+    """Make a directory's entries durable, as its files are. Raises OSError."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)

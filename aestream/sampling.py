@@ -103,17 +103,15 @@ class TopicSampler:
         """
         stride = 1
         chosen: list[tuple[int, int, Mapping[str, Any]]] = []  # timestamp, bytes, record
-        seen = size = 0
+        seen = 0
         for batch in self._read():
             rows = slice(-seen % stride, None, stride)
             values, stamps = batch.values[rows], batch.timestamps[rows]
             found = zip(stamps, values, self.codec.documents(values), strict=True)
             chosen += [(stamp, len(value or b""), document) for stamp, value, document in found if document is not None]
-            size = sum(length for _, length, _ in chosen)
-            while len(chosen) > 2 * _INFERRED_FROM_RECORDS or size > _INFERRED_FROM_BYTES:
+            while len(chosen) > 2 * _INFERRED_FROM_RECORDS or sum(size for _, size, _ in chosen) > _INFERRED_FROM_BYTES:
                 # Keep every other one, and take half as many from here on, so that all times count equally.
                 chosen, stride = chosen[::2], 2 * stride
-                size = sum(length for _, length, _ in chosen)
             seen += len(batch)
             if progress is not None:
                 progress(0, self.records)

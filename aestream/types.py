@@ -140,6 +140,12 @@ class Changes:
     lost: frozenset[Partition] = frozenset()
     missed: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def rebalances(self) -> Mapping[str, frozenset[Partition]]:
+        """The partitions by what happened to them, in the order of events; without what did not happen."""
+        events = {"revoked": self.revoked, "lost": self.lost, "assigned": self.assigned}
+        return {event: partitions for event, partitions in events.items() if partitions}
+
 
 @dataclass(frozen=True, slots=True)
 class TopicState:

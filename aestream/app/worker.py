@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aestream.app import clients, models, topics
 from aestream.app.service import surrounded
 from aestream.app.validate import check_configuration
@@ -13,6 +15,7 @@ from aestream.service.membership import GroupWatch
 from aestream.service.meter import Meter
 from aestream.service.metrics import WorkerMetrics
 from aestream.service.reloads import Reloads
+from aestream.service.worker import Worker
 from aestream.service.worker_service import WorkerService
 from aestream.settings.settings import Settings
 from aestream.transport.base import Source
@@ -33,10 +36,8 @@ def run_worker(settings: Settings) -> None:
             listener=Reloads(settings.model.name, metrics),
         )
         service.stop.listen(reload=watcher.look_now)
-        WorkerService(
-            open_source=lambda: _open_source(settings),
-            open_sink=lambda: clients.sink(settings, topics.surveyed(settings).limits),
-            deliver=clients.DELIVERIES[settings.delivery],
+        worker = partial(
+            Worker,
             watcher=watcher,
             group=GroupWatch(
                 session_timeout=settings.kafka.session_timeout_ms / 1000,
@@ -49,6 +50,14 @@ def run_worker(settings: Settings) -> None:
             meter=Meter(metrics),
             service=service,
             drain_timeout=settings.worker.drain_timeout,
+        )
+        deliver = clients.DELIVERIES[settings.delivery]
+        WorkerService(
+            open_source=lambda: _open_source(settings),
+            open_sink=lambda: clients.sink(settings, topics.surveyed(settings).limits),
+            employ=lambda model, source, sink: worker(model, source=source, sink=sink, delivery=deliver(source, sink)),
+            watcher=watcher,
+            service=service,
         ).run()
 
 

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from aestream.artefact import MANIFEST, read_manifest
+from aestream.artefact import MANIFEST, read_manifest, sync
 from aestream.errors import ModelError
 from aestream.registry.base import Version
 
@@ -136,7 +136,7 @@ class LocalRegistry:
         while True:
             name = moment.strftime(_VERSION)
             if name > newest and self._take(name, staging):
-                _sync(self._folder)
+                sync(self._folder)
                 return name
             moment += datetime.timedelta(seconds=1)
 
@@ -164,7 +164,7 @@ class LocalRegistry:
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(self._folder / _POINTER)
-        _sync(self._folder)
+        sync(self._folder)
 
     def _prune(self) -> None:
         """Remove versions beyond `keep`, versions not promoted within a day, and what killed runs left behind."""
@@ -191,11 +191,3 @@ class LocalRegistry:
 
     def _unwritable(self, error: OSError) -> ModelError:
         return ModelError(f"the model store {self._folder} cannot be written: {error.strerror}")
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

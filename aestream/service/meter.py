@@ -48,10 +48,8 @@ class Meter:
 
     def changed(self, changes: Changes) -> None:
         """Partitions came or went, or records were deleted before they were read."""
-        events = {"revoked": changes.revoked, "lost": changes.lost, "assigned": changes.assigned}
-        for event, partitions in events.items():
-            if partitions:
-                self._metrics.rebalances.labels(event).inc()
+        for event in changes.rebalances:
+            self._metrics.rebalances.labels(event).inc()
         for topic, records in changes.missed.items():
             self._metrics.records_missed.labels(topic).inc(records)
 

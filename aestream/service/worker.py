@@ -125,10 +125,8 @@ class Worker:
         """Count and log the partitions that came and went; what was not committed of those that went is not ours."""
         self._delivery.forget(changes.revoked | changes.lost)
         self._meter.changed(changes)
-        for event in ("revoked", "lost", "assigned"):
-            partitions: frozenset[Partition] = getattr(changes, event)
-            if partitions:
-                _log.info("partitions %s: %s", event, _named(partitions))
+        for event, partitions in changes.rebalances.items():
+            _log.info("partitions %s: %s", event, _named(partitions))
 
     def _process(self, batch: Batch) -> None:
         """Turn a batch into acknowledged results."""

@@ -7,15 +7,12 @@ import logging
 from collections.abc import Callable
 
 from aestream.errors import AestreamError, TransportError
-from aestream.messages.dead_letters import InvalidLimits
 from aestream.pipeline import LoadedModel
 from aestream.registry.watcher import Watcher
 from aestream.service import garbage
-from aestream.service.membership import GroupWatch
-from aestream.service.meter import Meter
 from aestream.service.service import Service
 from aestream.service.worker import Worker
-from aestream.transport.base import Delivery, Sink, Source
+from aestream.transport.base import Sink, Source
 
 _log = logging.getLogger(__name__)
 
@@ -26,8 +23,8 @@ class WorkerService:
     """Runs a worker until it is stopped.
 
     `open_source` and `open_sink` connect to Kafka; they are called once there is a model, so that a worker that has
-    nothing to score with takes no partitions. The source is opened once more when the worker has fallen out of its
-    group. `deliver` makes the delivery from both. `drain_timeout` is in seconds.
+    nothing to score with takes no partitions. `employ` makes the worker from all three. The source is opened once more,
+    for another worker, when one has fallen out of its group.
     """
 
     def __init__(
@@ -35,23 +32,15 @@ class WorkerService:
         *,
         open_source: Callable[[], Source],
         open_sink: Callable[[], Sink],
-        deliver: Callable[[Source, Sink], Delivery],
+        employ: Callable[[LoadedModel, Source, Sink], Worker],
         watcher: Watcher[LoadedModel],
-        group: GroupWatch,
-        limits: InvalidLimits,
-        meter: Meter,
         service: Service,
-        drain_timeout: float,
     ) -> None:
         self._open_source = open_source
         self._open_sink = open_sink
-        self._deliver = deliver
+        self._employ = employ
         self._watcher = watcher
-        self._group = group
-        self._limits = limits
-        self._meter = meter
         self._service = service
-        self._drain_timeout = drain_timeout
 
     def run(self) -> None:
         """Start, score until stopped, shut down in order.
@@ -94,19 +83,14 @@ class WorkerService:
             if self._service.stop.is_set():
                 return
             opened.pop_all()  # from here on, the worker closes them, in its own order
-        worker = self._worker(model, source, sink)
+        worker = self._employ(model, source, sink)
         try:
             lost = worker.run()
             if lost is not None:
                 _log.error("this worker has fallen out of its consumer group: %s; rejoining", lost)
-                self._service.wait_for("the consumer group")
-                try:
-                    source.close()
-                except AestreamError as error:
-                    _log.warning("while leaving the group: %s", error)
-                self._service.beat()  # either step may take a while
+                self._leave(source)
                 with self._service.stop.interrupting():
-                    worker = self._worker(worker.model, self._open_source(), sink)
+                    worker = self._employ(worker.model, self._open_source(), sink)
                 lost = worker.run()
             if lost is not None:
                 raise TransportError(
@@ -117,16 +101,11 @@ class WorkerService:
             self._service.stopping()
             worker.close()
 
-    def _worker(self, model: LoadedModel, source: Source, sink: Sink) -> Worker:
-        return Worker(
-            model,
-            source=source,
-            sink=sink,
-            delivery=self._deliver(source, sink),
-            watcher=self._watcher,
-            group=self._group,
-            limits=self._limits,
-            meter=self._meter,
-            service=self._service,
-            drain_timeout=self._drain_timeout,
-        )
+    def _leave(self, source: Source) -> None:
+        """Give up the membership in the group that was lost."""
+        self._service.wait_for("the consumer group")
+        try:
+            source.close()
+        except AestreamError as error:
+            _log.warning("while leaving the group: %s", error)
+        self._service.beat()  # this and the next step may each take a while

@@ -96,9 +96,9 @@ def naming_variables() -> Iterator[None]:
 @functools.cache
 def _variables() -> Mapping[str, str]:
     """The variable of each option, where only one setting has its name."""
-    names = Counter(setting.dotted.rpartition(".")[2] for setting in describe())
-    known = {setting.dotted.rpartition(".")[2]: setting.variable for setting in describe()}
-    return {name: variable for name, variable in known.items() if names[name] == 1} | _OTHER_OPTIONS
+    named = [(setting.dotted.rpartition(".")[2], setting.variable) for setting in describe()]
+    settings = Counter(name for name, _ in named)
+    return {name: variable for name, variable in named if settings[name] == 1} | _OTHER_OPTIONS
 
 
 def _describe(model: type[BaseModel], path: tuple[str, ...], section: str) -> Iterator[Setting]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.thresholds.calibrators import CALIBRATORS
+from aestream.types import Matrix
 from tests.bench.quality.ablation import OVERRIDES, Override
 
 Errors = npt.NDArray[np.float64]
@@ -36,9 +37,7 @@ def collect(folders: Sequence[Path]) -> Iterator[tuple[str, Errors, Errors]]:
     for kind in CALIBRATORS.values():  # what the detector calibrates on is not kept, so we listen
         fit = kind.fit
         kind.fit = lambda errors, fit=fit, **options: caught.append(errors) or fit(errors, **options)  # type: ignore[method-assign, func-returns-value]
-    for path in sorted(path for folder in folders for path in folder.glob("*.npz")):
-        with np.load(path) as file:
-            table, label = file["X"].astype(np.float64), file["y"].astype(int)
+    for name, table, label in _sets(folders):
         for seed in SEEDS:
             order = np.random.RandomState(seed).permutation(len(table))
             first, others = order[:6000], order[6000:]
@@ -46,7 +45,14 @@ def collect(folders: Sequence[Path]) -> Iterator[tuple[str, Errors, Errors]]:
             half = len(normal) // 2
             rest = np.concatenate([normal[half:], others[label[others] == 0]])[:20_000]
             detector = Detector(false_alarm_rate=0.05, seed=seed).fit(table[normal[:half]])
-            yield path.stem, caught.pop(), detector.error(table[rest])
+            yield name, caught.pop(), detector.error(table[rest])
+
+
+def _sets(folders: Sequence[Path]) -> Iterator[tuple[str, Matrix, npt.NDArray[np.int_]]]:
+    """Name, rows (n, d) and labels (n,) of each set; 0 is normal."""
+    for path in sorted(path for folder in folders for path in folder.glob("*.npz")):
+        with np.load(path) as file:
+            yield path.stem, file["X"].astype(np.float64), file["y"].ravel().astype(int)
 
 
 def achieved(kind: str, sample: Errors, new: Errors, rate: float) -> float | None:
@@ -95,9 +101,8 @@ def few(folders: Sequence[Path]) -> Iterator[str]:
         ("without", OVERRIDES["held-out stretches"]),
     ):
         ratios: list[float | None] = []
-        for path in sorted(path for folder in folders for path in folder.glob("*.npz")):
-            with np.load(path) as file:
-                normal = file["X"].astype(np.float64)[file["y"].ravel() <= 0]
+        for _, table, label in _sets(folders):
+            normal = table[label == 0]
             rows = normal[np.random.RandomState(0).permutation(len(normal))]
             if len(rows) < 2 * FEW:
                 continue

@@ -21,6 +21,7 @@ from aestream.transport.kafka_python.source import KafkaSource
 from aestream.transport.kafka_python.topics import KafkaTopics
 from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, MemoryTopics, Message
 from aestream.types import Batch, Changes, Headers, Membership, Outgoing, Partition
+from tests.kafka.cluster import wait_for
 
 MAX_BYTES = 100_000
 SECONDS = 60.0
@@ -476,13 +477,6 @@ def test_topics_are_made_described_grown_and_deleted(transport: Transport, reque
     assert {name: state.partitions for name, state in topics.describe([f"^{missing}"]).items()} == {missing: 1}
     if "embedded" not in request.node.name:  # which does not add partitions
         topics.grow({missing: 3})
-        wait_for_partitions(topics, missing, 3)
+        wait_for("three partitions", lambda: topics.describe([missing])[missing].partitions == 3, seconds=SECONDS)
     topics.delete([missing, there])
-    wait_for_partitions(topics, missing, 0)
-
-
-def wait_for_partitions(topics: Topics, name: str, count: int) -> None:
-    deadline = time.monotonic() + SECONDS
-    while topics.describe([name])[name].partitions != count:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for("no topic", lambda: not topics.describe([missing])[missing].partitions, seconds=SECONDS)

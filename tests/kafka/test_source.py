@@ -133,10 +133,7 @@ def test_a_rebalance_is_told_between_two_polls(cluster: Cluster, source: Open) -
     assert 0 < len(taken.assigned) < 3
     assert first.assigned() == everything - taken.assigned
     first.close()
-    deadline = time.monotonic() + SECONDS
-    while second.assigned() != everything:
-        assert time.monotonic() < deadline
-        poll(second)
+    settle(second, when=lambda: second.assigned() == everything)
     assert second.changes() == Changes(assigned=frozenset(everything - taken.assigned))
 
 
@@ -266,9 +263,7 @@ def test_the_marker_of_a_transaction_is_no_lag(cluster: Cluster, source: Open) -
         producer.flush()
         end()
     producer.close()
-    deadline = time.monotonic() + SECONDS
-    while cluster.ends(topic) != {0: 4}:  # the broker writes the markers in its own time
-        assert time.monotonic() < deadline, "no marker"
+    wait_for("the markers, which the broker writes in its own time", lambda: cluster.ends(topic) == {0: 4})
     member = source(topic, group=cluster.name("group"), start="earliest", isolation_level="read_committed")
     assert read_until(member, {(topic, 0, 0)}) == {(topic, 0, 0)}
     deadline = time.monotonic() + SECONDS

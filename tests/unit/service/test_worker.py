@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from aestream.service.meter import Meter
 from aestream.service.metrics import WorkerMetrics
 from aestream.service.reloads import Reloads
 from aestream.service.service import Service
+from aestream.service.worker import Worker
 from aestream.service.worker_service import WorkerService
 from aestream.settings import settings
 from aestream.transport.base import Source
@@ -27,6 +29,7 @@ from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.memory import MemoryBroker, MemorySink, MemorySource, Message
 from aestream.types import Batch, Changes, Membership, Partition
 from tests.kafka import records
+from tests.kafka.cluster import wait_for
 
 SESSION = 0.3  # seconds
 INPUT, SCORES = Partition("in", 0), Partition("scores", 0)
@@ -152,21 +155,29 @@ class Running:
             self.opened.append(next(sources)(broker, ["in"]))
             return self.opened[-1]
 
-        self._worker = WorkerService(
-            open_source=open_source,
-            open_sink=lambda: self.sink,
-            deliver=AtLeastOnce,
+        watcher = Watcher(
+            models.registry(loaded),
+            lambda version: models.load_model(loaded, version),
+            interval=60,
+            listener=Reloads("default", self.metrics),
+        )
+        worker = partial(
+            Worker,
+            watcher=watcher,
             group=GroupWatch(session_timeout=SESSION, max_poll_interval=60),
-            watcher=Watcher(
-                models.registry(loaded),
-                lambda version: models.load_model(loaded, version),
-                interval=60,
-                listener=Reloads("default", self.metrics),
-            ),
             limits=InvalidLimits(max_ratio=1.0, max_consecutive=1000),
             meter=Meter(self.metrics),
             service=self.service,
             drain_timeout=1,
+        )
+        self._worker = WorkerService(
+            open_source=open_source,
+            open_sink=lambda: self.sink,
+            employ=lambda model, source, sink: worker(
+                model, source=source, sink=sink, delivery=AtLeastOnce(source, sink)
+            ),
+            watcher=watcher,
+            service=self.service,
         )
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
@@ -183,13 +194,6 @@ class Running:
         assert not self.thread.is_alive()
 
 
-def until(what: str, check: object) -> None:
-    deadline = time.monotonic() + 30
-    while not check():  # type: ignore[operator]
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
 def test_a_worker_outside_its_group_joins_anew(
     store: Path, broker: MemoryBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -197,7 +201,7 @@ def test_a_worker_outside_its_group_joins_anew(
     # Result: the second member commits; the records came twice, and none is missing.
     with caplog.at_level(logging.INFO, logger="aestream"):
         worker = Running(store, broker, iter([Stranded, MemorySource]))
-        until("committed", lambda: broker.committed.get(INPUT) == 20)
+        wait_for("committed", lambda: broker.committed.get(INPUT) == 20, seconds=30)
         worker.end()
     assert worker.error is None
     assert len(worker.opened) == 2
@@ -214,7 +218,7 @@ def test_a_worker_outside_its_group_joins_anew(
 
 def test_a_commit_that_is_taken_late_counts_as_one(store: Path, broker: MemoryBroker) -> None:
     worker = Running(store, broker, iter([Rebalancing]))
-    until("committed", lambda: broker.committed.get(INPUT) == 20)
+    wait_for("committed", lambda: broker.committed.get(INPUT) == 20, seconds=30)
     worker.end()
     assert worker.error is None
     assert worker.metrics.registry.get_sample_value("aestream_last_commit_timestamp_seconds")
@@ -222,7 +226,7 @@ def test_a_commit_that_is_taken_late_counts_as_one(store: Path, broker: MemoryBr
 
 def test_what_another_member_committed_meanwhile_is_not_taken_back(store: Path, broker: MemoryBroker) -> None:
     worker = Running(store, broker, iter([Suspended]))
-    until("committed", lambda: broker.committed.get(INPUT))
+    wait_for("committed", lambda: broker.committed.get(INPUT), seconds=30)
     time.sleep(0.3)  # rounds of the loop in which the refused commit could be tried again
     worker.end()
     assert worker.error is None
@@ -255,7 +259,7 @@ def test_a_second_time_it_ends(store: Path, broker: MemoryBroker) -> None:
 
 def test_an_outage_is_no_reason(store: Path, broker: MemoryBroker) -> None:
     worker = Running(store, broker, iter([Away]))
-    until("scored", lambda: len(broker.log[SCORES]) == 20)
+    wait_for("scored", lambda: len(broker.log[SCORES]) == 20, seconds=30)
     time.sleep(5 * SESSION)  # the time itself is what is tested
     assert worker.thread.is_alive()
     worker.end()
