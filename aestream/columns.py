@@ -46,12 +46,15 @@ class Column:
     """One feature's kind, the `categories` of a categorical one by code, the `unit` of a timestamp, and its policy.
 
     A missing value is filled in where the column is `imputed`; in any other column it makes the record unusable.
+    `quoted`: numbers that come as text. `steady`: the same value all through the sample.
     """
 
     kind: Kind = Kind.NUMERIC
     categories: tuple[str, ...] = ()
     unit: str = ""
     imputed: bool = False
+    quoted: bool = False
+    steady: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a unit or categories that do not go with the kind."""
@@ -139,7 +142,7 @@ class Column:
             told["categories"] = list(self.categories)
         if self.unit:
             told["unit"] = self.unit
-        return told
+        return told | {flag: True for flag in ("quoted", "steady") if getattr(self, flag)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -147,7 +150,8 @@ class Column:
         if data["missing"] not in POLICIES:
             raise ValueError(f"the policy {data['missing']!r} is not one of {', '.join(POLICIES)}")
         categories = tuple(str(name) for name in data.get("categories", ()))
-        return cls(Kind(data["kind"]), categories, str(data.get("unit", "")), data["missing"] == "impute")
+        flags = {flag: bool(data.get(flag)) for flag in ("quoted", "steady")}
+        return cls(Kind(data["kind"]), categories, str(data.get("unit", "")), data["missing"] == "impute", **flags)
 
 
 class BadValueError(ValueError):

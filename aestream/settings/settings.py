@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, Field, ValidationError, model_validator
+from pydantic import BaseModel, ByteSize, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from aestream.errors import ConfigurationError
+from aestream.settings.connection import Kafka
 from aestream.settings.values import (
     Duration,
     Names,
@@ -29,79 +30,15 @@ from aestream.settings.values import (
     OptionalCount,
     OptionalDuration,
     OptionalNumber,
-    OptionalSecret,
     OptionalText,
     Words,
     each_obeys,
-    none_if_off,
     obeys,
 )
 from aestream.thresholds.calibrators import USUAL_RATE
 
 PREFIX = "AESTREAM_"
 _SECRETS = ("/run/secrets", os.environ.get("CREDENTIALS_DIRECTORY", ""))
-
-
-class Kafka(BaseModel):
-    """Kafka connection, under kafka-python's own names."""
-
-    bootstrap_servers: Names = Field(
-        ["localhost:9092"], description="Brokers to contact first: host:port, comma-separated."
-    )
-    client_id: str = Field("aestream", description="The client's name in the brokers' logs and quotas.")
-    group_id: OptionalText = Field(
-        None,
-        description="The workers' consumer group. The default is `aestream-<topic>`; with several input topics or a "
-        "pattern, you must set it.",
-    )
-    group_instance_id: OptionalText = Field(
-        None,
-        description="Static membership: a permanent name for this worker, so that a restart causes no rebalance.",
-    )
-    auto_offset_reset: Literal["earliest", "latest"] = Field(
-        "earliest",
-        description="Where a new group starts: at the beginning of the topic (`earliest`) or with new records only "
-        "(`latest`). Partitions added to a topic later, topics that are recreated, and topics that a pattern matches "
-        "later are always read from their start.",
-    )
-    isolation_level: Literal["read_uncommitted", "read_committed"] = Field(
-        "read_committed",
-        description="`read_committed` reads records of committed transactions only; `read_uncommitted` reads all.",
-    )
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="Protocol for connecting to the brokers."
-    )
-    sasl_mechanism: Annotated[
-        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI"] | None, BeforeValidator(none_if_off)
-    ] = Field(None, description="How to log in. Required with SASL_PLAINTEXT and SASL_SSL.")
-    sasl_plain_username: OptionalText = Field(None, description="User name for PLAIN and SCRAM.")
-    sasl_plain_password: OptionalSecret = Field(None, description="Password for PLAIN and SCRAM. A secret.")
-    sasl_kerberos_name: OptionalText = Field(None, description="Kerberos principal for GSSAPI.")
-    sasl_kerberos_service_name: str = Field("kafka", description="Kerberos service name for GSSAPI.")
-    sasl_kerberos_domain_name: OptionalText = Field(None, description="Kerberos domain name for GSSAPI.")
-    ssl_cafile: OptionalText = Field(None, description="Certificate authority file for verifying the brokers.")
-    ssl_certfile: OptionalText = Field(None, description="Client certificate file.")
-    ssl_keyfile: OptionalText = Field(None, description="Private key file of the client certificate.")
-    ssl_password: OptionalSecret = Field(None, description="Password of the private key file. A secret.")
-    ssl_crlfile: OptionalText = Field(None, description="Certificate revocation list file.")
-    ssl_ciphers: OptionalText = Field(None, description="Allowed ciphers, in OpenSSL's notation.")
-    ssl_check_hostname: bool = Field(True, description="Whether a broker's certificate must match its host name.")
-    request_timeout_ms: int = Field(30_000, gt=0, description="How long to wait for the answer to a request.")
-    bootstrap_timeout_ms: int = Field(30_000, gt=0, description="How long to wait for the first contact with a broker.")
-    session_timeout_ms: int = Field(45_000, gt=0, description="A worker silent for this long is considered dead.")
-    heartbeat_interval_ms: int = Field(3_000, gt=0, description="How often a worker sends a heartbeat.")
-    max_poll_interval_ms: int = Field(300_000, gt=0, description="A worker whose batch takes longer leaves the group.")
-    fetch_min_bytes: int = Field(1, ge=1, description="The broker waits until it has at least this much to send.")
-    fetch_max_wait_ms: int = Field(500, ge=0, description="The longest that the broker waits for that much data.")
-    max_partition_fetch_bytes: int = Field(
-        1_048_576, gt=0, description="The most bytes fetched from a partition at once."
-    )
-    max_request_size: int = Field(1_048_576, gt=0, description="The largest message that the producer sends.")
-    batch_size: int = Field(131_072, gt=0, description="The most bytes sent to a partition in one batch.")
-    linger_ms: int = Field(5, ge=0, description="How long the producer waits to fill a batch.")
-    compression_type: Annotated[Literal["gzip", "snappy", "lz4", "zstd"] | None, BeforeValidator(none_if_off)] = Field(
-        None, description="Compression of the messages that the producer sends."
-    )
 
 
 class Topics(BaseModel):

@@ -11,6 +11,7 @@ from aestream.app import clients, models
 from aestream.errors import ConfigurationError
 from aestream.settings import reference, settings
 from aestream.settings import values as notation
+from aestream.settings.connection import Kafka
 
 
 @pytest.fixture(autouse=True)
@@ -229,7 +230,7 @@ def test_a_group_is_called_after_its_only_topic() -> None:
 def test_every_setting_of_the_connection_reaches_a_client() -> None:
     reached = {*clients._CONNECTION, *clients._TLS, *clients._CONSUMER, *clients._PRODUCER}
     reached |= {"group_id", "max_request_size"}
-    assert set(settings.Kafka.model_fields) == reached
+    assert set(Kafka.model_fields) == reached
 
 
 @pytest.mark.parametrize(
