@@ -1,7 +1,8 @@
 """How a feature's values become the numbers of a matrix's column, and how the numbers are shown to people.
 
 A column is float64: a number as it is, a boolean as 0 or 1, a category as its code (-1: unseen in training), a
-timestamp as seconds since 1970 in UTC. NaN is a missing value.
+timestamp as seconds since 1970 in UTC. NaN is a missing value: null, a field that is not there, a number that is not
+finite and, but for categories, a word such as `N/A`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 
+from aestream.quantities import BASES, quantities, quantity, stands_for_nothing, text_number, text_numbers, unit_of
 from aestream.types import Vector
 
 Value: TypeAlias = float | str | bool | None
@@ -43,10 +45,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One feature's kind, the `categories` of a categorical one by code, the `unit` of a timestamp, and its policy.
+    """One feature's kind, the `categories` of a categorical one by code, its `unit`, and its policy.
 
     A missing value is filled in where the column is `imputed`; in any other column it makes the record unusable.
-    `quoted`: numbers that come as text. `steady`: the same value all through the sample.
+    `quoted`: numbers that come as text, or as text and numbers mixed; if they have units, all are turned into `unit`,
+    one of BASES. The unit of a timestamp is one of UNITS. `steady`: the same value all through the sample.
     """
 
     kind: Kind = Kind.NUMERIC
@@ -58,32 +61,36 @@ class Column:
 
     def __post_init__(self) -> None:
         """Refuse a unit or categories that do not go with the kind."""
-        if (self.kind is Kind.TIMESTAMP) != (self.unit in UNITS) or (self.kind is Kind.CATEGORICAL) != bool(
-            self.categories
-        ):
+        units = UNITS if self.kind is Kind.TIMESTAMP else {"", *BASES} if self.quoted else {""}
+        if self.unit not in units or (self.kind is Kind.CATEGORICAL) != bool(self.categories):
             raise ValueError(
                 f"a {self.kind} column cannot have the unit {self.unit!r} and {len(self.categories)} categories"
             )
 
     @property
-    def wire(self) -> type:
-        """What a value is in JSON: float, bool or str."""
+    def wire(self) -> Any:
+        """What a value is in JSON: float, bool, str, or float | str for `quoted` numbers."""
         if self.kind is Kind.BOOLEAN:
             return bool
+        if self.quoted:
+            return float | str
         return str if self.kind is Kind.CATEGORICAL or self.unit == TEXT else float
 
     def numbers(self, values: Sequence[Any]) -> Vector:
         """Turn values of the type `wire`, or None where one is missing, into the column (n,).
 
-        Raises ValueError when a text is not an ISO 8601 timestamp.
+        Raises ValueError when a text is not an ISO 8601 timestamp, or not a number of a quoted column.
         """
         if self.kind is Kind.CATEGORICAL:
             codes = _codes(self.categories)
             return np.fromiter(map(codes.get, values, itertools.repeat(UNSEEN)), np.float64, len(values))
         if self.unit == TEXT:
             return _moments(values)
-        column = np.fromiter(values, np.float64, len(values))  # None becomes NaN
-        return column / UNITS[self.unit] if self.unit else column
+        if self.quoted and self.unit in BASES and set(map(type, values)) == {str}:
+            return quantities(values, self.unit)
+        column = text_numbers(values) if self.quoted else np.fromiter(values, np.float64, len(values))  # None is NaN
+        column[np.isinf(column)] = np.nan
+        return column / UNITS[self.unit] if self.unit in UNITS else column
 
     def column(self, values: Sequence[Any]) -> Vector:
         """Turn values of any type into the column (n,); NaN where one is missing.
@@ -92,12 +99,9 @@ class Column:
         """
         if set(map(type, values)) <= _READY[self.wire]:
             try:
-                column = self.numbers(values)
+                return self.numbers(values)
             except (ValueError, OverflowError):
                 pass
-            else:
-                if not np.isinf(column).any():
-                    return column
         column = np.empty(len(values))
         for row, value in enumerate(values):
             try:
@@ -107,17 +111,28 @@ class Column:
         return column
 
     def number(self, value: object) -> float:
-        """Turn one value of any type into its number. Raises ValueError, saying what it is, when it does not fit."""
-        if is_missing(value):
+        """Turn one value of any type into its number. Raises ValueError, saying what it is, when it does not fit.
+
+        Text that holds a number is one in any column of numbers.
+        """
+        if is_missing(value) or (
+            isinstance(value, str) and self.kind is not Kind.CATEGORICAL and stands_for_nothing(value)
+        ):
             return math.nan
         plain = bool(value) if isinstance(value, np.bool_) else value
         if isinstance(plain, datetime.datetime) and self.unit == TEXT:
             plain = plain.isoformat()
-        if is_number(plain) if self.wire is float else isinstance(plain, self.wire):
-            try:
-                return float(self.numbers([plain])[0])
-            except (ValueError, OverflowError):
-                pass
+        try:
+            if self.wire in {bool, str}:
+                if isinstance(plain, self.wire):
+                    return float(self.numbers([plain])[0])
+            elif isinstance(plain, str):
+                number = quantity(plain, self.unit) if self.unit in BASES else text_number(plain)
+                return number / UNITS.get(self.unit, 1.0)
+            elif is_number(plain):
+                return float(plain) / UNITS.get(self.unit, 1.0)  # type: ignore[arg-type]
+        except (ValueError, OverflowError):
+            pass
         raise ValueError(f"{describe(value)}, not {_WANTED[self.kind]}")
 
     def show(self, column: Vector) -> list[Value]:
@@ -163,7 +178,12 @@ class BadValueError(ValueError):
 
 
 POLICIES = ("dead_letter", "impute")
-_READY: Mapping[type, set[type]] = {float: {float, int, NoneType}, bool: {bool, NoneType}, str: {str, NoneType}}
+_READY: Mapping[Any, set[type]] = {
+    float: {float, int, NoneType},
+    bool: {bool, NoneType},
+    str: {str, NoneType},
+    float | str: {float, int, str, NoneType},
+}
 _WANTED = {
     Kind.NUMERIC: "a finite number",
     Kind.BOOLEAN: "true or false",
@@ -192,10 +212,10 @@ def _moments(texts: Sequence[str | None]) -> Vector:
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value is missing: null, NaN, or a field that the record does not have."""
+    """Whether a value is missing: null, NaN, an infinite number, or a field that the record does not have."""
     if value is None or value is MISSING or type(value).__name__ in _NOTHING:
         return True
-    return isinstance(value, float | np.floating) and math.isnan(value)
+    return isinstance(value, float | np.floating) and not math.isfinite(value)
 
 
 def is_number(value: object) -> bool:
@@ -208,12 +228,21 @@ def is_number(value: object) -> bool:
         return False
 
 
+def describe_gap(value: object) -> str:
+    """What stands where a value is missing: null, NaN, nothing, or a word."""
+    return f"{value!r}, which stands for a missing value" if isinstance(value, str) else describe(value)
+
+
 def describe(value: object) -> str:
     """What a value is, in plain words."""
     if value is MISSING:
         return "missing"
+    if isinstance(value, float | np.floating) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if is_missing(value):
         return "null"
+    if isinstance(value, str) and (unit := unit_of(value)) is not None:
+        return f"text with a unit ({unit.name})"
     kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
         (str, "text"),
         ((bool, np.bool_), "true/false"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from aestream.columns import POLICIES, TEXT, Column, Kind, describe, is_number
+from aestream.columns import POLICIES, TEXT, Column, Kind, describe, is_missing, is_number
 from aestream.errors import DataError
 from aestream.features.schema import FeatureSchema, LeftOut, Path
 from aestream.types import Vector
@@ -156,12 +156,12 @@ class _Field:
             self.texts[value] += 1
         elif isinstance(value, bool | np.bool_):
             self.flags[bool(value)] += 1
-        elif (kind := describe(value)) == "null":
+        elif is_missing(value):
             self.nulls += 1
         elif isinstance(value, datetime.datetime):
             self.moments += 1
         else:
-            self.others[kind] += 1
+            self.others[describe(value)] += 1
 
     @property
     def present(self) -> int:

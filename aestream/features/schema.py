@@ -8,8 +8,9 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 
-from aestream.columns import MISSING, BadValueError, Column, Kind, Value, describe
+from aestream.columns import MISSING, BadValueError, Column, Kind, Value, describe_gap
 from aestream.errors import DataError, ModelError
+from aestream.quantities import unit_remedy
 from aestream.types import Flags, Matrix
 
 Path: TypeAlias = tuple[str, ...]
@@ -99,13 +100,12 @@ class FeatureSchema:
             try:
                 out[:, place] = column.column(values)
             except BadValueError as error:
-                raise DataError(
-                    f"record {error.row}: feature {name!r} is {error}: drop the record or exclude the feature"
-                ) from error
+                remedy = unit_remedy(name, values[error.row]) or "drop the record or exclude the feature"
+                raise DataError(f"record {error.row}: feature {name!r} is {error}: {remedy}") from error
             missing = np.flatnonzero(np.isnan(out[:, place]))
             if len(missing) and not column.imputed:
                 row = int(missing[0])
-                what = describe(values[row])
+                what = describe_gap(values[row])
                 raise DataError(
                     f"record {row}: feature {name!r} is {what}: drop the record, exclude the feature, or train with "
                     "`missing=impute`"

@@ -101,6 +101,11 @@ class Features(BaseModel):
         description="What happens to a record that lacks a feature: `dead_letter` or `impute`. Add `NAME=impute` for "
         "single features, comma-separated.",
     )
+    units: Names = Field(
+        [],
+        description="Names or globs of the fields whose values are text with a unit, such as `12.3 ms` or `1.5GiB`; "
+        "they become numbers of seconds, bytes, hertz and the like. Unset: such text is not a number.",
+    )
 
     direction: Annotated[Words, each_obeys("direction")] = Field(
         {}, description="Which deviations of a feature count, such as `disk=up,memory=down`. Unset: `both`."

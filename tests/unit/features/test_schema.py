@@ -55,7 +55,16 @@ def test_a_damaged_schema_is_a_model_error(data: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("value", "what"),
-    [(None, "null"), ("7", "text"), (True, "true/false"), (10**400, "too large"), (math.inf, "too large")],
+    [
+        (None, "null"),
+        ("seven", "text"),
+        ("N/A", "'N/A', which stands for a missing value"),
+        ("7 ms", r"text with a unit \(ms\), not a finite number: `units`=y reads it as seconds"),
+        (True, "true/false"),
+        (10**400, "too large"),
+        (math.nan, "NaN"),
+        (-math.inf, "-Infinity"),
+    ],
 )
 def test_a_record_that_does_not_fit_is_named(value: Any, what: str) -> None:
     schema = FeatureSchema.of_names(["x", "y"])
@@ -115,7 +124,7 @@ def test_what_numpy_and_pandas_hold_is_read_too() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "what"),
     [
-        ("load", "7", "text, not a finite number"),
+        ("load", "seven", "text, not a finite number"),
         ("ok", 1, "a number, not true or false"),
         ("region", 4, "a number, not text"),
         ("at", "yesterday", "text, not a timestamp"),
