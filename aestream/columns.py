@@ -49,7 +49,8 @@ class Column:
 
     A missing value is filled in where the column is `imputed`; in any other column it makes the record unusable.
     `quoted`: numbers that come as text, or as text and numbers mixed; if they have units, all are turned into `unit`,
-    one of BASES. The unit of a timestamp is one of UNITS. `steady`: the same value all through the sample.
+    one of BASES. The unit of a timestamp is one of UNITS. `steady`: a number or boolean that was the same all through
+    the sample.
     """
 
     kind: Kind = Kind.NUMERIC
@@ -60,12 +61,14 @@ class Column:
     steady: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a unit or categories that do not go with the kind."""
+        """Refuse a unit, categories or a flag that do not go with the kind."""
         units = UNITS if self.kind is Kind.TIMESTAMP else {"", *BASES} if self.quoted else {""}
         if self.unit not in units or (self.kind is Kind.CATEGORICAL) != bool(self.categories):
             raise ValueError(
                 f"a {self.kind} column cannot have the unit {self.unit!r} and {len(self.categories)} categories"
             )
+        if self.steady and self.kind not in (Kind.NUMERIC, Kind.BOOLEAN):
+            raise ValueError(f"a {self.kind} column cannot be steady")
 
     @property
     def wire(self) -> Any:

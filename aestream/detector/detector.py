@@ -12,6 +12,7 @@ import torch
 
 import aestream
 from aestream.artefact import Manifest
+from aestream.columns import Kind
 from aestream.detector.attribution import Attribution
 from aestream.detector.fitted import Detection, Fitted
 from aestream.detector.learn import learn
@@ -168,7 +169,9 @@ class Detector:
 
     def unseen(self, matrix: Matrix) -> dict[str, int]:
         """Count in (n, d) rows the values of each categorical feature that training has not seen."""
-        return self._fitted.encoder.unseen(matrix)
+        counts = self.schema.unseen(matrix).sum(axis=0).tolist()
+        columns = zip(self.schema.names, self.schema.columns, counts, strict=True)
+        return {name: count for name, column, count in columns if column.kind is Kind.CATEGORICAL}
 
     def attribute(self, matrix: Matrix) -> Attribution:
         """Explain (m, d) rows, which should be flagged ones: it costs more than `detect`.

@@ -1,6 +1,6 @@
 """Which deviations count: a feature's direction, and how far it must be from what was expected."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aestream.errors import ConfigurationError
 from aestream.features.encoder import FeatureEncoder
-from aestream.types import Flags, Matrix
+from aestream.types import Flags, Matrix, Places, Vector
 
 # How often the network is asked again where some deviations do not count. More rounds move scores a little and no flag
 # (`tests/unit/detector/test_deviations.py`).
@@ -36,27 +36,26 @@ class EveryDeviation:
 
 
 @dataclass(frozen=True, slots=True)
-class Deviations:
+class Tolerances:
     """For each of d features, (d,) each: the direction (1 up, -1 down, 0 both) and the least size of what counts.
 
     `least` is in the user's units, `least_share` a share of the expected value; both must be reached.
     """
 
-    direction: Matrix
-    least: Matrix
-    least_share: Matrix
-    encoder: FeatureEncoder
+    direction: Vector
+    least: Vector
+    least_share: Vector
 
     @classmethod
     def of(
         cls,
-        encoder: FeatureEncoder,
+        names: Sequence[str],
         *,
         direction: Mapping[str, str],
         min_abs_deviation: Mapping[str, float],
         min_rel_deviation: Mapping[str, float],
-    ) -> Self | EveryDeviation:
-        """Read mappings by feature name, which obey `FEATURE_RULES`.
+    ) -> Self:
+        """Read mappings by feature name, which obey `FEATURE_RULES`, for the features with these names.
 
         Raises ConfigurationError when a name is not a feature.
         """
@@ -65,7 +64,6 @@ class Deviations:
             "min_abs_deviation": min_abs_deviation,
             "min_rel_deviation": min_rel_deviation,
         }
-        names = encoder.schema.names
         for option, values in asked.items():
             for name in values:
                 if name not in names:
@@ -73,10 +71,15 @@ class Deviations:
                     raise ConfigurationError(
                         f"{option} names {name!r}, which is not a feature: the features are {known}"
                     )
-        if not any(any(values.values()) for values in asked.values()):
-            return EveryDeviation()
-        columns = [np.array([float(values.get(name, 0.0)) for name in names]) for values in asked.values()]
-        return cls(columns[0], columns[1], columns[2], encoder)
+        return cls(*(np.array([float(values.get(name, 0.0)) for name in names]) for values in asked.values()))
+
+    def at(self, places: Places) -> Self:
+        """The same for the features at these places only."""
+        return type(self)(self.direction[places], self.least[places], self.least_share[places])
+
+    def any_asked(self) -> bool:
+        """Whether some deviation might not count."""
+        return bool(self.direction.any() or self.least.any() or self.least_share.any())
 
     def counts(self, observed: Matrix, expected: Matrix) -> Flags:
         """Say which features of (n, d) rows, in the user's units, deviate in a way that counts: (n, d)."""
@@ -86,10 +89,23 @@ class Deviations:
         mask: Flags = ~(few | (np.sign(deviation) * self.direction < 0))  # a missing value counts
         return mask
 
+
+@dataclass(frozen=True, slots=True)
+class Deviations:
+    """The rule where tolerances were asked for: what they let pass does not count."""
+
+    tolerances: Tolerances
+    encoder: FeatureEncoder
+
+    @classmethod
+    def of(cls, tolerances: Tolerances, encoder: FeatureEncoder) -> Self | EveryDeviation:
+        """Choose the rule for the encoder's features."""
+        return cls(tolerances, encoder) if tolerances.any_asked() else EveryDeviation()
+
     def still(self, counts: Tensor, matrix: Matrix, rebuilt: Tensor) -> Tensor:
         """Which of the inputs that counted, (B, w), still do so against these reconstructions (M, B, w)."""
         expected = rebuilt.mean(dim=0).double().numpy()
-        now = self.counts(matrix, self.encoder.inverse(expected, matrix))
+        now = self.tolerances.counts(matrix, self.encoder.inverse(expected, matrix))
         return counts & torch.from_numpy(self.encoder.by_input(now))
 
     def settle(

@@ -12,7 +12,8 @@ from torch import Tensor
 from aestream import artefact
 from aestream.artefact import Manifest
 from aestream.detector.attribution import Attribution, shares
-from aestream.detector.deviations import Deviations, EveryDeviation
+from aestream.detector.constants import Constants
+from aestream.detector.deviations import Deviations, Tolerances
 from aestream.detector.neighbours import Memory
 from aestream.detector.network import CHUNK, Look, Network
 from aestream.detector.options import Options
@@ -55,7 +56,7 @@ class Fitted:
     """Everything that a fit learns and a model directory keeps."""
 
     options: Options
-    schema: FeatureSchema
+    constants: Constants
     encoder: FeatureEncoder
     network: Network
     scorer: ResidualScore
@@ -66,12 +67,19 @@ class Fitted:
     representation: Autoencoder | None
 
     @property
+    def schema(self) -> FeatureSchema:
+        """All features; the encoder and the network have those that are not steady."""
+        return self.constants.schema
+
+    @property
     def describing(self) -> Autoencoder:
         """The network that encodes and reconstructs: one of its own where the options asked for it."""
         return self.representation or self.network.model
 
     def detect(self, matrix: Matrix, *, latent: bool, reconstruction: bool) -> Detection:
         """Judge (n, d) rows."""
+        strength = self.constants.strength(matrix)
+        matrix = self.constants.without(matrix)
         scaled = torch.from_numpy(self.encoder.transform(matrix).astype(np.float32))  # (n, w)
         count, width = scaled.shape
         error, any_counts, counting = np.empty(count), np.empty(count, bool), torch.empty_like(scaled)
@@ -93,7 +101,7 @@ class Fitted:
                     expected[place] = rebuilt.mean(dim=0).numpy()
             if self.memory is not None:  # after the network, not in turns with it: each fills the core's cache
                 error = self.memory.join(error, counting)
-        error *= any_counts
+        error = np.hypot(error * any_counts, self.threshold.value * strength)
         score = error / self.threshold.value
         return Detection(
             error=error,
@@ -107,24 +115,27 @@ class Fitted:
     def attribute(self, matrix: Matrix) -> Attribution:
         """Explain (m, d) rows.
 
-        A feature is as far off as it is to the member that can make the most of it.
+        A feature is as far off as it is to the member that can make the most of it; a constant is as far off as an
+        ordinary feature that alone makes a row as anomalous.
         """
         observed = np.array(matrix, dtype=np.float64)
+        steady, matrix = self.constants.squares(observed), self.constants.without(observed)
         scaled = torch.from_numpy(self.encoder.transform(matrix).astype(np.float32))  # (m, w)
         expected, squares, any_counts = np.empty(scaled.shape), np.empty(scaled.shape), np.empty(len(scaled), bool)
         with torch.inference_mode():
             for start in range(0, len(scaled), CHUNK):
                 place = slice(start, start + CHUNK)
-                look = self._look_past_the_clear(observed[place], scaled[place])
+                look = self._look_past_the_clear(matrix[place], scaled[place])
                 expected[place] = look.expected.numpy()
                 squares[place] = self.scorer.squares(look.residuals).amin(dim=0).numpy()
                 any_counts[place] = look.any_counts()
-        together = self.encoder.by_feature(squares)
+        alone = self.threshold.value**2 * self.encoder.width
+        together = self.constants.joined(self.encoder.by_feature(squares), steady * alone)
         share = shares(together)
-        share[~any_counts] = 0.0
+        share[~(any_counts | steady.any(axis=1))] = 0.0
         return Attribution(
             observed=observed,
-            expected=self.encoder.inverse(expected, observed),
+            expected=self.constants.joined(self.encoder.inverse(expected, matrix)),
             deviation=np.sqrt(together),
             share=share,
         )
@@ -136,8 +147,10 @@ class Fitted:
             raise DataError(f"latent vectors are finite and (n, {model.latent_size}), as `encode` gives: {codes.shape}")
         with torch.inference_mode():
             rebuilt = model.decode(torch.from_numpy(codes).expand(model.members, -1, -1))[0]
-        unknown = np.full((len(codes), len(self.schema)), np.nan)  # timestamps are known by their time of day alone
-        return self.encoder.inverse(rebuilt.double().numpy(), unknown)
+        nothing = np.full(
+            (len(codes), len(self.encoder.schema)), np.nan
+        )  # a timestamp is known by its time of day alone
+        return self.constants.joined(self.encoder.inverse(rebuilt.double().numpy(), nothing))
 
     def save(self, directory: Path, about: Mapping[str, Any]) -> Manifest:
         """Write the files of a model; `about` (JSON types) goes into the manifest too. Raises ModelError."""
@@ -153,6 +166,7 @@ class Fitted:
             "training": dict(self.training),
         }
         parts: dict[str, Arrays] = {
+            "constants": self.constants.arrays(),
             "encoder": self.encoder.arrays(),
             "model": state(self.network.model),
             "bounds": self.network.bounds.arrays(),
@@ -181,13 +195,16 @@ class Fitted:
                 again = "train again or roll back"
                 raise ModelError(f"{directory}: the feature schema is not the one of the training: {again}")
             options = Options(**manifest.options)
-            encoder = FeatureEncoder.from_arrays(part("encoder"), schema)
+            tolerances = asked(options, schema)
+            constants = Constants.from_arrays(part("constants"), schema, tolerances)
+            encoder = FeatureEncoder.from_arrays(part("encoder"), constants.moving)
+            deviations = Deviations.of(tolerances.at(constants.others), encoder)
             model = network("model", manifest.model)
             fitted = cls(
                 options=options,
-                schema=schema,
+                constants=constants,
                 encoder=encoder,
-                network=Network(model, LatentBounds.from_arrays(part("bounds")), counting(options, encoder)),
+                network=Network(model, LatentBounds.from_arrays(part("bounds")), deviations),
                 scorer=ResidualScore.from_arrays(part("scorer")),
                 memory=Memory.from_arrays(part("memory")) if options.memory else None,
                 threshold=calibrators.restore(manifest.threshold, part("threshold")),
@@ -218,14 +235,14 @@ class Fitted:
         """
         encoder = self.encoder
         if self.representation is None or self.options.latent_size is not None:
-            return encoder.inverse(expected, matrix)
-        return encoder.correct(expected, scaled.numpy(), matrix)
+            return self.constants.joined(encoder.inverse(expected, matrix))
+        return self.constants.joined(encoder.correct(expected, scaled.numpy(), matrix))
 
 
-def counting(options: Options, encoder: FeatureEncoder) -> Deviations | EveryDeviation:
-    """Which deviations count. Raises ConfigurationError when an option names something else."""
-    return Deviations.of(
-        encoder,
+def asked(options: Options, schema: FeatureSchema) -> Tolerances:
+    """Which deviations of a schema's features count. Raises ConfigurationError when an option names something else."""
+    return Tolerances.of(
+        schema.names,
         direction=options.direction,
         min_abs_deviation=options.min_abs_deviation,
         min_rel_deviation=options.min_rel_deviation,

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aestream.detector.constants import Constants
 from aestream.detector.deviations import Deviations, EveryDeviation
-from aestream.detector.fitted import Fitted, counting
+from aestream.detector.fitted import Fitted, asked
 from aestream.detector.folds import Folds, evenly
 from aestream.detector.neighbours import Memory
 from aestream.detector.network import CHUNK, Network
@@ -48,12 +49,15 @@ def learn(
     less the others err for having seen it, and the threshold is for rows that none has seen (cross-fitting).
 
     Raises ConfigurationError when an option names a feature that does not exist, and DataError
-    when there are too few rows for the false-alarm rate.
+    when there are too few rows for the false-alarm rate, or nothing moves in them.
     """
     calibrator = calibrators.CALIBRATORS[options.calibrator]
     rate = calibrators.agreed_rate(calibrator, options.false_alarm_rate, len(matrix))
-    encoder = FeatureEncoder.fit(matrix, schema)
-    deviations = counting(options, encoder)
+    tolerances = asked(options, schema)
+    constants = Constants.fit(matrix, schema, tolerances, rate=rate, missing=options.missing.split(","))
+    matrix = constants.without(matrix)
+    encoder = FeatureEncoder.fit(matrix, constants.moving)
+    deviations = Deviations.of(tolerances.at(constants.others), encoder)
     rows = torch.from_numpy(encoder.transform(matrix).astype(np.float32))  # (n, w)
     folds = Folds.of(len(rows), MEMBERS)
     model = DenseAutoencoder(
@@ -91,7 +95,7 @@ def learn(
     scores = np.quantile(errors / threshold.value, QUANTILES)
     return Fitted(
         options=options,
-        schema=schema,
+        constants=constants,
         encoder=encoder,
         network=network,
         scorer=scorer,

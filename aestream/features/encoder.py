@@ -152,12 +152,6 @@ class FeatureEncoder:
         """Repeat flags by feature (n, d) for the inputs of each (n, w)."""
         return features if self.plain else features[:, _owners(self.schema, self.cycles)]
 
-    def unseen(self, matrix: Matrix) -> dict[str, int]:
-        """Count the values of each categorical feature in (n, d) rows that training has not seen."""
-        places = _places(self.schema, Kind.CATEGORICAL)
-        counts = np.count_nonzero(matrix[:, places] < 0, axis=0).tolist() if places else []
-        return {self.schema.names[place]: count for place, count in zip(places, counts, strict=True)}
-
     def arrays(self) -> dict[str, Vector]:
         """Return what `from_arrays` reads."""
         own = {"fill": self.fill, "shift": self.shift, "spread": self.spread, "cycles": self.cycles}

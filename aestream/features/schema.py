@@ -11,7 +11,7 @@ import numpy as np
 from aestream.columns import MISSING, BadValueError, Column, Kind, Value, describe_gap
 from aestream.errors import DataError, ModelError
 from aestream.quantities import unit_remedy
-from aestream.types import Flags, Matrix
+from aestream.types import Flags, Matrix, Places
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -59,6 +59,26 @@ class FeatureSchema:
     def imputed(self) -> Flags:
         """Which features may be missing, (d,)."""
         return np.array([column.imputed for column in self.columns], bool)
+
+    @property
+    def steady(self) -> Flags:
+        """Which features were always the same in the sample, (d,)."""
+        return np.array([column.steady for column in self.columns], bool)
+
+    def at(self, places: Places) -> Self:
+        """Return the schema of the features at these places."""
+        chosen = places.tolist()
+        return type(self)(
+            tuple(self.names[i] for i in chosen),
+            tuple(self.paths[i] for i in chosen),
+            tuple(self.columns[i] for i in chosen),
+        )
+
+    def unseen(self, matrix: Matrix) -> Flags:
+        """Which values of (n, d) rows are categories that training has not seen, (n, d)."""
+        categorical = np.array([column.kind is Kind.CATEGORICAL for column in self.columns], bool)
+        flags: Flags = (matrix < 0) & categorical
+        return flags
 
     @property
     def hash(self) -> str:

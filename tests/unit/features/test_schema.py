@@ -99,6 +99,7 @@ def test_every_kind_becomes_a_number_and_comes_back() -> None:
     assert matrix[0].tolist() == [1, 1, 1, 1767610800, 1_700_000_000]
     np.testing.assert_array_equal(matrix[1], [np.nan, 0, -1, 1767610800, 0])
     assert np.isnan(matrix[2]).tolist() == [True] * 4 + [False]
+    assert np.argwhere(MIXED.unseen(matrix)).tolist() == [[1, 2]]
     assert MIXED.show(matrix) == [
         [1.0, True, "us", "2026-01-05T11:00:00Z", "2023-11-14T22:13:20Z"],
         [None, False, "(unseen)", "2026-01-05T11:00:00Z", "1970-01-01T00:00:00Z"],
