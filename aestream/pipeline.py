@@ -110,10 +110,14 @@ class Pipeline:
         top = np.argsort(-found.share, axis=1, kind="stable")[:, : self._top_features]
         show = self._detector.schema.show
         shares = np.take_along_axis(found.share, top, 1).tolist()
-        rows = zip(top.tolist(), show(found.observed), show(found.expected), shares, strict=True)
+        unseen = self._detector.schema.unseen(found.observed).tolist()
+        rows = zip(top.tolist(), show(found.observed), show(found.expected), shares, unseen, strict=True)
         return [
-            [FeatureShare(names[i], observed[i], expected[i], share) for i, share in zip(order, of, strict=True)]
-            for order, observed, expected, of in rows
+            [
+                FeatureShare(names[i], observed[i], expected[i], share, new[i])
+                for i, share in zip(order, of, strict=True)
+            ]
+            for order, observed, expected, of, new in rows
         ]
 
 

@@ -42,6 +42,7 @@ def new_detector(settings: Settings) -> Detector:
         direction=settings.features.direction,
         min_abs_deviation=settings.features.min_abs_deviation,
         min_rel_deviation=settings.features.min_rel_deviation,
+        flag_unseen=settings.features.flag_unseen,
     )
 
 

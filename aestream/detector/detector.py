@@ -50,6 +50,7 @@ class Detector:
         direction: by feature name, `up`, `down` or `both`: only records above, or below, what was expected count.
         min_abs_deviation: by feature name: a smaller difference from what was expected, in its units, does not count.
         min_rel_deviation: the same, as a share of what was expected.
+        flag_unseen: whether a category that training has not seen is an anomaly. False: it is taken for the likeliest.
 
     Raises ConfigurationError when an option cannot work.
     """
@@ -70,6 +71,7 @@ class Detector:
         direction: Mapping[str, str] | None = None,
         min_abs_deviation: Mapping[str, float] | None = None,
         min_rel_deviation: Mapping[str, float] | None = None,
+        flag_unseen: bool = False,
     ) -> None:
         self.options = Options(
             false_alarm_rate,
@@ -85,6 +87,7 @@ class Detector:
             dict(direction or {}),
             dict(min_abs_deviation or {}),
             dict(min_rel_deviation or {}),
+            flag_unseen,
         )
         self.left_out: tuple[LeftOut, ...] = ()
         self._state: Fitted | None = None

@@ -18,6 +18,7 @@ from aestream.detector.neighbours import Memory
 from aestream.detector.network import CHUNK, Look, Network
 from aestream.detector.options import Options
 from aestream.detector.residuals import LatentBounds, ResidualScore
+from aestream.detector.unseen import likeliest
 from aestream.errors import ConfigurationError, DataError, ModelError
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
@@ -79,7 +80,7 @@ class Fitted:
     def detect(self, matrix: Matrix, *, latent: bool, reconstruction: bool) -> Detection:
         """Judge (n, d) rows."""
         strength = self.constants.strength(matrix)
-        matrix = self.constants.without(matrix)
+        matrix = self._for_network(matrix)
         scaled = torch.from_numpy(self.encoder.transform(matrix).astype(np.float32))  # (n, w)
         count, width = scaled.shape
         error, any_counts, counting = np.empty(count), np.empty(count, bool), torch.empty_like(scaled)
@@ -119,7 +120,7 @@ class Fitted:
         ordinary feature that alone makes a row as anomalous.
         """
         observed = np.array(matrix, dtype=np.float64)
-        steady, matrix = self.constants.squares(observed), self.constants.without(observed)
+        steady, matrix = self.constants.squares(observed), self._for_network(observed)
         scaled = torch.from_numpy(self.encoder.transform(matrix).astype(np.float32))  # (m, w)
         expected, squares, any_counts = np.empty(scaled.shape), np.empty(scaled.shape), np.empty(len(scaled), bool)
         with torch.inference_mode():
@@ -131,6 +132,8 @@ class Fitted:
                 any_counts[place] = look.any_counts()
         alone = self.threshold.value**2 * self.encoder.width
         together = self.constants.joined(self.encoder.by_feature(squares), steady * alone)
+        if not self.options.flag_unseen:
+            together[self.schema.unseen(observed)] = 0.0
         share = shares(together)
         share[~(any_counts | steady.any(axis=1))] = 0.0
         return Attribution(
@@ -216,6 +219,11 @@ class Fitted:
             missing = f"the manifest is not complete ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
             raise ModelError(f"{directory}: {missing}: train again or roll back") from error
         return fitted, manifest
+
+    def _for_network(self, matrix: Matrix) -> Matrix:
+        """What the network looks at of (n, d) rows: without constants, and unseen categories as the likeliest ones."""
+        moving = self.constants.without(matrix)
+        return moving if self.options.flag_unseen else likeliest(moving, self.encoder, self.network.model)
 
     def _look_past_the_clear(self, matrix: Matrix, inputs: Tensor) -> Look:
         """Look at rows, (B, d) and (B, w), and once more without what is clearly off.

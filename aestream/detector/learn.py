@@ -16,6 +16,7 @@ from aestream.detector.network import CHUNK, Network
 from aestream.detector.options import Options
 from aestream.detector.representation import represent
 from aestream.detector.residuals import LatentBounds, ResidualScore
+from aestream.detector.unseen import likeliest
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
 from aestream.models.base import Autoencoder
@@ -58,7 +59,7 @@ def learn(
     matrix = constants.without(matrix)
     encoder = FeatureEncoder.fit(matrix, constants.moving)
     deviations = Deviations.of(tolerances.at(constants.others), encoder)
-    rows = torch.from_numpy(encoder.transform(matrix).astype(np.float32))  # (n, w)
+    rows = _inputs(encoder, matrix)
     folds = Folds.of(len(rows), MEMBERS)
     model = DenseAutoencoder(
         features=encoder.width,
@@ -77,6 +78,9 @@ def learn(
         seed=options.seed,
         progress=progress,
     )
+    known = matrix if options.flag_unseen else likeliest(matrix, encoder, model)
+    if known is not matrix:
+        matrix, rows = known, _inputs(encoder, known)
     representation = None
     if options.latent_size or options.noise:
         representation = represent(
@@ -105,6 +109,11 @@ def learn(
         training={"records": len(rows), **asdict(training)},
         representation=representation,
     )
+
+
+def _inputs(encoder: FeatureEncoder, matrix: Matrix) -> Tensor:
+    """The inputs of (n, d) rows, (n, w)."""
+    return torch.from_numpy(encoder.transform(matrix).astype(np.float32))
 
 
 @torch.inference_mode()

@@ -63,6 +63,7 @@ class Options:
     direction: Mapping[str, str]
     min_abs_deviation: Mapping[str, float]
     min_rel_deviation: Mapping[str, float]
+    flag_unseen: bool = False  # models of before do not say
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, before any training. Raises ConfigurationError."""

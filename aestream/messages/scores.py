@@ -27,16 +27,18 @@ class Origin(msgspec.Struct, gc=False):
     timestamp: int
 
 
-class FeatureShare(msgspec.Struct, gc=False):
+class FeatureShare(msgspec.Struct, omit_defaults=True, gc=False):
     """One feature's part in an anomaly, in the user's units; the shares of all features add up to 1.
 
-    A category is given by its name, a timestamp as ISO 8601 text, a missing value as null.
+    A category is given by its name, a timestamp as ISO 8601 text, a missing value as null. `unseen`: the observed value
+    is a category that training has not seen.
     """
 
     name: str
     observed: Value
     expected: Value
     share: float
+    unseen: bool = False
 
 
 class Score(msgspec.Struct, omit_defaults=True, gc=False):

@@ -116,6 +116,9 @@ class Features(BaseModel):
     min_rel_deviation: Annotated[Numbers, each_obeys("min_rel_deviation")] = Field(
         {}, description="By feature, as a share of the expected value: smaller differences do not count."
     )
+    flag_unseen: bool = Field(
+        False, description="Whether a category that training has not seen flags a record by itself."
+    )
 
 
 class Threshold(BaseModel):

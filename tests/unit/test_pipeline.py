@@ -35,8 +35,14 @@ def record(i: int, rng: random.Random) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
+    return made(flag_unseen=True)
+
+
+def made(*, flag_unseen: bool) -> Pipeline:
     rng = random.Random(0)
-    detector = Detector(false_alarm_rate=0.01, steps=300, missing="rain=impute", timestamps=["time"])
+    detector = Detector(
+        false_alarm_rate=0.01, steps=300, missing="rain=impute", timestamps=["time"], flag_unseen=flag_unseen
+    )
     detector.fit([record(i, rng) for i in range(2600)])
     schema = detector.schema
     assert len(schema) == 5
@@ -82,12 +88,27 @@ def test_categories_times_and_gaps_are_shown_as_people_know_them(pipeline: Pipel
     assert first["shop.open"]["observed"] is True
     assert first["rain"]["observed"] is None
     assert second["shop.till"]["observed"] == "(unseen)"
+    assert [name for name, feature in second.items() if feature.get("unseen")] == ["shop.till"]
+    assert not any("unseen" in feature for feature in first.values())
     assert second["shop.till"]["expected"] in {"left", "right"}
     assert max(second.values(), key=lambda f: f["share"])["name"] == "shop.till"
     assert sum(f["share"] for f in first.values()) == pytest.approx(1)
     rebuilt = json.loads(scores.values[1] or b"")["reconstruction"]
     assert rebuilt["shop.open"] is True
     assert rebuilt["time"].startswith("2026-01-21T")
+
+
+def test_an_unseen_category_is_counted_and_shown_but_flags_nothing_by_itself() -> None:
+    pipeline = made(flag_unseen=False)
+    noon = record(96 * 20 + 48, random.Random(1))
+    unseen = {**noon, "shop": {"open": True, "till": "middle"}}
+    records = batch([noon, unseen, {**unseen, "sold": 900.0}, noon])
+    results = pipeline.results(records, pipeline.decode(records), lambda _topic: 10_000)
+    assert results.scored.anomaly.tolist() == [False, False, True, False]
+    assert results.scored.unseen == {"shop.till": 2}
+    features = {feature.name: feature for feature in results.scored.features[0]}
+    assert max(features.values(), key=lambda feature: feature.share).name == "sold"
+    assert (features["shop.till"].unseen, features["shop.till"].share) == (True, 0.0)
 
 
 def test_what_a_topic_does_not_take_is_invalid_and_takes_nothing_from_its_neighbours(pipeline: Pipeline) -> None:
