@@ -85,8 +85,9 @@ class TopicSampler:
             keys.extend(decoded.keys)
             invalid.update(problem.reason.value for problem in decoded.invalid)
             for (topic, partition), start, stop in batch.spans:
-                first, _ = offsets.get(f"{topic}/{partition}", (batch.offsets[start], 0))
-                offsets[f"{topic}/{partition}"] = [first, batch.offsets[stop - 1]]
+                ends = batch.offsets[start], batch.offsets[stop - 1]
+                known = offsets.get(f"{topic}/{partition}", ends)
+                offsets[f"{topic}/{partition}"] = [min(*known, *ends), max(*known, *ends)]
             seen += len(batch)
             progress(seen, self.records)
         times = np.concatenate(stamps)

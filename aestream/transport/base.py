@@ -127,14 +127,15 @@ class History(Protocol):
     """The past of topics, read without a consumer group: it joins nothing and commits nothing."""
 
     def read(self, *, records: int, period: float | None) -> Iterator[Batch]:
-        """Stream at most `records` of the newest records, none older than `period` seconds if that is given.
+        """Stream at most `records` records, the newest of all partitions; with `period`, none older in seconds.
 
-        Partitions contribute in proportion to what they hold. Raises TransportError when a topic cannot be read.
+        Offsets without a record, such as those that compaction leaves, do not count. Where a partition's timestamps
+        tell no time, its share of the records is chosen by offset. Raises TransportError when a topic cannot be read.
         """
         ...
 
     def follow(self, *, last: int) -> Iterator[Batch]:
-        """Stream from `last` records before the topics' ends, then what arrives, without end.
+        """Stream the newest `last` records of all partitions, then what arrives, without end.
 
         Yields an empty batch about once a second while nothing arrives. Raises TransportError as `read` does.
         """

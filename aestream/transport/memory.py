@@ -8,7 +8,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from aestream.errors import TooLargeError, TransportError
+from aestream.transport.newest import TAIL, Offsets, Past
 from aestream.transport.size import too_large
 from aestream.types import Batch, Changes, Headers, Membership, Outgoing, Partition, Position, Span, TopicState
 
@@ -164,27 +167,32 @@ class MemoryHistory:
 
     def read(self, *, records: int, period: float | None) -> Iterator[Batch]:
         """Yield one batch per partition."""
-        oldest = 0.0 if period is None else (time.time() - period) * 1000
-        partitions = self._broker.of(self._topics)
-        total = sum(len(self._broker.log[p]) for p in partitions)
-        for partition in partitions:
-            log = self._broker.log[partition]
-            start = len(log) - len(log) * min(records, total) // max(total, 1)
-            while start < len(log) and log[start].timestamp < oldest:
-                start += 1
-            if start < len(log):
+        for partition, start in self._past(period).newest(records).items():
+            if start < len(log := self._broker.log[partition]):
                 yield _batch({partition: (start, log[start:])})
 
     def follow(self, *, last: int) -> Iterator[Batch]:
         """Yield what was added since the last batch, without waiting."""
-        partitions = self._broker.of(self._topics)
-        held = {partition: len(self._broker.log[partition]) for partition in partitions}
-        share = min(1.0, last / max(sum(held.values()), 1))
-        starts = {partition: count - int(count * share) for partition, count in held.items()}
+        starts = self._past(None).newest(last)
         while True:
             new = {partition: (start, self._broker.log[partition][start:]) for partition, start in starts.items()}
             starts = {partition: start + len(part) for partition, (start, part) in new.items()}
             yield _batch({partition: found for partition, found in new.items() if found[1]})
+
+    def _past(self, period: float | None) -> Past:
+        """What the partitions hold now."""
+        stamps = {
+            partition: np.array([message.timestamp for message in self._broker.log[partition]], np.int64)
+            for partition in self._broker.of(self._topics)
+        }
+
+        def find(wanted: Offsets) -> dict[Partition, int]:
+            return {p: int(np.maximum.accumulate(stamps[p]).searchsorted(stamp)) for p, stamp in wanted.items()}
+
+        ends = {partition: len(times) for partition, times in stamps.items()}
+        tails = {partition: times[-TAIL:].tolist() for partition, times in stamps.items()}
+        now = int(time.time() * 1000)
+        return Past.of(dict.fromkeys(ends, 0), ends, tails, find, now=now, period=period)
 
 
 class MemoryTopics:

@@ -395,16 +395,61 @@ def test_messages_without_a_partition_keep_their_order_by_key(transport: Transpo
         assert [number for _, number in places] == sorted(number for _, number in places)
 
 
-def test_history_gives_the_newest_records_in_proportion(transport: Transport) -> None:
+def test_history_gives_the_newest_records_of_all_partitions(transport: Transport) -> None:
+    topic = transport.topic(3)
+    now = int(time.time() * 1000)
+    for i in range(100):
+        transport.put(topic, 0, b"idle", now - 30 * 86_400_000 + i)
+        transport.put(topic, 1, b"busy", now - 100_000 + i * 1000)
+        transport.put(topic, 2, b"slow", now - 500_000 + i * 5000)
+    found = by_partition(list(transport.history(topic).read(records=120, period=None)))
+    assert [offset for offset, _ in found[Partition(topic, 1)]] == list(range(100))
+    assert [offset for offset, _ in found[Partition(topic, 2)]] == list(range(80, 100))
+    assert Partition(topic, 0) not in found
+    found = by_partition(list(transport.history(topic).read(records=210, period=None)))
+    assert [offset for offset, _ in found[Partition(topic, 0)]] == list(range(90, 100))
+
+
+def test_history_takes_equal_shares_of_records_of_one_moment(transport: Transport) -> None:
     topic = transport.topic(2)
-    deliver(
-        transport.sink(),
-        outgoing(topic, [b"%d" % i for i in range(300)], partition=0),
-        outgoing(topic, [b"%d" % i for i in range(100)], partition=1),
-    )
-    found = by_partition(list(transport.history(topic).read(records=200, period=None)))
-    assert [offset for offset, _ in found[Partition(topic, 0)]] == list(range(150, 300))
-    assert [offset for offset, _ in found[Partition(topic, 1)]] == list(range(50, 100))
+    now = int(time.time() * 1000)
+    for i in range(40):
+        transport.put(topic, min(i // 30, 1), b"x", now)
+    found = by_partition(list(transport.history(topic).read(records=20, period=None)))
+    assert {partition.partition: [offset for offset, _ in rows] for partition, rows in found.items()} == {
+        0: list(range(15, 30)),
+        1: list(range(5, 10)),
+    }
+
+
+def test_history_reads_timestamps_in_seconds(transport: Transport) -> None:
+    topic = transport.topic(2)
+    now = int(time.time())
+    for i in range(50):
+        transport.put(topic, 0, b"seconds", now - 100 + 2 * i)
+        transport.put(topic, 1, b"milliseconds", (now - 100 + 2 * i) * 1000)
+    found = by_partition(list(transport.history(topic).read(records=40, period=None)))
+    expected = list(range(30, 50))
+    assert [[offset for offset, _ in found[Partition(topic, p)]] for p in range(2)] == [expected, expected]
+    batches = list(transport.history(topic).read(records=100, period=50.0))
+    assert sum(map(len, batches)) == pytest.approx(50, abs=6)
+
+
+def test_history_goes_by_offset_where_timestamps_tell_no_time(
+    transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = transport.topic(2)
+    now = int(time.time() * 1000)
+    for i in range(50):
+        transport.put(topic, 0, b"zero", 0)
+        transport.put(topic, 1, b"time", now - 50_000 + 1000 * i)
+    for period in (None, 3600.0):
+        found = by_partition(list(transport.history(topic).read(records=40, period=period)))
+        expected = list(range(30, 50))
+        assert [[offset for offset, _ in found[Partition(topic, p)]] for p in range(2)] == [expected, expected]
+    if not isinstance(transport, Memory):
+        assert f"the timestamps in {topic}/0 are not times" in caplog.text
+        assert f"{topic}/1" not in caplog.text
 
 
 def test_history_reads_all_when_there_is_less_than_wanted(transport: Transport) -> None:
@@ -447,8 +492,9 @@ def test_history_ends_where_the_topic_ended_when_it_began(transport: Transport) 
 def test_following_goes_on_with_what_arrives(transport: Transport) -> None:
     topic = transport.topic(2)
     sink = transport.sink()
-    for partition in range(2):
-        deliver(sink, outgoing(topic, [b"%d" % i for i in range(10)], partition=partition))
+    now = int(time.time() * 1000)
+    for i in range(20):
+        transport.put(topic, i % 2, b"%d" % (i // 2), now - 20 + i // 2)
     following = transport.history(topic).follow(last=6)
     found: list[Batch] = []
     deadline = time.monotonic() + SECONDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,15 @@ from aestream.errors import TransportError
 from aestream.transport.kafka_python.errors import Connection, broker_errors, servers
 from aestream.transport.kafka_python.records import columns
 from aestream.transport.kafka_python.topics import KafkaTopics
+from aestream.transport.newest import TAIL, Offsets, Past, step_back
 from aestream.types import Batch
+
+_log = logging.getLogger(__name__)
 
 _STALLED_SECONDS = 30.0
 _POLL_SECONDS = 1.0
+_STEP_RECORDS = 1000  # the least to look through at once
+_FETCH_MS = 50  # a fetch that waits at a topic's end delays the next one, which may begin elsewhere
 
 
 class KafkaHistory:
@@ -33,13 +39,18 @@ class KafkaHistory:
         self._max_records = max_records
         self._remedy = remedy
         self._settings = consumer
+        self._told = False
 
     def read(self, *, records: int, period: float | None) -> Iterator[Batch]:
         """Stream the records between a start that fits `records` and `period`, and the end as it is now."""
         parts = self._partitions()
-        with self._opened() as consumer:
-            ends = _seek(consumer, parts, records, period)
-            yield from _until(consumer, ends)
+        with self._opened(parts) as consumer:
+            past = self._past(consumer, parts, period)
+            starts, found = past.newest(records), 0
+            for batch in _between(consumer, starts, past.ends):
+                found += len(batch)
+                yield batch
+            yield from _older(consumer, past, starts, records - found, enough=records // 100)
 
     def follow(self, *, last: int) -> Iterator[Batch]:
         """Stream the topics from `last` records before their end, then what arrives, without end.
@@ -47,23 +58,25 @@ class KafkaHistory:
         Yields an empty batch about once a second when nothing arrives.
         """
         parts = self._partitions()
-        with self._opened() as consumer:
-            _seek(consumer, parts, last, None)
+        with self._opened(parts) as consumer:
+            _seek(consumer, self._past(consumer, parts, None).newest(last))
             while True:
                 yield columns([consumer.poll(timeout_ms=int(_POLL_SECONDS * 1000))])
 
     @contextmanager
-    def _opened(self) -> Iterator[KafkaConsumer]:
-        """A consumer without a group, closed at the end."""
+    def _opened(self, parts: Sequence[TopicPartition]) -> Iterator[KafkaConsumer]:
+        """A consumer of the partitions without a group, closed at the end."""
         with broker_errors(self._connection):
             consumer = KafkaConsumer(
                 **self._connection,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",  # go on with what is left where retention overtakes us
                 max_poll_records=self._max_records,
+                fetch_max_wait_ms=_FETCH_MS,
                 **self._settings,
             )
             try:
+                consumer.assign(parts)
                 yield consumer
             finally:
                 consumer.close(autocommit=False)
@@ -82,28 +95,67 @@ class KafkaHistory:
             )
         return [TopicPartition(name, number) for name, topic in found.items() for number in range(topic.partitions)]
 
+    def _past(self, consumer: KafkaConsumer, parts: Sequence[TopicPartition], period: float | None) -> Past:
+        """What the partitions hold now, and what their timestamps count; says once where these tell no time."""
+        begins, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
 
-def _seek(
-    consumer: KafkaConsumer, parts: Sequence[TopicPartition], records: int, period: float | None
-) -> dict[TopicPartition, int]:
-    """Place the consumer at the start of the sample; return the offsets at which it ends."""
-    consumer.assign(parts)
-    starts, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
-    if period is not None:
-        since = int((time.time() - period) * 1000)
-        for part, found in consumer.offsets_for_times(dict.fromkeys(parts, since)).items():
-            starts[part] = found.offset if found is not None else ends[part]
-    held = sum(ends[p] - starts[p] for p in parts)
-    share = min(1.0, records / held) if held else 0.0
-    for part in parts:
-        starts[part] = ends[part] - int((ends[part] - starts[part]) * share)
-        consumer.seek(part, starts[part])
-    return {part: end for part, end in ends.items() if starts[part] < end}
+        def find(wanted: Offsets) -> dict[TopicPartition, int | None]:
+            found = consumer.offsets_for_times(dict(wanted))
+            return {part: place.offset if place is not None else None for part, place in found.items()}
+
+        tails: dict[TopicPartition, list[int]] = {part: [] for part in parts}
+        for batch in _between(consumer, {part: max(begins[part], ends[part] - TAIL) for part in parts}, ends):
+            for part, start, stop in batch.spans:
+                tails[TopicPartition(*part)] += batch.timestamps[start:stop]
+        past = Past.of(begins, ends, tails, find, now=int(time.time() * 1000), period=period)
+        timeless = [f"{part.topic}/{part.partition}" for part in parts if part not in past.clocks]
+        if timeless and not self._told:
+            self._told = True
+            _log.warning(
+                "the timestamps in %s are not times, or lie in the future: what is read there is chosen by offset",
+                ", ".join(timeless),
+            )
+        return past
 
 
-def _until(consumer: KafkaConsumer, ends: dict[TopicPartition, int]) -> Iterator[Batch]:
-    """Read until every partition has reached its end offset."""
-    open_parts = dict(ends)
+def _older(consumer: KafkaConsumer, past: Past, starts: Offsets, missing: int, *, enough: int) -> Iterator[Batch]:
+    """Read further back for the records that are missing because not every offset holds one, until `enough` is left.
+
+    Compaction removes records, and transactions have markers. Each step doubles the offsets that are looked at. It
+    reads them once to count what is there, and once for the newest of it.
+    """
+    stops = starts
+    while missing > enough and past.count(stops) < past.count(past.begins):
+        found = past.newest(max(2 * past.count(stops), _STEP_RECORDS))
+        starts = {part: min(start, stops[part]) for part, start in found.items()}
+        there: dict[TopicPartition, list[int]] = {part: [] for part in stops}
+        for batch in _between(consumer, starts, stops):
+            for part, start, stop in batch.spans:
+                there[TopicPartition(*part)] += batch.offsets[start:stop]
+        counts = {part: len(offsets) for part, offsets in there.items()}
+        wanted = min(missing, sum(counts.values()))
+        places = step_back(dict.fromkeys(counts, 0), counts, wanted)
+        firsts = {part: [*there[part], stops[part]][place] for part, place in places.items()}
+        yield from _between(consumer, firsts, stops)
+        missing -= wanted
+        stops = starts
+
+
+def _seek(consumer: KafkaConsumer, starts: Offsets) -> None:
+    """Let the consumer read these partitions, and no others, from these offsets.
+
+    A partition that is done with is not paused, because kafka-python 3.0.12 may never fetch a paused one again.
+    """
+    consumer.assign(list(starts))
+    for part, start in starts.items():
+        consumer.seek(part, start)
+
+
+def _between(consumer: KafkaConsumer, starts: Offsets, ends: Offsets) -> Iterator[Batch]:
+    """Read every partition from its start until it has reached its end."""
+    open_parts = {part: end for part, end in ends.items() if starts[part] < end}
+    if open_parts:
+        _seek(consumer, {part: starts[part] for part in open_parts})
     last = time.monotonic()
     while open_parts:
         polled = consumer.poll(timeout_ms=int(_POLL_SECONDS * 1000))
@@ -115,9 +167,10 @@ def _until(consumer: KafkaConsumer, ends: dict[TopicPartition, int]) -> Iterator
             last = time.monotonic()
             yield columns([{part: found for part, found in kept.items() if found}])
         # position(), not the last record: the end may be a transaction marker that is never delivered
-        for part in [p for p, end in open_parts.items() if consumer.position(p) >= end]:
-            del open_parts[part]
-            consumer.pause(part)
+        left = {part: end for part, end in open_parts.items() if consumer.position(part) < end}
+        if left and len(left) < len(open_parts):
+            consumer.assign(list(left))
+        open_parts = left
         if time.monotonic() - last > _STALLED_SECONDS:
             raise TransportError(
                 f"reading the past of {', '.join(sorted({p.topic for p in open_parts}))} stalled for "
