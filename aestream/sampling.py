@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,14 +13,18 @@ import numpy as np
 
 from aestream.codecs.base import Codec
 from aestream.errors import DataError
+from aestream.features.documents import Documents
 from aestream.features.inference import infer_schema
 from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.features.spread import Spread
 from aestream.files import offline
+from aestream.transport import clocks
 from aestream.transport.base import History
-from aestream.types import Batch, Matrix, Stamps
+from aestream.types import Batch, Matrix, Places, Stamps
 
-_INFERRED_FROM_RECORDS = 5_000
+_INFERRED_FROM_RECORDS = 10_000
 _INFERRED_FROM_BYTES = 64 * 2**20
+_NEARLY_ALL = 0.99  # of the timestamps must be times; the others take the one before
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,8 @@ class Sample:
     """Valid records in time order, as float64 (n, d), and how they were obtained.
 
     `invalid` counts the records that were skipped, by reason; `origin` goes into the manifest. `keys` and
-    `timestamps`, (n,), are those of the records; both are empty for a file.
+    `timestamps`, (n,), are those of the records; both are empty for a file, and `timestamps` is empty where those in
+    Kafka tell no time. Each of the `warnings` is one line.
     """
 
     matrix: Matrix
@@ -37,6 +43,7 @@ class Sample:
     origin: Mapping[str, Any]
     keys: Sequence[bytes | None] = ()
     timestamps: Stamps = field(default_factory=lambda: np.empty(0, np.int64))
+    warnings: Sequence[str] = ()
 
 
 Progress = Callable[[int, int], None]  # (records decoded, records wanted)
@@ -70,7 +77,7 @@ class TopicSampler:
 
     def sample(self, *, progress: Progress) -> Sample:
         """Infer the features, then decode the records."""
-        schema, left_out = self.choose(self.documents(progress))
+        schema, left_out = self.choose(self.documents(progress).records)
         decoder = self.codec.decoder(schema)
         parts = [np.empty((0, len(schema)))]
         stamps = [np.empty(0, np.int64)]
@@ -90,43 +97,38 @@ class TopicSampler:
                 offsets[f"{topic}/{partition}"] = [min(*known, *ends), max(*known, *ends)]
             seen += len(batch)
             progress(seen, self.records)
-        times = np.concatenate(stamps)
-        order = np.argsort(times, kind="stable")  # partitions are read side by side
-        times = times[order]
+        order, times, warnings = _in_order(np.concatenate(stamps))
         keys = list(map(keys.__getitem__, order.tolist()))
         origin = {"offsets": offsets, "period_ms": [int(times[0]), int(times[-1])] if len(times) else []}
-        return Sample(np.concatenate(parts)[order], schema, left_out, invalid, origin, keys, times)
+        return Sample(np.concatenate(parts)[order], schema, left_out, invalid, origin, keys, times, warnings)
 
-    def documents(self, progress: Progress | None = None) -> list[Mapping[str, Any]]:
+    def documents(self, progress: Progress | None = None) -> Documents:
         """Read whole records that are spread over the sample, in time order, to infer the features from.
 
         `progress(0, wanted)` is called as they arrive. Raises DataError when there are none.
         """
-        stride = 1
-        chosen: list[tuple[int, int, Mapping[str, Any]]] = []  # timestamp, bytes, record
+        spread = Spread(records=_INFERRED_FROM_RECORDS, max_bytes=_INFERRED_FROM_BYTES)
         seen = 0
         for batch in self._read():
-            rows = slice(-seen % stride, None, stride)
-            values, stamps = batch.values[rows], batch.timestamps[rows]
-            found = zip(stamps, values, self.codec.documents(values), strict=True)
-            chosen += [(stamp, len(value or b""), document) for stamp, value, document in found if document is not None]
-            while len(chosen) > 2 * _INFERRED_FROM_RECORDS or sum(size for _, size, _ in chosen) > _INFERRED_FROM_BYTES:
-                # Keep every other one, and take half as many from here on, so that all times count equally.
-                chosen, stride = chosen[::2], 2 * stride
+            chosen = spread.choose(batch.keys)
+            records = self.codec.documents(list(map(batch.values.__getitem__, chosen.tolist())))
+            spread.add(chosen, batch.keys, batch.timestamps, batch.values, records)
             seen += len(batch)
             if progress is not None:
                 progress(0, self.records)
+        found = spread.documents()
         if not seen:
             raise DataError(
                 "the input topic has no records to train on: start a producer, or lengthen `period` if that is set"
             )
-        if not chosen:
+        if not len(found):
             raise DataError(
                 f"none of the {seen} records in the input topic is {self.codec.record}: check `topics`, and what is "
                 "produced there"
             )
-        chosen.sort(key=lambda row: row[0])
-        return [document for *_, document in chosen]
+        order, times, _ = _in_order(found.timestamps)
+        rows = order.tolist()
+        return Documents(list(map(found.records.__getitem__, rows)), list(map(found.keys.__getitem__, rows)), times)
 
     def _read(self) -> Iterator[Batch]:
         return self.history.read(records=self.records, period=self.period)
@@ -146,7 +148,7 @@ class FileSampler:
 
     def sample(self, *, progress: Progress) -> Sample:
         """Infer the features from the first records, then read the file."""
-        schema, left_out = self.choose(self.documents())
+        schema, left_out = self.choose(self.documents().records)
         parts = [np.empty((0, len(schema)))]
         unusable = seen = 0
         for rows in offline.read_rows(self.path, schema, self.lines):
@@ -159,6 +161,26 @@ class FileSampler:
         invalid = {"unusable": unusable} if unusable else {}
         return Sample(np.concatenate(parts)[: self.records], schema, left_out, invalid, {"file": self.path.name})
 
-    def documents(self) -> list[Mapping[str, Any]]:
+    def documents(self) -> Documents:
         """Read the first records, to infer the features from. Raises DataError when there are none."""
-        return offline.first_records(self.path, self.lines)
+        return Documents(offline.first_records(self.path, self.lines))
+
+
+def _in_order(stamps: Stamps) -> tuple[Places, Stamps, list[str]]:
+    """The order of Kafka timestamps, (n,), the times in that order, in milliseconds, and warnings about them.
+
+    Where they tell no time, the order is that of reading, and there are no times.
+    """
+    times, good = clocks.milliseconds(stamps, now=int(time.time() * 1000))
+    if len(stamps) and good.mean() < _NEARLY_ALL:
+        warning = (
+            f"{1 - good.mean():.0%} of the Kafka timestamps are not times, or lie in the future, so the order of the "
+            "records is unknown: name a field that holds the time in `time`"
+        )
+        return np.arange(len(stamps)), np.empty(0, np.int64), [warning]
+    known = np.flatnonzero(good)
+    if len(known) < len(times):
+        times = times[known[np.maximum(np.cumsum(good) - 1, 0)]]
+    order = np.argsort(times, kind="stable")  # partitions are read side by side
+    unit = clocks.name(stamps)
+    return order, times[order], [] if unit == "milliseconds" else [f"the Kafka timestamps are read as {unit}"]

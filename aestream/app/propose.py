@@ -20,7 +20,7 @@ _TO_QUOTE = re.compile(r"[\s#'\"$`\\]")
 def proposed_configuration(settings: Settings, file: Path | None, topic: str | None) -> str:
     """A commented configuration for the records of a file, a topic, or else the input topics."""
     names = [topic] if topic else settings.topics.input
-    records = samplers.sampler(settings, file, names).documents()
+    records = samplers.sampler(settings, file, names).documents().records
     chosen = {**samplers.inference(settings), "missing": ["impute"]}
     in_force = dict(line.split("=", 1) for line in reference.in_force(settings))
     connection = {

@@ -15,15 +15,21 @@ DAY_MS = 86_400_000
 # (0, -1, the uptime of a machine) tells no time.
 _FROM = np.array([10**8, 10**11, 10**14, 10**17])
 _TICKS = (Fraction(1, 1000), Fraction(1), Fraction(1000), Fraction(1_000_000))
-NAMES = dict(zip(_TICKS, ("seconds", "milliseconds", "microseconds", "nanoseconds"), strict=True))
+_NAMES = dict(zip(_TICKS, ("seconds", "milliseconds", "microseconds", "nanoseconds"), strict=True))
 
 
-def ticks(stamps: Sequence[int]) -> Fraction | None:
+def ticks(stamps: Sequence[int] | Stamps) -> Fraction | None:
     """How many of the timestamps' unit make a millisecond, by most of them; None if most of them tell no time."""
     if not len(stamps):
         return Fraction(1)
     unit = int(np.searchsorted(_FROM, np.median(np.asarray(stamps, np.int64)), side="right"))
     return _TICKS[unit - 1] if unit else None
+
+
+def name(stamps: Sequence[int] | Stamps) -> str | None:
+    """The name of the unit of most of the timestamps; None if most of them tell no time."""
+    unit = ticks(stamps)
+    return None if unit is None else _NAMES[unit]
 
 
 def milliseconds(stamps: Stamps, *, now: int) -> tuple[Stamps, Flags]:

@@ -18,6 +18,8 @@ from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.sampling import FileSampler, TopicSampler
 from aestream.transport.memory import MemoryBroker, MemoryHistory, Message
 
+NOON = 1_700_000_000_000  # milliseconds
+
 
 def sampler(broker: MemoryBroker, *, records: int = 200_000) -> TopicSampler:
     return TopicSampler(
@@ -38,9 +40,9 @@ def filled(count: int, *, bad: int = 0) -> MemoryBroker:
     rng = random.Random(0)
     for i in range(count):
         value = json.dumps({"place": place(i), "id": i, "level": rng.random(), "seldom": float(i == 90)})
-        broker.append("in", Message(value.encode(), key=f"k{i}".encode(), timestamp=i), i % 7 % 3)
+        broker.append("in", Message(value.encode(), key=f"k{i}".encode(), timestamp=NOON + i), i % 7 % 3)
     for i in range(bad):
-        broker.append("in", Message(b"[]" if i % 2 else b"{", timestamp=i), 0)
+        broker.append("in", Message(b"[]" if i % 2 else b"{", timestamp=NOON + i), 0)
     return broker
 
 
@@ -50,9 +52,9 @@ def test_rows_are_in_the_order_of_time_and_the_bad_ones_counted() -> None:
     assert {item.name for item in found.left_out} == {"id"}
     assert found.matrix[:, 0].tolist() == [place(i) for i in range(600)]
     assert list(found.keys) == [f"k{i}".encode() for i in range(600)]
-    assert found.timestamps.tolist() == list(range(600))
+    assert (found.timestamps - NOON).tolist() == list(range(600))
     assert found.invalid == {"bad_json": 2, "wrong_shape": 2}
-    assert found.origin["period_ms"] == [0, 599]
+    assert found.origin["period_ms"] == [NOON, NOON + 599]
     assert sum(last - first + 1 for first, last in found.origin["offsets"].values()) == 604
 
 
@@ -62,7 +64,7 @@ def test_a_short_past_teaches_with_all_of_its_records() -> None:
 
 
 def test_a_long_past_teaches_by_records_spread_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "_INFERRED_FROM_RECORDS", 50)
+    monkeypatch.setattr(sampling, "_INFERRED_FROM_RECORDS", 100)
     taught: list[list[int]] = []
 
     def spy(records: Sequence[Mapping[str, Any]]) -> tuple[FeatureSchema, list[LeftOut]]:
@@ -72,10 +74,60 @@ def test_a_long_past_teaches_by_records_spread_over_it(monkeypatch: pytest.Monke
     with pytest.raises(DataError, match="seen enough"):
         replace(sampler(filled(3000)), choose=spy).sample(progress=lambda _read, _wanted: None)
     (ids,) = taught
-    assert 50 <= len(ids) <= 100
+    assert 40 <= len(ids) <= 100
     assert ids == sorted(ids)
     assert min(ids) < 200
     assert max(ids) > 2800
+
+
+def test_a_long_past_teaches_by_all_records_of_some_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "_INFERRED_FROM_RECORDS", 400)
+    broker = MemoryBroker({"in": 2})
+    for i in range(20_000):
+        broker.append("in", Message(b'{"i": %d}' % i, b"k%d" % (i % 10_000), timestamp=NOON + i), i % 2)
+    found = sampler(broker).documents()
+    assert 200 <= len(found) <= 400
+    numbers = [record["i"] for record in found.records]
+    assert numbers == sorted(numbers)
+    assert (found.timestamps - NOON).tolist() == numbers
+    assert list(found.keys) == [f"k{i % 10_000}" for i in numbers]
+    pairs = set(numbers[: len(numbers) // 2]) & {i - 10_000 for i in numbers}
+    assert len(pairs) > 60
+
+
+def with_stamps(stamps: list[int]) -> MemoryBroker:
+    broker = MemoryBroker({"in": 1})
+    for i, stamp in enumerate(stamps):
+        broker.append("in", Message(b'{"i": %f}' % (i * 37 % 101 + 0.5), timestamp=stamp))
+    return broker
+
+
+def test_timestamps_in_another_unit_are_converted_and_told() -> None:
+    for divided, unit in ((1000, "seconds"), (1, "milliseconds")):
+        found = sampler(with_stamps([(NOON + 5000 * i) // divided for i in range(200)])).sample(progress=print)
+        assert (found.timestamps - NOON).tolist() == [5000 * i for i in range(200)]
+        assert any(unit in warning for warning in found.warnings) == (unit == "seconds")
+
+
+@pytest.mark.parametrize("odd", [0, -1, 86_400_000, 9 * 10**18])
+def test_timestamps_that_tell_no_time_leave_the_records_in_the_order_of_reading(odd: int) -> None:
+    made = sampler(with_stamps([NOON + i if i % 10 else odd for i in range(200)]))
+    found = made.sample(progress=print)
+    assert found.matrix[:, 0].tolist() == [i * 37 % 101 + 0.5 for i in range(200)]
+    assert not len(found.timestamps)
+    assert found.origin["period_ms"] == []
+    assert len(found.keys) == 200
+    assert "10% of the Kafka timestamps are not times" in found.warnings[0]
+    assert not len(made.documents().timestamps)
+
+
+def test_a_stray_timestamp_takes_the_one_before() -> None:
+    stamps = [NOON + 1000 * i for i in range(300)]
+    stamps[0], stamps[7] = 0, 9 * 10**18
+    found = sampler(with_stamps(stamps)).sample(progress=print)
+    assert found.matrix[:, 0].tolist() == [i * 37 % 101 + 0.5 for i in range(300)]
+    assert (found.timestamps - NOON)[[0, 1, 6, 7, 8]].tolist() == [1000, 1000, 6000, 6000, 8000]
+    assert not found.warnings
 
 
 def test_progress_and_bounds() -> None:
