@@ -363,7 +363,7 @@ def test_mixed_records_are_learnt_judged_and_explained(tmp_path: Path, shape: st
     def table(records: list[dict[str, object]]) -> object:
         return pd.DataFrame(records) if shape == "frame" else records
 
-    found = Detector(false_alarm_rate=0.01, steps=300, missing="impute").fit(table(orders(3000)))
+    found = Detector(false_alarm_rate=0.01, steps=300, missing="impute", flag_unseen=True).fit(table(orders(3000)))
     assert found.schema.names == ("shop", "express", "price", "weight")
     assert found.flag(table(orders(5000, seed=1))).mean() < 0.03
     wrong = [
