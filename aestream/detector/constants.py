@@ -81,10 +81,22 @@ class Constants:
                 "some do, or name other features"
             )
         value, unit, least = np.array([usual[place] for place in places.tolist()]).reshape(-1, 3).T
-        reach = _reach(matrix, schema, rate) if len(places) else 1.0
-        if reach > 1.0:
+        reach = _reach(matrix, schema, rate) if len(places) else 0.0
+        if reach:
             unit = least = unit * reach
         return cls(schema, value, unit, least, tolerances.at(places))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know about them, one sentence each."""
+        seldom = np.flatnonzero(self.least >= self.unit)
+        if not len(seldom):
+            return ()
+        name, least = self.schema.names[self.places[seldom[0]]], self.least[seldom[0]]
+        told = "several features changed in one record only, so others that never did may as well: a change counts only"
+        return (
+            f"{told} if it is larger than theirs (of {name}: more than {least:g}); a longer sample tells them apart",
+        )
 
     @property
     def moving(self) -> FeatureSchema:
@@ -150,6 +162,7 @@ def _strength(moves: Vector | Matrix) -> Vector | Matrix:
 def _reach(matrix: Matrix, schema: FeatureSchema, rate: float) -> float:
     """The move, in units, that at most `rate` of (n, d) rows exceed for the first time with a feature.
 
+    0 where any move is as rare as that.
     By the features that move in one row and never again: as many in n as there will be new ones in a record to come.
     A single one proves little, and does not count.
     """
@@ -159,7 +172,7 @@ def _reach(matrix: Matrix, schema: FeatureSchema, rate: float) -> float:
             moves = _moves(values, _usual(values, name))
             sizes += moves.tolist() if len(moves) == 1 else []
     expected = 1 + int(rate * len(matrix))
-    return max(1.0, min(sorted(sizes)[-1 - expected], FAR)) if len(sizes) > expected else 1.0
+    return min(max(sorted(sizes)[-1 - expected], 1.0), FAR) if len(sizes) > expected else 0.0
 
 
 def _usual(column: Vector, name: str) -> tuple[float, float, float]:

@@ -150,13 +150,13 @@ class Detector:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return what a person should know about the calibration, one sentence each."""
-        threshold = self._fitted.threshold
-        usual = calibrators.USUAL_RATE
+        """Return what a person should know about the calibration and the constants, one sentence each."""
+        threshold, usual = self._fitted.threshold, calibrators.USUAL_RATE
+        told = (*threshold.warnings, *self._fitted.constants.warnings)
         if self.options.false_alarm_rate is not None or threshold.false_alarm_rate <= usual:
-            return threshold.warnings
+            return told
         instead = f"the false-alarm rate is {threshold.false_alarm_rate:.2g}, the lowest that so few records support"
-        return (f"{instead}: {threshold.records_needed(usual)} would support {usual:g}", *threshold.warnings)
+        return (f"{instead}: {threshold.records_needed(usual)} would support {usual:g}", *told)
 
     @property
     def latent_size(self) -> int:

@@ -52,6 +52,7 @@ def plain() -> Detector:
 
 def test_the_network_does_not_see_constants(detector: Detector, plain: Detector) -> None:
     assert detector.threshold == plain.threshold
+    assert detector.warnings == plain.warnings
     later = table(ROWS, seed=1)
     assert np.array_equal(detector.error(later), plain.error(later[:, :FEATURES]))
     assert 0.002 < detector.flag(later).mean() < 0.03
@@ -198,6 +199,8 @@ def test_constants_that_could_as_well_have_moved_need_a_larger_move() -> None:
     asked = FeatureSchema(tuple(names), tuple((name,) for name in names), columns)
     detector = fitted(np.hstack([ordinary(ROWS), training]), asked, false_alarm_rate=0.001)
     still = ~training.any(axis=0)
+    first = names[FEATURES + int(np.argmax(still))]
+    assert f"(of {first}: more than 3)" in detector.warnings[-1]
     assert detector.schema.steady[FEATURES:].tolist() == still.tolist()
     assert 5 < still.sum() < 35
     later = counters(20_000) * still
@@ -206,6 +209,18 @@ def test_constants_that_could_as_well_have_moved_need_a_larger_move() -> None:
     assert not (detector.score(rows)[later.any(axis=1)] > 1.9).any()
     rows[:5, FEATURES + int(np.argmax(still))] = 500
     assert (detector.score(rows[:5]) > 3).all()
+
+
+def test_a_switch_that_could_as_well_have_turned_counts_for_nothing() -> None:
+    matrix = np.hstack([ordinary(ROWS), np.zeros((ROWS, 8))])
+    matrix[range(100, 700, 100), range(FEATURES, FEATURES + 6)] = 1
+    names = [f"f{i}" for i in range(FEATURES)] + [f"s{i}" for i in range(8)]
+    switches = tuple(Column(Kind.BOOLEAN, steady=True, imputed=True) for _ in range(8))
+    asked = FeatureSchema(tuple(names), tuple((name,) for name in names), (Column(),) * FEATURES + switches)
+    later = np.hstack([ordinary(1, seed=9), np.zeros((1, 8))])
+    later[0, -1] = 1
+    assert fitted(matrix, asked, false_alarm_rate=0.01).flag(later).tolist() == [True]
+    assert fitted(matrix, asked, false_alarm_rate=0.001).flag(later).tolist() == [False]
 
 
 def test_a_feature_without_a_value_or_none_that_moves_is_one_clear_line() -> None:
