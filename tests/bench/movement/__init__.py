@@ -1,0 +1,1 @@
+"""Wrong verdicts on how numeric fields move: `python -m tests.bench.movement`."""

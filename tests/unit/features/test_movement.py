@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from aestream.features.movement import Motion, Move, judge
+from aestream.features.order import Order
+from aestream.types import Vector
+from tests.bench.movement.verdicts import CASES, verdicts, wrong
+
+SEEDS = 20
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_verdicts_are_seldom_wrong(name: str) -> None:
+    given = verdicts(name, SEEDS)
+    assert np.mean([wrong(verdict, CASES[name]) for verdict in given]) <= CASES[name].tolerated, set(given)
+
+
+def rising(count: int, seed: int = 0) -> Vector:
+    return np.cumsum(np.random.default_rng(seed).integers(1, 100, count)).astype(float)
+
+
+@pytest.mark.parametrize("values", [[], [1.0], np.arange(29.0), np.full(500, 7.0), np.full(500, np.nan)])
+def test_few_or_equal_values_prove_nothing(values: list[float]) -> None:
+    assert judge(np.asarray(values, float)) == Move()
+
+
+def test_thirty_values_are_enough() -> None:
+    assert judge(rising(30)).motion is Motion.COUNTER
+
+
+def test_values_are_not_changed() -> None:
+    values, entities, times = rising(300), np.arange(300) % 3, np.arange(300.0)[::-1].copy()
+    copies = [array.copy() for array in (values, entities, times)]
+    judge(values, Order.of(entities, times))
+    for array, copy in zip((values, entities, times), copies, strict=True):
+        assert np.array_equal(array, copy)
+
+
+def test_infinite_values_are_missing() -> None:
+    values = rising(300)
+    values[::7], values[::11] = np.inf, -np.inf
+    assert judge(values).motion is Motion.COUNTER
+
+
+def test_the_order_of_time_decides_not_that_of_arrival() -> None:
+    values, mixed = rising(300), np.random.default_rng(1).permutation(300)
+    assert judge(values[mixed]).motion is Motion.LEVEL
+    assert judge(values[mixed], Order.of(times=mixed.astype(float))).motion is Motion.COUNTER
+
+
+def test_times_that_say_nothing_are_as_none() -> None:
+    assert Order.of(times=np.full(300, 5.0)).rows is None
+    assert Order.of(times=np.full(300, np.nan)).rows is None
+
+
+def test_a_fall_between_records_of_the_same_time_is_no_step_back() -> None:
+    values = rising(600).reshape(-1, 3)[:, ::-1].ravel()
+    assert judge(values, Order.of(times=np.arange(600.0) // 3)).told == "a counter: only rises"
+
+
+def test_restarts_are_counted_by_entity() -> None:
+    values = np.stack([rising(200), np.concatenate([rising(90), rising(110)]), rising(200)], 1).ravel()
+    verdict = judge(values, Order.of(np.tile([7, 3, 5], 200)))
+    assert verdict.told == "a counter: only rises within each entity, 1 restart"
+
+
+def test_a_wrap_around_is_not_a_restart() -> None:
+    assert judge((rising(300) + 2**32 - 5000) % 2**32).told == "a counter: only rises, and starts again at 2^32"
+
+
+def test_what_would_tell_series_apart_is_asked_for() -> None:
+    values = np.stack([rising(200, 1), rising(200, 2) + 1e6], 1).ravel()
+    assert judge(values).told.endswith("in each of about 2 series in one: name what tells them apart in `key`")
+
+
+def test_a_level_that_runs_away_is_told_with_its_ends() -> None:
+    noise = np.random.default_rng(0).normal(size=1000)
+    assert judge(np.linspace(100, 20, 1000) + noise).told == "falls all through the sample, from 96.38 to 23.62"
+
+
+def test_a_level_that_ends_at_its_minimum_is_kept_with_a_warning() -> None:
+    noise = np.random.default_rng(0).normal(size=1000)
+    verdict = judge(np.linspace(4, 0, 1000) + noise)
+    assert verdict.motion is Motion.LEVEL
+    assert verdict.warning.startswith("ends the sample at its minimum")
