@@ -83,6 +83,15 @@ def judge(values: Vector, order: Order = Order()) -> Move:  # noqa: B008 - immut
     return move
 
 
+def only_rises(values: Vector, order: Order, enough: int) -> bool:
+    """Whether values (n,) only rise within each entity, as a counter's do, and at least so often."""
+    series = Series.of(values, order)
+    if len(series.values) < MIN_EVIDENCE or np.count_nonzero(series.steps() > 0) < enough:
+        return False
+    move = _one_way(series)
+    return move is not None and move.motion is Motion.COUNTER
+
+
 def _one_way(series: Series) -> Move | None:
     """Judge a field whose steps nearly all go one way; None for any other."""
     sign = _direction(series, MIN_RISES)
