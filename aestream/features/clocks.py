@@ -20,7 +20,7 @@ FEW, BLOCK_SIZE = 0.05, 512
 NEARLY_ALL = 0.99
 # Times in no order are not after 2040.
 LATEST = 2.2e9
-# Values that only rise are a clock if they do not move more than this share of the years since 1970.
+# Values that only rise are a clock if they move by at most this share of the time since 1970, which is under 3 years.
 MAX_RISE = 0.05
 
 
@@ -37,7 +37,10 @@ def moves_with_time(series: Series, unit: str) -> bool:
     """Whether values in the range of a `unit` are times, by the records' own times; False where these are unknown."""
     if series.time is None:
         return False
-    seconds, time = series.values / SCALES[unit], series.time
+    timed = np.isfinite(series.time)
+    seconds, time = series.values[timed] / SCALES[unit], series.time[timed]
+    if not len(time):
+        return False
     ahead = seconds - time
     if np.quantile(np.abs(ahead), 0.99) < NEARBY:
         return True
@@ -58,7 +61,7 @@ def is_recent(series: Series, unit: str) -> bool:
     seconds = series.values / SCALES[unit]
     if np.ptp(seconds) > MAX_RISE * float(seconds.max()):
         return False
-    return series.time is None or float(np.median(seconds - series.time)) < DAY
+    return series.time is None or float(np.nanmedian(seconds - series.time)) < DAY
 
 
 def may_be_past(series: Series, unit: str) -> bool:

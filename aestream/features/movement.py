@@ -21,9 +21,9 @@ MIN_RISES, MIN_MEAN_RISES = 3, 20
 MAX_BACK = 0.1
 # The means of so many values hide noise and records that arrive in a slightly different order.
 MEANS = (8, 32)
-# A fall by this share of an entity's range ends a tooth. A level is a sawtooth with MANY teeth, or with SOME of equal
-# height: its bounds were seen. Counters of 32 bits that wrap around are not.
-TOOTH, MANY_TEETH, SOME_TEETH, EQUAL_HEIGHT = 0.3, 6, 4, 0.7
+# A tooth ends where this share of what was gained is undone. A level is a sawtooth with MANY teeth, or with SOME that
+# have this share of the range: its bounds were seen. Counters of 32 bits that wrap around are not.
+UNDONE, MANY_TEETH, SOME_TEETH, EQUAL_HEIGHT = 0.5, 6, 4, 0.7
 WRAPS = (2.0**31, 2.0**32)
 NEAR_WRAP = 0.8
 # So many values at most are searched for several counters in one.
@@ -32,6 +32,8 @@ MAX_CHAINED = 4000
 CHAINED = 0.35
 # The halves of the sample lie apart by this much, or their values alternate so often for each series.
 APART, ALTERNATIONS = 0.2, 2
+# Series in turn go back once for all of them; if they are read in any order, more often.
+MIN_TURNS = 0.5
 # A fall from one series to another is at least this share of the range.
 JUMP = 0.1
 # More series than this may also be the noise of one level that runs away.
@@ -139,16 +141,19 @@ def _direction(series: Series, enough: int) -> int:
 def _is_sawtooth(series: Series, sign: int) -> bool:
     """Whether values that move one way return so often, or so regularly, that their bounds were seen."""
     values = sign * series.values
-    size = np.maximum.reduceat(values, series.starts) - np.minimum.reduceat(values, series.starts)
-    back = np.flatnonzero(sign * series.steps() < 0)  # the last value of a tooth
-    entity = np.searchsorted(series.starts, back, side="right") - 1
-    height = (values[back] - values[back + 1]) / size[entity]
-    teeth = height >= TOOTH
-    if not teeth.any() or (sign > 0 and _wraps(values[back[teeth]])):
+    falls = np.concatenate([[False], sign * series.steps() < 0, [False]])
+    top, bottom = np.flatnonzero(~falls[:-1] & falls[1:]), np.flatnonzero(falls[:-1] & ~falls[1:])
+    entity = np.searchsorted(series.starts, top, side="right") - 1
+    fresh = np.diff(entity, prepend=-1) > 0
+    fall = values[top] - values[bottom]
+    gain = values[top] - values[np.where(fresh, series.starts[entity], np.roll(bottom, 1))]
+    teeth = (gain > 0) & (fall >= UNDONE * gain)
+    if not teeth.any() or (sign > 0 and _wraps(values[top[teeth]])):
         return False
     each = np.count_nonzero(teeth) / len(np.unique(entity[teeth]))
-    middle = np.median(height[teeth])
-    return bool(each >= MANY_TEETH or (each >= SOME_TEETH and middle >= EQUAL_HEIGHT))
+    size = np.maximum.reduceat(values, series.starts) - np.minimum.reduceat(values, series.starts)
+    height = np.median((fall / size[entity])[teeth])
+    return bool(each >= MANY_TEETH or (each >= SOME_TEETH and height >= EQUAL_HEIGHT))
 
 
 def _wraps(tops: Vector) -> float:
@@ -174,13 +179,20 @@ def _interleaved(values: Vector) -> int:
     So many rising series cover all values: as many as the longest falling series among them is long (Dilworth's
     theorem). Shuffled, they would need about 2 sqrt(n).
     """
+    values = values[np.append(True, np.diff(values) != 0)]
     if len(values) > MAX_CHAINED:
         values = values[np.linspace(0, len(values) - 1, MAX_CHAINED).astype(np.intp)]
-    limit = CHAINED * 2 * math.sqrt(len(values))
-    few = _alternations(values) / ALTERNATIONS  # so few series can there be
-    for sign in (1, -1) if few <= limit else ():
+    count, rises = len(values), float(np.mean(np.diff(values) > 0))
+    limit, (apart, alternations) = CHAINED * 2 * math.sqrt(count), _halves(values)
+    for sign, turns in ((1, 1 - rises), (-1, rises)):
+        # Series in turn go back as often as there are series. One that moves one way for long does not.
+        least = alternations / ALTERNATIONS
+        if apart > APART and turns:
+            least = min(least, MIN_TURNS / turns)
+        if least > limit:
+            continue
         chains = _chains(sign * values, limit)
-        if few <= chains <= limit:
+        if least <= chains <= limit:
             shuffled = np.random.default_rng(0).permutation(values)
             if _chains(sign * shuffled, chains / CHAINED) * CHAINED >= chains:
                 return sign * chains
@@ -194,11 +206,11 @@ def _jumps(series: Series) -> bool:
     return bool(len(falls)) and bool(np.median(falls) > JUMP * np.ptp(series.values))
 
 
-def _alternations(values: Vector) -> int:
-    """How often values of the first and the second half alternate in the order of size; 0 if the halves lie apart.
+def _halves(values: Vector) -> tuple[float, int]:
+    """How far the first half of the values lies from the second, and how often they alternate in the order of size.
 
-    Values that only rise alternate once for each series, others at every second value. Halves lie apart if the largest
-    difference of their distributions says so (as Kolmogorov and Smirnov measure it).
+    The distance is the largest difference of their distributions (as Kolmogorov and Smirnov measure it). Values that
+    only rise alternate once for each series, others at every second value.
     """
     count, half = len(values), len(values) // 2
     shuffled = np.random.default_rng(0).permutation(count)  # so that equal values are in no order
@@ -206,7 +218,7 @@ def _alternations(values: Vector) -> int:
     first = rows < half
     changes = np.append(np.diff(values[rows]) > 0, True)
     apart = np.abs(np.cumsum(np.where(first, 1 / half, -1 / (count - half)))[changes])
-    return 0 if apart.max() > APART else int(np.count_nonzero(first[1:] != first[:-1]))
+    return float(apart.max()), int(np.count_nonzero(first[1:] != first[:-1]))
 
 
 def _chains(values: Vector, limit: float) -> int:

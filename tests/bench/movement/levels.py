@@ -103,6 +103,23 @@ def buffer_that_is_flushed(random: Random) -> Made:
 
 
 @case(LEVEL)
+def sawtooth_uneven(random: Random) -> Made:
+    """Ramps of any height and length, and one far higher than the others."""
+    lengths = random.integers(10, 150, N)
+    ramps = [random.exponential(1) * np.linspace(0, 1, length) for length in lengths]
+    ramps[random.integers(0, 5)] *= 20
+    return np.concatenate(ramps)[:N], None, None
+
+
+@case(LEVEL)
+def setting_that_changes(random: Random) -> Made:
+    """A level of few values that stays for a while, and differs between the halves of the sample."""
+    stays = random.integers(2, 15, N)
+    values = random.integers(0, 40, N) + 15 * (np.cumsum(stays) > N // 2)
+    return values.repeat(stays)[:N].astype(float), None, None
+
+
+@case(LEVEL)
 def queue_length(random: Random) -> Made:
     return random.poisson(random.uniform(1, 20), N).astype(float), None, clock()
 

@@ -48,6 +48,14 @@ def test_the_order_of_time_decides_not_that_of_arrival() -> None:
     assert judge(values[mixed], Order.of(times=mixed.astype(float))).motion is Motion.COUNTER
 
 
+def test_a_clock_needs_no_time_of_every_record() -> None:
+    random = np.random.default_rng(0)
+    times = 1.7e9 + np.arange(1000.0)
+    values = times - random.integers(0, 86_400 * 300, 1000)
+    times[::200] = np.nan
+    assert judge(values, Order.of(times=times)).motion is Motion.CLOCK
+
+
 def test_times_that_say_nothing_are_as_none() -> None:
     assert Order.of(times=np.full(300, 5.0)).rows is None
     assert Order.of(times=np.full(300, np.nan)).rows is None
