@@ -100,9 +100,11 @@ class Column:
 
         Raises BadValueError for the first that does not fit.
         """
-        if set(map(type, values)) <= _READY[self.wire]:
+        kinds = set(map(type, values))
+        read = text_numbers if self.wire is float and not self.unit and str in kinds else self.numbers
+        if kinds <= _READY[float | str if read is text_numbers else self.wire]:
             try:
-                return self.numbers(values)
+                return read(values)
             except (ValueError, OverflowError):
                 pass
         column = np.empty(len(values))

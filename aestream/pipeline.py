@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from aestream.detector.detector import Detector
 from aestream.messages.dead_letters import dead_letters
 from aestream.messages.scores import FeatureShare, Renderer, Scored
 from aestream.transport.size import too_large
-from aestream.types import Batch, Invalid, Outgoing, Places, Reason
+from aestream.types import Batch, Invalid, Outgoing, PassedOver, Places, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Results:
     messages: Sequence[Outgoing]
     scored: Scored
     invalid: Sequence[Invalid]
+    passed: Mapping[PassedOver, int]
 
 
 class Pipeline:
@@ -67,10 +68,10 @@ class Pipeline:
         return self._decoder.decode(batch.values, batch.keys, batch.timestamps)
 
     def results(self, batch: Batch, decoded: Decoded, max_bytes: Callable[[str], int]) -> Results:
-        """Score the valid rows and write the messages about all rows, each one small enough for its topic.
+        """Score the valid records and write the messages about all rows, each one small enough for its topic.
 
-        `max_bytes(topic)` is the largest message that a topic accepts. A record whose score does not fit becomes a
-        dead letter, which is cut to fit.
+        `max_bytes(topic)` is the largest message that a topic accepts. A message with a record whose score does not fit
+        becomes a dead letter, which is cut to fit.
         """
         while True:
             scored = self._score(decoded)
@@ -82,7 +83,7 @@ class Pipeline:
         if decoded.invalid:
             topic = self._dead_letters_topic
             messages.append(dead_letters(topic, batch, decoded.invalid, max_bytes=max_bytes(topic)))
-        return Results(messages, scored, decoded.invalid)
+        return Results(messages, scored, decoded.invalid, decoded.passed)
 
     def _score(self, decoded: Decoded) -> Scored:
         """Score the valid rows in one forward pass; explain those that were flagged."""
@@ -99,6 +100,7 @@ class Pipeline:
             found.latent,
             None if found.reconstruction is None else self._detector.schema.show(found.reconstruction),
             self._detector.unseen(decoded.matrix),
+            decoded.elements,
         )
 
     def _explain(self, decoded: Decoded, flagged: Places) -> Sequence[list[FeatureShare]]:
@@ -132,15 +134,15 @@ class LoadedModel:
     threshold: float
 
 
-def _too_large(messages: Sequence[Outgoing], scored: Scored, max_bytes: Callable[[str], int]) -> Sequence[Invalid]:
-    """What is wrong with the rows whose results do not fit into their topics, by row."""
+def _too_large(messages: Sequence[Outgoing], scored: Scored, max_bytes: Callable[[str], int]) -> Mapping[int, Invalid]:
+    """What is wrong with the records whose results do not fit into their topics, by place among the valid ones."""
     problems: dict[int, Invalid] = {}
     for some in messages:
         limit = max_bytes(some.topic)
-        # every row has a score, only the flagged rows have an anomaly
-        rows = scored.rows if len(some) == len(scored.rows) else scored.rows[scored.flagged]
-        for place, size in too_large(some, limit):
-            row = int(rows[place])
+        # every valid record has a score, only the flagged ones have an anomaly
+        places = range(len(scored.rows)) if len(some) == len(scored.rows) else scored.flagged.tolist()
+        for number, size in too_large(some, limit):
+            place = places[number]
             why = f"its result has {size} bytes with the key, and topic {some.topic} accepts {limit}"
-            problems[row] = Invalid(row, Reason.TOO_LARGE, why)
-    return list(problems.values())
+            problems[place] = Invalid(int(scored.rows[place]), Reason.TOO_LARGE, why)
+    return problems

@@ -98,6 +98,8 @@ class TopicSampler:
             seen += len(batch)
             progress(seen, self.records)
         order, times, warnings = _in_order(np.concatenate(stamps))
+        # messages may hold several records: the newest are enough
+        order, times = order[-self.records :], times[-self.records :]
         keys = list(map(keys.__getitem__, order.tolist()))
         origin = {"offsets": offsets, "period_ms": [int(times[0]), int(times[-1])] if len(times) else []}
         return Sample(np.concatenate(parts)[order], schema, left_out, invalid, origin, keys, times, warnings)
@@ -109,9 +111,13 @@ class TopicSampler:
         """
         spread = Spread(records=_INFERRED_FROM_RECORDS, max_bytes=_INFERRED_FROM_BYTES)
         seen = 0
+        why: str | None = None
         for batch in self._read():
             chosen = spread.choose(batch.keys)
-            records = self.codec.documents(list(map(batch.values.__getitem__, chosen.tolist())))
+            values = list(map(batch.values.__getitem__, chosen.tolist()))
+            records = self.codec.documents(values)
+            if why is None and not any(records):
+                why = next(filter(None, map(self.codec.refusal, values)), None)
             spread.add(chosen, batch.keys, batch.timestamps, batch.values, records)
             seen += len(batch)
             if progress is not None:
@@ -121,10 +127,12 @@ class TopicSampler:
             raise DataError(
                 "the input topic has no records to train on: start a producer, or lengthen `period` if that is set"
             )
+        if not len(found) and why is None:
+            raise DataError(f"all of the {seen} records in the input topic are passed over: check `where` and `layout`")
         if not len(found):
             raise DataError(
-                f"none of the {seen} records in the input topic is {self.codec.record}: check `topics`, and what is "
-                "produced there"
+                f"none of the {seen} records in the input topic is {self.codec.record} ({why}): check `topics`, and "
+                "what is produced there"
             )
         order, times, _ = _in_order(found.timestamps)
         rows = order.tolist()

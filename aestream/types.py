@@ -98,6 +98,15 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
 
 
+class PassedOver(StrEnum):
+    """Why a record is not to be scored: the label `reason` of `aestream_records_passed_over_total`."""
+
+    FILTERED = "filtered"
+    DELETED = "deleted"
+    TOMBSTONE = "tombstone"
+    NO_RECORDS = "no_records"
+
+
 @dataclass(frozen=True, slots=True)
 class Invalid:
     """A record that cannot be scored: its row in the batch, and why."""

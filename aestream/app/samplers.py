@@ -10,6 +10,7 @@ from typing import Any
 from aestream.app import clients, topics
 from aestream.codecs.base import Codec
 from aestream.codecs.json import JsonCodec
+from aestream.codecs.layouts import Layout
 from aestream.features.inference import infer_schema
 from aestream.sampling import Choose, FileSampler, TopicSampler
 from aestream.settings.settings import Settings
@@ -52,9 +53,13 @@ def _choose(settings: Settings) -> Choose:
 
 def codec(settings: Settings) -> Codec:
     """The format of the records in the topics."""
-    return JsonCodec(settings.worker.max_record_bytes)
+    return JsonCodec(settings.worker.max_record_bytes, _layout(settings))
 
 
 def lines(settings: Settings) -> Codec:
     """The format of the lines of a JSON lines file, whatever the topics hold."""
-    return JsonCodec(settings.worker.max_record_bytes)
+    return JsonCodec(settings.worker.max_record_bytes, _layout(settings))
+
+
+def _layout(settings: Settings) -> Layout:
+    return Layout(settings.records.layout, settings.records.unpack, settings.records.where)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from operator import attrgetter
@@ -11,16 +11,20 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from aestream.features.schema import FeatureSchema
-from aestream.types import Invalid, Matrix, Places, Stamps
+from aestream.types import Invalid, Matrix, PassedOver, Places, Stamps
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The features of the valid rows, and what is wrong with the others.
+    """The features of the valid records, and what is wrong with the others.
 
     `matrix` is float64 (m, d), finite except for NaN where an imputed feature is missing; `rows` (m,) are the places of
-    its rows in the batch, ascending; `invalid` is in the order of the batch too. `keys` and `timestamps`, (m,), are
-    those of the valid rows. Both are empty if the values have none, as in a file.
+    its records' values in the batch, ascending; `invalid` is in the order of the batch too, one for a value. `keys` and
+    `timestamps`, (m,), are those of the valid records. Both are empty if the values have none, as in a file.
+
+    A value may hold several records: `elements` (m,) numbers them within their value, from 0; it is -1 for a record
+    that is its whole value. It is empty if all are. Some of a value's records may be valid although the value is among
+    the invalid ones. `passed` counts the records that are not to be scored.
     """
 
     matrix: Matrix
@@ -28,36 +32,42 @@ class Decoded:
     invalid: Sequence[Invalid]
     keys: Sequence[bytes | None] = ()
     timestamps: Stamps = field(default_factory=lambda: np.empty(0, np.int64))
+    elements: Places = field(default_factory=lambda: np.empty(0, np.intp))
+    passed: Mapping[PassedOver, int] = field(default_factory=dict)
 
-    @classmethod
-    def of(
-        cls,
-        matrix: Matrix,
-        rows: Places,
-        invalid: Sequence[Invalid],
-        keys: Sequence[bytes | None],
-        timestamps: Sequence[int],
-    ) -> Self:
-        """Keep the keys and timestamps of the valid rows. Both are those of the whole batch, (n,), or empty."""
+    def stamped(self, keys: Sequence[bytes | None], timestamps: Sequence[int]) -> Self:
+        """Add the keys and timestamps of the valid records. Both are those of the whole batch, (n,), or empty."""
         stamps = np.asarray(timestamps, np.int64)
-        if len(rows) < len(keys):
-            keys = list(map(keys.__getitem__, rows.tolist()))
-            stamps = stamps[rows]
-        return cls(matrix, rows, invalid, keys, stamps)
+        if len(self.rows) != len(keys) or len(self.elements):
+            keys = list(map(keys.__getitem__, self.rows.tolist())) if len(keys) else keys
+            stamps = stamps[self.rows] if len(stamps) else stamps
+        return type(self)(self.matrix, self.rows, self.invalid, keys, stamps, self.elements, self.passed)
 
-    def without(self, problems: Sequence[Invalid]) -> Decoded:
-        """Move valid rows to the invalid ones. `problems` names each of these rows once."""
+    def without(self, problems: Mapping[int, Invalid]) -> Decoded:
+        """Move valid records to the invalid ones. `problems` has what is wrong with each, by its place in `rows`."""
         if not problems:
             return self
         keep = np.ones(len(self.rows), bool)
-        keep[np.searchsorted(self.rows, [problem.row for problem in problems])] = False
+        keep[list(problems)] = False
         return Decoded(
             self.matrix[keep],
             self.rows[keep],
-            sorted([*self.invalid, *problems], key=attrgetter("row")),
+            one_for_a_row([*self.invalid, *problems.values()]),
             list(compress(self.keys, keep.tolist())),
             self.timestamps[keep] if len(self.timestamps) else self.timestamps,
+            self.elements[keep] if len(self.elements) else self.elements,
+            self.passed,
         )
+
+
+def one_for_a_row(problems: Iterable[Invalid]) -> list[Invalid]:
+    """Sort problems by row, and join those of one row."""
+    joined: dict[int, Invalid] = {}
+    for problem in sorted(problems, key=attrgetter("row")):
+        first = joined.get(problem.row)
+        message = problem.message if first is None else f"{first.message}; {problem.message}"
+        joined[problem.row] = Invalid(problem.row, (first or problem).reason, message)
+    return list(joined.values())
 
 
 class Decoder(Protocol):
@@ -68,7 +78,7 @@ class Decoder(Protocol):
     ) -> Decoded:
         """Decode a batch. Never raises because of what a value holds: such a row is `invalid`.
 
-        `keys` and `timestamps` are as long as `values`, or empty; those of the valid rows are kept.
+        `keys` and `timestamps` are as long as `values`, or empty; those of the valid records are kept.
         """
         ...
 
@@ -81,10 +91,14 @@ class Codec(Protocol):
         """The name of a record in this format, with its article, for a message."""
         ...
 
-    def documents(self, values: Sequence[bytes | None]) -> list[Mapping[str, Any] | None]:
-        """Each value's record, complete; None for a value that is not one. Never raises because of a value."""
+    def documents(self, values: Sequence[bytes | None]) -> list[Sequence[Mapping[str, Any]]]:
+        """Each value's records, complete; none for a value without any. Never raises because of a value."""
+        ...
+
+    def refusal(self, value: bytes | None) -> str | None:
+        """Why a value has no record that can be read; None if it has one, or is passed over."""
         ...
 
     def decoder(self, schema: FeatureSchema) -> Decoder:
-        """Make the decoder for a schema. Raises DataError for a field that this format cannot read."""
+        """Make the decoder for a schema."""
         ...

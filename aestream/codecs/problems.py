@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-from aestream.columns import Column
+from aestream.columns import Column, Kind, describe, is_number
+from aestream.quantities import stands_for_nothing, text_number, unit_of, unit_remedy
 from aestream.types import Reason
 
 Path = tuple[str, ...]
 Problem = tuple[Reason, str]
-
-
-def problem_in(document: object, record: str, paths: Sequence[Path], columns: Sequence[Column]) -> Problem | None:
-    """The first problem with the features at `paths`; None where there is none. `record` is what is expected."""
-    if not isinstance(document, dict):
-        return Reason.WRONG_SHAPE, f"{record} is expected, not {_kind(document)}"
-    problems = (_problem_at(document, path, column) for path, column in zip(paths, columns, strict=True))
-    return next((problem for problem in problems if problem is not None), None)
 
 
 def named(path: Path) -> str:
@@ -25,26 +17,26 @@ def named(path: Path) -> str:
     return ".".join(path)
 
 
-def _problem_at(document: object, path: Path, column: Column) -> Problem | None:
+def problem_at(document: object, path: Path, column: Column) -> Problem:
+    """What is wrong with a record whose feature at `path` cannot be used."""
+    name = named(path)
     value = document
     for part in path:
-        if value is None and column.imputed:
-            return None
-        if not isinstance(value, dict) or (part not in value and not column.imputed):
-            return Reason.MISSING_FEATURE, f"{named(path)} is missing"
-        value = value.get(part)
-    if value is None and column.imputed:
-        return None
-    if column.wire is not float:
-        fits = isinstance(value, column.wire)
-        wanted = "true or false" if column.wire is bool else "text"
-        return None if fits else (Reason.WRONG_TYPE, f"{named(path)} is {_kind(value)}, not {wanted}")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return Reason.NOT_NUMERIC, f"{named(path)} is {_kind(value)}, not a number"
-    return None if math.isfinite(value) else (Reason.NOT_FINITE, f"{named(path)} is not finite")
+        if not isinstance(value, dict) or part not in value:
+            return Reason.MISSING_FEATURE, f"{name} is missing"
+        value = value[part]
+    if isinstance(value, float) and not math.isfinite(value):
+        return Reason.NOT_FINITE, f"{name} is {describe(value)}"
+    if isinstance(value, str) and column.kind is not Kind.CATEGORICAL and stands_for_nothing(value):
+        return Reason.MISSING_FEATURE, f"{name} is {value!r}, which stands for a missing value"
+    if column.wire in {bool, str}:
+        text = "a timestamp" if isinstance(value, str) else "text"
+        wanted = "true or false" if column.wire is bool else text
+        return Reason.WRONG_TYPE, f"{name} is {kind_of(value)}, not {wanted}"
+    return _not_a_number(name, value)
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
     """What a value is, in words that JSON and its relatives share."""
     if value is None:
         return "null"
@@ -54,3 +46,18 @@ def _kind(value: object) -> str:
         if isinstance(value, kind):
             return word
     return "something else"
+
+
+def _not_a_number(name: str, value: object) -> Problem:
+    """What is wrong with a value where a number belongs."""
+    if isinstance(value, int) and not isinstance(value, bool) and not is_number(value):
+        return Reason.NOT_FINITE, f"{name} is {describe(value)}"
+    if isinstance(value, str):
+        try:
+            text_number(value)
+        except ValueError:
+            unit = unit_of(value)
+            told = "" if unit is None else f" with a unit ({unit.name}): {unit_remedy(name, value)}"
+            return Reason.NOT_NUMERIC, f"{name} is text{told or ', not a number'}"
+        return Reason.NOT_FINITE, f"{name} is {value[:20]!r}"
+    return Reason.NOT_NUMERIC, f"{name} is {kind_of(value)}, not a number"

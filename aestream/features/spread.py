@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Mapping, Sequence
-from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from aestream.types import Flags, Places, Stamps, Vector
 
 # Fewer keys than this are not typical of all of them, and each has enough records among those from all times.
 _MIN_KEYS = 20
+_MIN_ROWS = 20  # no row may fill more than its share of what is kept, however many records it holds
 _GOLDEN, _RANGE = 2_654_435_769, 2**32  # the multiples of the first, modulo the second, are spread evenly
 
 
@@ -47,20 +48,26 @@ class Spread:
         keys: Sequence[bytes | None],
         stamps: Sequence[int],
         values: Sequence[bytes | None],
-        records: Sequence[Mapping[str, Any] | None],
+        records: Sequence[Sequence[Mapping[str, Any]]],
     ) -> None:
-        """Keep the chosen rows of a batch; `records` are theirs (None: not a record), all else is the whole batch's."""
+        """Keep the chosen rows of a batch; `records` are those in each of them, all else is the whole batch's.
+
+        Of a row with very many records, some from all over it are kept.
+        """
         rows, hashes = self._places(keys)
         self._seen += len(keys)
-        good = np.array([record is not None for record in records], bool)
-        there = chosen[good]
+        most = max(1, self._max_records // _MIN_ROWS)
+        records = [found if len(found) <= most else found[:: -(-len(found) // most)] for found in records]
+        counts = list(map(len, records))
+        there = np.repeat(chosen, counts)
         places = there.tolist()
         self._rows = np.append(self._rows, rows[there])
         self._hashes = np.append(self._hashes, hashes[there])
-        self._sizes = np.append(self._sizes, [float(len(values[place] or b"")) for place in places])
+        sizes = np.array([float(len(values[place] or b"")) for place in chosen.tolist()])
+        self._sizes = np.append(self._sizes, np.repeat(sizes / np.maximum(counts, 1), counts))
         self._stamps = np.append(self._stamps, np.asarray(stamps, np.int64)[there])
         self._keys.extend(map(keys.__getitem__, places))
-        self._records.extend(record for record in records if record is not None)
+        self._records.extend(itertools.chain.from_iterable(records))
         while len(self._records) > self._max_records or self._sizes.sum() > self._max_bytes:
             self._thin()
 
@@ -86,8 +93,8 @@ class Spread:
         kept = self._wanted(self._rows, self._hashes)
         self._rows, self._hashes, self._sizes = self._rows[kept], self._hashes[kept], self._sizes[kept]
         self._stamps = self._stamps[kept]
-        self._keys = list(compress(self._keys, kept.tolist()))
-        self._records = list(compress(self._records, kept.tolist()))
+        self._keys = list(itertools.compress(self._keys, kept.tolist()))
+        self._records = list(itertools.compress(self._records, kept.tolist()))
 
     def documents(self) -> Documents:
         """What was kept, in the order in which it came, with the timestamps as they were."""

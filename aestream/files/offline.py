@@ -40,8 +40,12 @@ def read_rows(path: Path, schema: FeatureSchema, lines: Codec) -> Iterator[Rows]
         decoder = lines.decoder(schema)
         for chunk in read_lines(path):
             decoded = decoder.decode(chunk)
-            problems = [(problem.row, problem.message) for problem in decoded.invalid]
-            yield Rows(len(chunk), decoded.matrix, decoded.rows, problems)
+            # a line may hold several records, or none: each valid record counts, and each line that is invalid
+            lines_of = np.concatenate([decoded.rows, [problem.row for problem in decoded.invalid]])
+            numbers = np.argsort(np.argsort(lines_of, kind="stable"))
+            valid, unusable = np.split(numbers, [len(decoded.rows)])
+            problems = [(row, of.message) for row, of in zip(unusable.tolist(), decoded.invalid, strict=True)]
+            yield Rows(len(lines_of), decoded.matrix, valid, problems)
         return
     for table in read_tables(path):
         matrix, problems = columns_of(table, schema.names, schema.columns)
@@ -53,13 +57,15 @@ def read_rows(path: Path, schema: FeatureSchema, lines: Codec) -> Iterator[Rows]
 def first_records(path: Path, lines: Codec) -> list[Mapping[str, Any]]:
     """The first records of a file, to infer a schema from. Raises DataError when there are none."""
     records: list[Mapping[str, Any]]
+    why = None
     if format_of(path) == "jsonl":
-        found = lines.documents(next(read_lines(path), [])[:_INFERRED_FROM_RECORDS])
-        records = [record for record in found if record is not None]
+        some = next(read_lines(path), [])[:_INFERRED_FROM_RECORDS]
+        records = [record for documents in lines.documents(some) for record in documents]
+        why = None if records else next(filter(None, map(lines.refusal, some)), None)
     else:
         records = read_documents(path, limit=_INFERRED_FROM_RECORDS)
     if not records:
-        raise DataError(f"{path} holds no records")
+        raise DataError(f"{path} holds no records" + (f": {why}" if why else ""))
     return records
 
 

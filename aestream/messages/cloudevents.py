@@ -9,11 +9,17 @@ from aestream.types import Headers, Partition
 _LAST_MILLISECOND = 253_402_300_799_000  # the end of the year 9999
 
 
-def event(kind: str, *, source: str, partition: Partition, offset: int, timestamp: int) -> Headers:
-    """Describe the event about one record; `timestamp` is the record's, in milliseconds since the epoch."""
+def event(
+    kind: str, *, source: str, partition: Partition, offset: int, timestamp: int, element: int | None = None
+) -> Headers:
+    """Describe the event about one record; `timestamp` is the record's, in milliseconds since the epoch.
+
+    `element` is the record's place in a message that holds several.
+    """
+    place = "" if element is None else f"/{element}"
     return (
         ("ce_specversion", b"1.0"),
-        ("ce_id", f"{partition.topic}/{partition.partition}/{offset}".encode()),
+        ("ce_id", f"{partition.topic}/{partition.partition}/{offset}{place}".encode()),
         ("ce_source", source.encode()),
         ("ce_type", kind.encode()),
         ("ce_time", _rfc3339(timestamp)),

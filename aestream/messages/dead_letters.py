@@ -69,15 +69,17 @@ def _shortened(envelope: Headers, most: int) -> Headers:
 
 _TRAIN = "once enough records of the new form are in the topic, `aestream train` makes a model that fits"
 _REMEDIES = {
-    Reason.EMPTY: "records without a value, such as the tombstones of a compacted topic, need a topic of their own",
+    Reason.EMPTY: "records without a value, such as the tombstones of a compacted topic, need a topic of their own; "
+    "`layout`=debezium passes them over",
     Reason.TOO_LARGE: "raise `max_record_bytes` if such records are intended; if it is the result that is too large, "
     "raise the max.message.bytes of its topic",
     Reason.BAD_JSON: "do the producers write JSON, and does `topics` name the right topic?",
-    Reason.WRONG_SHAPE: "the producers must send one JSON object per message",
+    Reason.WRONG_SHAPE: "the producers must send one JSON object per message, unless `layout` or `unpack` says how "
+    "records are found in it",
     Reason.MISSING_FEATURE: f"was it renamed or dropped? {_TRAIN}; if it may be missing, train with `missing=impute`",
     Reason.NOT_NUMERIC: f"has it changed for good? {_TRAIN}; if it may be null, train with `missing=impute`",
     Reason.WRONG_TYPE: f"has it changed for good? {_TRAIN}",
-    Reason.NOT_FINITE: "name the field in `exclude` and train again",
+    Reason.NOT_FINITE: "train with `missing=impute`, or name the field in `exclude` and train again",
 }
 _Why = tuple[Reason, str]
 

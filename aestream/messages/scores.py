@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from aestream.columns import Value
 from aestream.messages.cloudevents import event
@@ -16,15 +17,20 @@ EVENT_TYPE = "io.aestream.score.v1"
 _KEY_CHARACTERS = 1024  # a longer key is cut in the JSON; the message's own key stays whole
 
 _TRACE_BYTES = 512  # W3C's have 55: a longer one is not a trace
+_WHOLE: Places = np.empty(0, np.intp)
 
 
-class Origin(msgspec.Struct, gc=False):
-    """Where a record came from. `timestamp` is in milliseconds since the epoch."""
+class Origin(msgspec.Struct, omit_defaults=True, gc=False):
+    """Where a record came from. `timestamp` is in milliseconds since the epoch.
+
+    `element` is its place, from 0, in a message that holds several records.
+    """
 
     topic: str
     partition: int
     offset: int
     timestamp: int
+    element: int | None = None
 
 
 class FeatureShare(msgspec.Struct, omit_defaults=True, gc=False):
@@ -59,10 +65,11 @@ class Score(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """What the detector found for the valid rows of a batch: columns, and the explained rows.
+    """What the detector found for the valid records of a batch: columns, and the explained records.
 
     `rows` are places in the batch; `features[i]` belongs to `rows[flagged[i]]`. `unseen` counts the values of each
-    categorical feature that training has not seen.
+    categorical feature that training has not seen. `elements` are the records' places in their messages, -1 for one
+    that is its whole message; empty if all are.
     """
 
     rows: Places
@@ -75,6 +82,7 @@ class Scored(msgspec.Struct, frozen=True):
     latent: Matrix | None
     reconstruction: Sequence[Sequence[Value]] | None
     unseen: Mapping[str, int] = {}
+    elements: Places = _WHOLE
 
 
 class Renderer:
@@ -108,7 +116,8 @@ class Renderer:
 
     def render(self, batch: Batch, scored: Scored) -> list[Outgoing]:
         """Encode one score for each valid record; an anomaly goes to both topics."""
-        whole = len(scored.rows) == len(batch)
+        several = len(scored.elements) > 0
+        whole = len(scored.rows) == len(batch) and not several
         rows = scored.rows.tolist()
 
         def column(values: Sequence[Any]) -> Sequence[Any]:
@@ -116,7 +125,8 @@ class Renderer:
 
         sources, keys = column(batch.sources), column(batch.keys)
         topics, partitions = zip(*sources, strict=True) if sources else ((), ())
-        origins = list(map(Origin, topics, partitions, column(batch.offsets), column(batch.timestamps)))
+        elements = [[None if e < 0 else e for e in scored.elements.tolist()]] if several else []
+        origins = list(map(Origin, topics, partitions, column(batch.offsets), column(batch.timestamps), *elements))
         records = self._records(scored, origins, keys)
         flagged = scored.flagged.tolist()
         for place, features in zip(flagged, scored.features, strict=True):
@@ -124,7 +134,7 @@ class Renderer:
 
         messages = []
         if self._scores_topic is not None:
-            headers = self._events(batch, rows, sources) if self._headers else ()
+            headers = self._events(batch, rows, origins) if self._headers else ()
             messages.append(Outgoing(self._scores_topic, list(map(self._encode, records)), keys, sources, headers))
         if flagged:
             about = [sources[place] for place in flagged]
@@ -134,7 +144,7 @@ class Renderer:
                     [self._encode(records[place]) for place in flagged],
                     [keys[place] for place in flagged],
                     about,
-                    self._events(batch, [rows[place] for place in flagged], about),
+                    self._events(batch, [rows[place] for place in flagged], [origins[place] for place in flagged]),
                 )
             )
         return messages
@@ -163,21 +173,22 @@ class Renderer:
             )
         )
 
-    def _events(self, batch: Batch, rows: Sequence[int], sources: Sequence[Partition]) -> list[Headers]:
+    def _events(self, batch: Batch, rows: Sequence[int], origins: Sequence[Origin]) -> list[Headers]:
         """CloudEvents headers in binary mode, with the record's own `traceparent` passed through."""
         return [
             (
                 *event(
                     EVENT_TYPE,
                     source=f"aestream/{self._model}",
-                    partition=source,
-                    offset=batch.offsets[row],
-                    timestamp=batch.timestamps[row],
+                    partition=Partition(origin.topic, origin.partition),
+                    offset=origin.offset,
+                    timestamp=origin.timestamp,
+                    element=origin.element,
                 ),
                 ("content-type", b"application/json"),
                 *((n, v) for n, v in batch.headers[row] or () if n == "traceparent" and v and len(v) <= _TRACE_BYTES),
             )
-            for row, source in zip(rows, sources, strict=True)
+            for row, origin in zip(rows, origins, strict=True)
         ]
 
 

@@ -62,6 +62,8 @@ class Meter:
         metrics.anomalies.inc(len(scored.flagged))
         for problem in results.invalid:
             metrics.dead_letters.labels(problem.reason).inc()
+        for reason, count in results.passed.items():
+            metrics.records_passed_over.labels(reason).inc(count)
         for feature, count in scored.unseen.items():
             metrics.unseen_categories.labels(feature).inc(count)
         metrics.batch_size.observe(len(batch))

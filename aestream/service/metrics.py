@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from aestream.types import Reason
+from aestream.types import PassedOver, Reason
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LATENCY_SECONDS = (
@@ -82,6 +82,9 @@ class WorkerMetrics(Metrics):
         self.records_scored = self._counter("records_scored", "Records that got a score.")
         self.anomalies = self._counter("anomalies", "Records flagged as anomalies (score above 1).")
         self.dead_letters = self._counter("dead_letters", "Records that could not be scored, by reason.", "reason")
+        self.records_passed_over = self._counter(
+            "records_passed_over", "Records that are not to be scored, by reason.", "reason"
+        )
         self.unseen_categories = self._counter(
             "unseen_categories", "Values of a categorical feature that training did not see.", "feature"
         )
@@ -136,6 +139,8 @@ class WorkerMetrics(Metrics):
             self.model_reloads.labels(outcome)
         for reason in Reason:
             self.dead_letters.labels(reason)
+        for passed in PassedOver:
+            self.records_passed_over.labels(passed)
         self.errors.labels("commit", "refused")
 
 

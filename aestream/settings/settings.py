@@ -90,6 +90,26 @@ class Model(BaseModel):
     seed: int = Field(0, ge=0, description="Random seed. The same sample and seed give the same model.")
 
 
+class Records(BaseModel):
+    """How the records are found in a message."""
+
+    layout: Literal["plain", "debezium", "telegraf", "metricbeat", "opentelemetry"] = Field(
+        "plain",
+        description="What a message is: `plain` is a JSON object that is the record. The others are the JSON of common "
+        "producers; see [records.md](records.md).",
+    )
+    unpack: OptionalText = Field(
+        None,
+        description="Path of an array of records, such as `payload.items`, or `.` if the message is the array. Each "
+        "element becomes a record, with the other fields beside it. Objects with a name and a value become one record.",
+    )
+    where: Words = Field(
+        {},
+        description="Only records with these values are scored and learnt from, such as `name=cpu,tags.env=prod`; the "
+        "others are passed over and counted. Unset: all.",
+    )
+
+
 class Features(BaseModel):
     """Which fields of a record are used."""
 
@@ -199,6 +219,7 @@ class Settings(BaseSettings):
         "at_least_once", description="An offset is committed once its results are acknowledged."
     )
     model: Model = Model()
+    records: Records = Records()
     features: Features = Features()
     threshold: Threshold = Threshold()
     trainer: Trainer = Trainer()

@@ -81,12 +81,14 @@ INVALID = {
     "missing parent": (bad(cpu=...), Reason.MISSING_FEATURE, "cpu.user is missing"),
     "parent is a number": (bad(cpu=1), Reason.MISSING_FEATURE, "cpu.user is missing"),
     "null": (bad(load=None), Reason.NOT_NUMERIC, "load is null, not a number"),
-    "text": (bad(user="12.5"), Reason.NOT_NUMERIC, "cpu.user is text, not a number"),
+    "text": (bad(user="twelve"), Reason.NOT_NUMERIC, "cpu.user is text, not a number"),
+    "a word for nothing": (bad(user="N/A"), Reason.MISSING_FEATURE, "cpu.user is 'N/A', which stands for a missing"),
+    "a unit": (bad(user="3 ms"), Reason.NOT_NUMERIC, "cpu.user is text with a unit (ms): `units`=cpu.user reads it as"),
     "boolean": (bad(load=True), Reason.NOT_NUMERIC, "load is a boolean, not a number"),
     "array": (bad(load=[1]), Reason.NOT_NUMERIC, "load is an array, not a number"),
     "object": (bad(load={"x": 1}), Reason.NOT_NUMERIC, "load is an object, not a number"),
-    "NaN": (bad(load=float("nan")), Reason.NOT_FINITE, "load is not finite"),
-    "infinite": (bad(system=float("-inf")), Reason.NOT_FINITE, "cpu.system is not finite"),
+    "NaN": (bad(load=float("nan")), Reason.NOT_FINITE, "load is NaN"),
+    "infinite": (bad(system=float("-inf")), Reason.NOT_FINITE, "cpu.system is -Infinity"),
     "too large": (bad(host="h" * LIMIT), Reason.TOO_LARGE, "more than the limit of 200"),
     "an array": ([1, 2], Reason.WRONG_SHAPE, "an array"),
     "a number": (7, Reason.WRONG_SHAPE, "a number"),
@@ -161,7 +163,7 @@ def test_a_decoder_can_be_used_again_and_leaves_the_values_alone(codec: tuple[De
 
 def test_keys_and_timestamps_stay_with_the_valid_rows(kinds: tuple[Decoder, Write]) -> None:
     decoder, write = kinds
-    records = [FIRST, [1], {**FIRST, "at": "never"}, SPARSE, {**FIRST, "load": float("inf")}, FIRST]
+    records = [FIRST, [1], {**FIRST, "at": "never"}, SPARSE, {**FIRST, "sent": float("inf")}, FIRST]
     values = [*map(write, records), None]
     keys = [b"a", b"b", b"c", None, b"e", b"f", b"g"]
     decoded = decoder.decode(values, keys, range(1000, 1007))
@@ -183,19 +185,21 @@ def test_values_that_have_no_keys_get_none(codec: tuple[Decoder, Write]) -> None
 def test_rows_that_fall_out_later_go_to_the_invalid_ones(codec: tuple[Decoder, Write]) -> None:
     decoder, write = codec
     decoded = decoder.decode([write(good(0)), None, write(good(2)), write(good(3))], [b"a", b"b", b"c", b"d"], [9] * 4)
-    fewer = decoded.without([Invalid(3, Reason.TOO_LARGE, "no room"), Invalid(0, Reason.TOO_LARGE, "no room")])
+    fewer = decoded.without({2: Invalid(3, Reason.TOO_LARGE, "no room"), 0: Invalid(0, Reason.TOO_LARGE, "no room")})
     assert (fewer.rows.tolist(), fewer.matrix[:, 0].tolist(), list(fewer.keys)) == ([2], [2.0], [b"c"])
     assert fewer.timestamps.tolist() == [9]
     assert [problem.row for problem in fewer.invalid] == [0, 1, 3]
-    assert decoded.without([]) is decoded
+    assert decoded.without({}) is decoded
 
 
-def test_whole_records_are_read_and_others_are_none(listed: Listed) -> None:
+def test_whole_records_are_read_and_others_are_none_and_say_why(listed: Listed) -> None:
     made, write = listed.codec, listed.write
     others = no_records(listed)
     values = [write(good(1)), *others, write(good(2)), write([1]), write("x")]
-    assert made.documents(values) == [good(1), *[None] * len(others), good(2), None, None]
+    found = [list(records) for records in made.documents(values)]
+    assert found == [[good(1)], *[[]] * len(others), [good(2)], [], []]
     assert made.documents([]) == []
+    assert [made.refusal(value) is None for value in values] == [bool(records) for records in found]
     assert made.record.startswith(("a ", "an "))
 
 
@@ -223,11 +227,13 @@ def kinds(listed: Listed) -> tuple[Decoder, Write]:
 def test_every_kind_becomes_a_number_and_what_may_be_missing_nan(kinds: tuple[Decoder, Write]) -> None:
     decoder, write = kinds
     nulls = {**SPARSE, "load": None, "region": None, "at": None, "cpu": {"user": None}}
-    other = {**FIRST, "region": "mars", "at": "2026-01-05 13:00:00+02:00"}
-    decoded = decoder.decode([write(record) for record in (FIRST, SPARSE, nulls, {**SPARSE, "cpu": None}, other)])
+    words = {**SPARSE, "load": "N/A", "cpu": {"user": float("inf")}}
+    other = {**FIRST, "region": "mars", "at": "2026-01-05 13:00:00+02:00", "sent": "5000"}
+    records = (FIRST, SPARSE, nulls, {**SPARSE, "cpu": None}, other, words)
+    decoded = decoder.decode([write(record) for record in records])
     assert not decoded.invalid
     assert decoded.matrix[0].tolist() == [1, 1, 1, 1767610800, 5, 2.5]
-    for row in (1, 2, 3):
+    for row in (1, 2, 3, 5):
         np.testing.assert_array_equal(decoded.matrix[row], [np.nan, 0, np.nan, np.nan, 0, np.nan])
     assert decoded.matrix[4].tolist() == [1, 1, -1, 1767610800, 5, 2.5]
 
@@ -241,8 +247,9 @@ def test_every_kind_becomes_a_number_and_what_may_be_missing_nan(kinds: tuple[De
         ({"at": "yesterday"}, Reason.WRONG_TYPE, "at is text, not a timestamp"),
         ({"at": 17}, Reason.WRONG_TYPE, "at is a number, not text"),
         ({"sent": "2026-01-05"}, Reason.NOT_NUMERIC, "sent is text, not a number"),
-        ({"load": "7"}, Reason.NOT_NUMERIC, "load is text, not a number"),
-        ({"load": float("inf")}, Reason.NOT_FINITE, "load is not finite"),
+        ({"load": "seven"}, Reason.NOT_NUMERIC, "load is text, not a number"),
+        ({"sent": float("inf")}, Reason.NOT_FINITE, "sent is Infinity"),
+        ({"sent": "-"}, Reason.MISSING_FEATURE, "sent is '-', which stands for a missing value"),
         ({"cpu": 7}, Reason.MISSING_FEATURE, "cpu.user is missing"),
     ],
 )

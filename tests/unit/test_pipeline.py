@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from aestream.codecs.json import JsonCodec
+from aestream.codecs.layouts import Layout
 from aestream.detector.detector import Detector
 from aestream.messages.scores import Renderer
 from aestream.pipeline import Pipeline
@@ -138,3 +139,83 @@ def test_what_a_topic_does_not_take_is_invalid_and_takes_nothing_from_its_neighb
     assert rows == [0, 3, 4, 5]
     assert "topic anomalies accepts 1200" in problems[1][1]
     assert fitting({"scores": 300, "anomalies": 300})[0] == []
+
+
+def host(i: int) -> dict[str, Any]:
+    rng = random.Random(i)
+    load = rng.gauss(0, 1)
+    return {"cpu": 50 + 10 * load + rng.gauss(0, 1), "io": 20 - 5 * load + rng.gauss(0, 1)}
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Detector:
+    return Detector(false_alarm_rate=0.01, steps=200).fit([host(i) for i in range(1500)])
+
+
+def of_layout(detector: Detector, layout: Layout) -> Pipeline:
+    renderer = Renderer(
+        model="m@1",
+        threshold=detector.threshold,
+        names=detector.schema.names,
+        scores_topic="scores",
+        anomalies_topic="anomalies",
+    )
+    decoder = JsonCodec(10_000, layout).decoder(detector.schema)
+    return Pipeline(detector, decoder, renderer, dead_letters_topic="dead", top_features=5)
+
+
+def test_the_elements_of_a_message_are_scored_apart_and_its_dead_letter_is_whole(hosts: Detector) -> None:
+    broken = {"cpu": 500.0, "io": 20.0}
+    records = batch(
+        [
+            {"host": "a", "items": [host(1), host(2), broken]},
+            {"host": "a", "items": [host(3), {"cpu": "?"}, broken, {"cpu": "fast", "io": 1}]},
+            {"host": "a", "items": []},
+            {"host": "a", "items": [host(4)]},
+            {"host": "b", "items": [host(5), host(6)]},
+        ]
+    )
+    pipeline = of_layout(hosts, Layout(unpack="items", where={"host": "a"}))
+    results = pipeline.results(records, pipeline.decode(records), lambda _topic: 10_000)
+    scores, anomalies, dead = results.messages
+    documents = [json.loads(value or b"") for value in scores.values]
+    for document in documents:
+        jsonschema.validate(document, SCHEMA)
+    places = [(document["source"]["offset"], document["source"]["element"]) for document in documents]
+    assert places == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (3, 0)]
+    flagged = [json.loads(value or b"")["source"] for value in anomalies.values]
+    assert [(source["offset"], source["element"]) for source in flagged] == [(0, 2), (1, 2)]
+    assert list(dead.values) == [records.values[1]]
+    assert dict(dead.headers[0])["aestream.dlq.error"] == (
+        b"element 1: cpu is '?', which stands for a missing value; element 3: cpu is text, not a number"
+    )
+    assert results.passed == {"filtered": 2, "no_records": 1}
+    assert dict(records.positions) == {Partition("in", 0): 3, Partition("in", 1): 5}
+
+
+def test_elements_whose_results_do_not_fit_make_one_dead_letter_of_their_message(hosts: Detector) -> None:
+    records = batch([{"items": [host(1), host(2)]}, {"items": [host(3), {"cpu": 1}, host(4)]}, {"items": [host(5)]}])
+    records = replace(records, keys=[b"k", b"x" * 3000, None])
+    pipeline = of_layout(hosts, Layout(unpack="items"))
+    results = pipeline.results(records, pipeline.decode(records), lambda topic: 5000 if topic == "dead" else 2000)
+    assert results.scored.rows.tolist() == [0, 0, 2]
+    (problem,) = results.invalid
+    assert problem.row == 1
+    assert problem.reason is Reason.MISSING_FEATURE
+    assert problem.message.startswith("element 1: io is missing; its result has")
+    assert [len(messages) for messages in results.messages] == [3, 1]
+
+
+def test_the_table_of_a_database_is_scored_and_its_deletes_are_passed_over(hosts: Detector) -> None:
+    rows = [{"op": "c", "before": None, "after": host(i), "source": {"table": "hosts"}} for i in range(3)]
+    gone = {"op": "d", "before": host(1), "after": None, "source": {"table": "hosts"}}
+    records = batch([*rows, gone])
+    pipeline = of_layout(hosts, Layout("debezium"))
+    results = pipeline.results(records, pipeline.decode(records), lambda _topic: 10_000)
+    (scores,) = results.messages
+    assert len(scores) == 3
+    assert all("element" not in json.loads(value or b"")["source"] for value in scores.values)
+    assert results.passed == {"deleted": 1}
+    assert not results.invalid
+    expected = hosts.detect(hosts.schema.matrix([host(i) for i in range(3)])).score
+    assert results.scored.score.tolist() == pytest.approx(expected.tolist())

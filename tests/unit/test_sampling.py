@@ -13,6 +13,7 @@ import pytest
 
 from aestream import sampling
 from aestream.codecs.json import JsonCodec
+from aestream.codecs.layouts import Layout
 from aestream.errors import DataError
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.sampling import FileSampler, TopicSampler
@@ -153,6 +154,39 @@ def test_nothing_to_learn_from_is_one_line() -> None:
         sampler(MemoryBroker({"in": 2})).sample(progress=lambda _read, _wanted: None)
     with pytest.raises(DataError, match="none of the 10 records"):
         sampler(filled(0, bad=10)).sample(progress=lambda _read, _wanted: None)
+
+
+def several(count: int, **more: Any) -> MemoryBroker:
+    """Messages with two records each."""
+    broker, rng = MemoryBroker({"in": 1}), random.Random(0)
+    for i in range(count):
+        items = [{"place": place(i), "level": rng.random()}, {"place": -place(i), "level": rng.random()}]
+        broker.append("in", Message(json.dumps({"items": items, **more}).encode(), b"k", timestamp=NOON + i), 0)
+    return broker
+
+
+def unpacking(broker: MemoryBroker, **layout: Any) -> TopicSampler:
+    return replace(sampler(broker), codec=JsonCodec(10_000, Layout(unpack="items", **layout)))
+
+
+def test_each_record_of_a_message_is_learnt_from_and_the_newest_are_enough() -> None:
+    found = unpacking(several(300)).sample(progress=lambda _read, _wanted: None)
+    assert found.matrix[:, 0].tolist() == [sign * place(i) for i in range(300) for sign in (1, -1)]
+    assert (found.timestamps - NOON).tolist() == [i for i in range(300) for _ in range(2)]
+    assert list(found.keys) == [b"k"] * 600
+    fewer = replace(unpacking(several(300)), records=200).sample(progress=lambda _read, _wanted: None)
+    assert fewer.matrix[:, 0].tolist() == [sign * place(i) for i in range(200, 300) for sign in (1, -1)]
+    assert len(fewer.keys) == len(fewer.timestamps) == 200
+
+
+def test_why_there_is_nothing_to_learn_from_is_said() -> None:
+    arrays = MemoryBroker({"in": 1})
+    arrays.append("in", Message(b"[{},{}]", timestamp=NOON), 0)
+    with pytest.raises(DataError, match=r"is a JSON object \(an array of 2 records: set `unpack`=.\)"):
+        sampler(arrays).documents()
+    with pytest.raises(DataError, match="all of the 3 records in the input topic are passed over: check `where`"):
+        unpacking(several(3), where={"name": "cpu"}).documents()
+    assert len(unpacking(several(3, name="cpu"), where={"name": "cpu"}).documents()) == 6
 
 
 def test_records_of_a_file_have_neither_keys_nor_timestamps(tmp_path: Path) -> None:

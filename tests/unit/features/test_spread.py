@@ -13,15 +13,21 @@ from aestream.features.spread import Spread
 
 
 def chosen(
-    keys: Sequence[bytes | None], *, records: int, max_bytes: int = 10**9, bad: Iterable[int] = (), batch: int = 100
+    keys: Sequence[bytes | None],
+    *,
+    records: int,
+    max_bytes: int = 10**9,
+    bad: Iterable[int] = (),
+    batch: int = 100,
+    each: int = 1,
 ) -> Documents:
-    """Numbered records with these keys, through a Spread."""
+    """Numbered records with these keys, through a Spread; `each` message holds so many."""
     spread, odd = Spread(records=records, max_bytes=max_bytes), set(bad)
     for start in range(0, len(keys), batch):
         some = keys[start : start + batch]
         rows = spread.choose(some)
-        found: list[dict[str, Any] | None] = [
-            None if start + row in odd else {"i": start + row} for row in rows.tolist()
+        found: list[list[dict[str, Any]]] = [
+            [] if start + row in odd else [{"i": start + row}] * each for row in rows.tolist()
         ]
         spread.add(rows, some, range(start, start + len(some)), [b"x" * 10] * len(some), found)
     return spread.documents()
@@ -73,6 +79,20 @@ def test_the_bytes_are_bounded_even_for_a_single_record() -> None:
     assert len(chosen([None] * 1000, records=1000, max_bytes=500)) <= 50
     assert not len(chosen([None], records=10, max_bytes=5))
     assert not len(chosen([b"k"], records=10, max_bytes=5))
+
+
+def test_messages_that_hold_several_records_are_kept_or_dropped_whole() -> None:
+    found = numbers(chosen([b"k"] * 100, records=1000, each=3, bad=[5]))
+    assert found == [i for i in range(100) if i != 5 for _ in range(3)]
+    fewer = numbers(chosen([None] * 1000, records=1000, each=10))
+    assert 500 <= len(fewer) <= 1000
+    assert {fewer.count(i) for i in fewer} == {10}
+    assert len(chosen([None] * 30, records=1000, max_bytes=100, each=3)) <= 30
+
+
+def test_one_message_with_very_many_records_is_thinned() -> None:
+    found = chosen([None] * 10, records=1000, each=5000)
+    assert len(found) == 10 * 50
 
 
 def test_the_choice_is_the_same_each_time_and_for_any_batches() -> None:

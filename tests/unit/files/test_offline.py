@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from aestream.codecs.json import JsonCodec
+from aestream.codecs.layouts import Layout
 from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.features.inference import infer_schema
@@ -72,13 +73,29 @@ def test_a_file_with_nothing_usable_has_only_problems(detector: Detector, tmp_pa
     assert list(chunk["anomaly"]) == [None, None]
 
 
+def test_lines_that_hold_several_records_have_a_row_for_each(detector: Detector, tmp_path: Path) -> None:
+    lines = JsonCodec(10_000, Layout(unpack="items"))
+    first = f'{{"items":[{good(0.1)},{good(0.2)},{{"load":1}}]}}'
+    path = jsonl(tmp_path / "a.jsonl", first, "{", '{"items":[]}', f'{{"items":[{good(0.3)}]}}')
+    (chunk,) = offline.apply(offline.score, detector, path, lines)
+    assert chunk["row"].tolist() == [0, 1, 2, 3, 4]  # type: ignore[union-attr]
+    problems = [None if problem is None else problem[:9] for problem in chunk["problem"]]
+    assert problems == [None, None, "element 2", "not JSON:", None]
+    assert np.isnan(chunk["score"]).tolist() == [False, False, True, True, False]
+    assert offline.first_records(path, lines) == [
+        json.loads(line) for line in (good(0.1), good(0.2), '{"load":1}', good(0.3))
+    ]
+
+
 def test_features_of_a_file_are_inferred_and_an_empty_one_is_refused(tmp_path: Path) -> None:
     records = offline.first_records(jsonl(tmp_path / "a.jsonl", *(good(i * 0.37 % 1) for i in range(40))), LINES)
     schema, left_out = infer_schema(records, exclude=["rate"])
     assert schema.paths == (("cpu", "user"), ("load",))
     assert [item.name for item in left_out] == ["rate"]
-    with pytest.raises(DataError, match="holds no records"):
+    with pytest.raises(DataError, match="holds no records: not JSON"):
         offline.first_records(jsonl(tmp_path / "b.jsonl", "", "x"), LINES)
+    with pytest.raises(DataError, match=r"holds no records: an array of 1 record: set `unpack`=."):
+        offline.first_records(jsonl(tmp_path / "c.jsonl", '[{"a":1}]'), LINES)
 
 
 def test_all_kinds_go_through_files_of_any_format(tmp_path: Path) -> None:

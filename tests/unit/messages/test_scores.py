@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import numpy as np
 import pytest
 
@@ -107,6 +108,17 @@ def test_scores_may_be_off_and_nothing_flagged_means_no_anomalies() -> None:
     assert [messages.topic for messages in render(batch(), scored([0], flagged=[0]), scores=None)] == ["anomalies"]
     (empty,) = render(batch(), scored([]))
     assert len(empty) == 0
+
+
+def test_the_records_of_one_message_are_told_apart_by_their_element() -> None:
+    several = msgspec.structs.replace(scored([0, 0, 1, 3], flagged=[1, 2]), elements=np.array([0, 2, -1, 0]))
+    scores, anomalies = render(batch(), several)
+    sources = [document["source"] for document in documents(scores)]
+    assert [(source["offset"], source.get("element")) for source in sources] == [(7, 0), (7, 2), (8, None), (0, 0)]
+    assert list(scores.keys) == [b"a", b"a", None, b""]
+    assert [document["source"].get("element") for document in documents(anomalies)] == [2, None]
+    assert [dict(headers)["ce_id"] for headers in anomalies.headers] == [b"in/0/7/2", b"in/0/8"]
+    assert not any("element" in document["source"] for document in documents(render(batch(), scored([0, 1]))[0]))
 
 
 def test_headers_are_a_cloud_event_and_carry_the_trace() -> None:

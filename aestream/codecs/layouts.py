@@ -1,0 +1,157 @@
+"""How a message's document becomes records: an array to unpack, the form of the records, and a filter."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aestream.codecs.envelopes import ENVELOPES, PLAIN, Found, foreign, known_as
+from aestream.codecs.parsing import Refused
+from aestream.codecs.problems import kind_of
+from aestream.types import PassedOver, Reason
+
+WHOLE = -1  # the element of a record that is its whole message
+# The keys of an object that is one value of a record, and what may stand beside them.
+_NAMES = ("name", "metric", "key", "field", "label")
+_VALUES = ("value", "v", "val")
+_ASIDE = {"unit", "units", "type", "timestamp", "time", "ts", "description"}
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records of one message, each with its place in it, or what is wrong with one; and those passed over."""
+
+    found: Sequence[tuple[int, Any]]
+    passed: Mapping[PassedOver, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Finds the records in a message's document.
+
+    `unpack` is the path of an array of records, with dots, or `.` where the document is that array; the other fields
+    stand beside each record. `name` is the form of what is found, one of ENVELOPES. Only records whose fields have the
+    values in `where` count.
+    """
+
+    name: str = PLAIN
+    unpack: str | None = None
+    where: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> bool:
+        """Whether every message is one record as it is."""
+        return self == Layout()
+
+    def records(self, document: object) -> Records:
+        """Find the records in a document. Raises Refused where there can be none."""
+        if self.unpack is None and isinstance(document, list):
+            counted = "1 record" if len(document) == 1 else f"{len(document)} records"
+            raise Refused(Reason.WRONG_SHAPE, f"an array of {counted}: set `unpack`=.")
+        unpacked: Any = document if self.unpack is None else _unpacked(document, self.unpack)
+        several = isinstance(unpacked, list)
+        passed: Counter[PassedOver] = Counter()
+        found: list[tuple[int, Any]] = []
+        place = 0
+        for item in unpacked if several else [unpacked]:
+            one = ENVELOPES[self.name](item)
+            if isinstance(one, list):
+                several = True
+            for record in one if isinstance(one, list) else [one]:
+                if isinstance(record, PassedOver):
+                    passed[record] += 1
+                elif self.where and isinstance(record, dict) and not self._wanted(record):
+                    passed[PassedOver.FILTERED] += 1
+                else:
+                    found.append((place, record))
+                place += 1
+        if not place:
+            passed[PassedOver.NO_RECORDS] += 1
+        if not several:
+            found = [(WHOLE, record) for _, record in found]
+        return Records(found, passed)
+
+    def hint(self, record: object) -> str | None:
+        """What a record of another layout is, and which setting would read it; None for one that fits."""
+        other = foreign(record) if self.name == PLAIN else None
+        return None if other is None else f"{known_as(other)}: set `layout`={other}"
+
+    def tombstone(self) -> Records:
+        """What becomes of a message without a value. Raises Refused where that is no tombstone."""
+        if self.name == "debezium":
+            return Records((), {PassedOver.TOMBSTONE: 1})
+        raise Refused(Reason.EMPTY, "the value is empty")
+
+    def _wanted(self, record: dict[str, Any]) -> bool:
+        return all(_is(_value(record, name), wanted) for name, wanted in self.where.items())
+
+
+def _value(record: Found, name: str) -> object:
+    """The value of a field by its dotted name; None where there is none."""
+    if isinstance(record, dict):
+        if name in record:
+            return record[name]
+        first, _, rest = name.partition(".")
+        return _value(record.get(first), rest) if rest else None
+    return None
+
+
+def _is(value: object, wanted: str) -> bool:
+    """Whether a value is what somebody writes as `wanted`."""
+    if isinstance(value, bool) or value is None:
+        return wanted.lower() == {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, int | float):
+        try:
+            return math.isclose(value, float(wanted))
+        except ValueError:
+            return False
+    return value == wanted
+
+
+def _unpacked(document: object, path: str) -> dict[str, Any] | list[Any]:
+    """The records of the array at a path, with the other fields beside each; or one, if they are named values."""
+    array, others = (document, {}) if path == "." else _taken(document, path, path)
+    if array is None:
+        return []
+    if not isinstance(array, list):
+        raise Refused(Reason.WRONG_SHAPE, f"{_at(path)} is {kind_of(array)}, not an array: change `unpack`={path}")
+    values = _named_values(array, path)
+    if values is not None:
+        return {**others, **values}
+    return [{**others, **item} if isinstance(item, dict) else item for item in array]
+
+
+def _taken(document: object, path: str, whole: str) -> tuple[Any, dict[str, Any]]:
+    """What stands at a path, and the document without it."""
+    first, _, rest = path.partition(".")
+    key = path if isinstance(document, dict) and path in document else first
+    if not isinstance(document, dict) or key not in document:
+        raise Refused(Reason.WRONG_SHAPE, f"{whole} is missing, where `unpack`={whole} expects an array")
+    others = {name: value for name, value in document.items() if name != key}
+    if key == path:
+        return document[key], others
+    array, inner = _taken(document[key], rest, whole)
+    return array, {**others, key: inner} if inner else others
+
+
+def _named_values(array: Sequence[object], path: str) -> dict[str, Any] | None:
+    """The fields of an array of {name, value} objects; None for any other array."""
+    values: dict[str, Any] = {}
+    for item in array:
+        if not isinstance(item, dict):
+            return None
+        name = next((key for key in _NAMES if isinstance(item.get(key), str)), None)
+        value = next((key for key in _VALUES if key in item), None)
+        if name is None or value is None or item.keys() - {name, value} - _ASIDE:
+            return None
+        if item[name] in values:
+            raise Refused(Reason.WRONG_SHAPE, f"{_at(path)} has two values called {item[name]!r}")
+        values[item[name]] = item[value]
+    return values or None
+
+
+def _at(path: str) -> str:
+    return "the message" if path == "." else path
