@@ -98,7 +98,7 @@ def test_bad_input_of_every_kind_is_a_dead_letter_with_its_reason_and_its_bytes(
         (b"null", "wrong_shape"),
         (json.dumps(without).encode(), "missing_feature"),
         (json.dumps({**good, "cpu": {"user": 1}}).encode(), "missing_feature"),
-        (json.dumps({**good, "rate": "12"}).encode(), "not_numeric"),
+        (json.dumps({**good, "rate": "twelve"}).encode(), "not_numeric"),
         (json.dumps({**good, "rate": None}).encode(), "not_numeric"),
         (json.dumps({**good, "rate": True}).encode(), "not_numeric"),
         (json.dumps({**good, "rate": float("nan")}).encode(), "not_finite"),
