@@ -27,7 +27,7 @@ def proposed_configuration(settings: Settings, file: Path | None, topic: str | N
         setting.variable: in_force[setting.variable]
         for setting in reference.describe()
         if setting.dotted == "kafka.bootstrap_servers"
-        or (setting.dotted.startswith("kafka.") and in_force[setting.variable] != setting.default)
+        or (setting.dotted.startswith(("kafka.", "records.")) and in_force[setting.variable] != setting.default)
     }
     connection[f"{PREFIX}TOPICS__INPUT"] = ",".join(names)
     return propose(

@@ -119,7 +119,7 @@ def anomaly(message: bytes) -> None:
 
 def anomaly_line(score: Score) -> str:
     """Time, score, place, and the features that show the anomaly."""
-    place = f"{score.source.topic}/{score.source.partition}/{score.source.offset}"
+    place = score.source.place
     key = f" key {score.key}" if score.key else ""
     features = "; ".join(
         f"{f.name} {shown(f.observed)}, expected {shown(f.expected)} ({f.share:.0%})"

@@ -64,6 +64,10 @@ ENVELOPES: Mapping[str, Callable[[object], Found]] = {
 }
 
 
+# The field that holds the time in a layout's records.
+TIMES: Mapping[str, str] = {"telegraf": "timestamp", "metricbeat": "@timestamp", "opentelemetry": "time"}
+
+
 def foreign(record: object) -> str | None:
     """The layout that a record is of although it is read as a plain one; None if it is none that is known."""
     if not isinstance(record, dict):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aestream.codecs.envelopes import ENVELOPES, PLAIN, Found, foreign, known_as
+from aestream.codecs.envelopes import ENVELOPES, PLAIN, TIMES, Found, foreign, known_as
 from aestream.codecs.parsing import Refused
 from aestream.codecs.problems import kind_of
 from aestream.types import PassedOver, Reason
@@ -46,11 +46,18 @@ class Layout:
         """Whether every message is one record as it is."""
         return self == Layout()
 
+    @property
+    def time(self) -> str | None:
+        """The field that holds the time in every record of this layout; None if there is none."""
+        return TIMES.get(self.name)
+
     def records(self, document: object) -> Records:
         """Find the records in a document. Raises Refused where there can be none."""
         if self.unpack is None and isinstance(document, list):
             counted = "1 record" if len(document) == 1 else f"{len(document)} records"
             raise Refused(Reason.WRONG_SHAPE, f"an array of {counted}: set `unpack`=.")
+        if self.name == PLAIN and self.unpack is None and not self.where:
+            return Records([(WHOLE, document)])
         unpacked: Any = document if self.unpack is None else _unpacked(document, self.unpack)
         several = isinstance(unpacked, list)
         passed: Counter[PassedOver] = Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Sequence
 
@@ -57,10 +58,10 @@ def parse(value: bytes | None, max_bytes: int) -> object:
     except UNDECODABLE:
         pass
     body = value[_FRAME_BYTES:] if _is_framed(value) else value
-    text = body.decode("utf-8-sig", errors="replace")
+    text = body.removeprefix(codecs.BOM_UTF8).decode(errors="replace")
     try:
         document = _loaded(text)
-        if "\\ud" in text.lower():
+        if "\\ud" in text or "\\uD" in text:
             json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair can be written nowhere
     except (ValueError, RecursionError) as error:
         raise Refused(Reason.BAD_JSON, _complaint(value, text, error)) from None

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import datetime
 
-from aestream.types import Headers, Partition
+from aestream.types import Headers
 
 _LAST_MILLISECOND = 253_402_300_799_000  # the end of the year 9999
 
 
-def event(
-    kind: str, *, source: str, partition: Partition, offset: int, timestamp: int, element: int | None = None
-) -> Headers:
-    """Describe the event about one record; `timestamp` is the record's, in milliseconds since the epoch.
-
-    `element` is the record's place in a message that holds several.
-    """
-    place = "" if element is None else f"/{element}"
+def event(kind: str, *, source: str, place: str, timestamp: int) -> Headers:
+    """Describe the event about the record at a `place`; `timestamp` is its own, in milliseconds since the epoch."""
     return (
         ("ce_specversion", b"1.0"),
-        ("ce_id", f"{partition.topic}/{partition.partition}/{offset}{place}".encode()),
+        ("ce_id", place.encode()),
         ("ce_source", source.encode()),
         ("ce_type", kind.encode()),
         ("ce_time", _rfc3339(timestamp)),

@@ -50,7 +50,8 @@ def dead_letters(topic: str, batch: Batch, invalid: Sequence[Invalid], *, max_by
 
 
 def _envelope(partition: Partition, offset: int, timestamp: int, problem: Invalid) -> Headers:
-    about = event(EVENT_TYPE, source="aestream", partition=partition, offset=offset, timestamp=timestamp)
+    place = f"{partition.topic}/{partition.partition}/{offset}"
+    about = event(EVENT_TYPE, source="aestream", place=place, timestamp=timestamp)
     fields = {
         "stage": _STAGE,
         "error_type": problem.reason.encode(),

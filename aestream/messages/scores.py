@@ -11,7 +11,7 @@ import numpy as np
 
 from aestream.columns import Value
 from aestream.messages.cloudevents import event
-from aestream.types import Batch, Flags, Headers, Matrix, Outgoing, Partition, Places, Vector
+from aestream.types import Batch, Flags, Headers, Matrix, Outgoing, Places, Vector
 
 EVENT_TYPE = "io.aestream.score.v1"
 _KEY_CHARACTERS = 1024  # a longer key is cut in the JSON; the message's own key stays whole
@@ -31,6 +31,12 @@ class Origin(msgspec.Struct, omit_defaults=True, gc=False):
     offset: int
     timestamp: int
     element: int | None = None
+
+    @property
+    def place(self) -> str:
+        """What identifies the record: TOPIC/PARTITION/OFFSET, and /ELEMENT if it has one."""
+        message = f"{self.topic}/{self.partition}/{self.offset}"
+        return message if self.element is None else f"{message}/{self.element}"
 
 
 class FeatureShare(msgspec.Struct, omit_defaults=True, gc=False):
@@ -180,10 +186,8 @@ class Renderer:
                 *event(
                     EVENT_TYPE,
                     source=f"aestream/{self._model}",
-                    partition=Partition(origin.topic, origin.partition),
-                    offset=origin.offset,
+                    place=origin.place,
                     timestamp=origin.timestamp,
-                    element=origin.element,
                 ),
                 ("content-type", b"application/json"),
                 *((n, v) for n, v in batch.headers[row] or () if n == "traceparent" and v and len(v) <= _TRACE_BYTES),

@@ -97,3 +97,15 @@ def test_names_that_a_list_cannot_hold_are_written_as_patterns() -> None:
     assert loaded.features.include == ["a?b", 'say?"hi"']
     assert loaded.features.missing == ["dead_letter", 'say?"hi"=impute']
     assert loaded.kafka.group_id == "a b"
+
+
+def test_how_the_records_are_found_in_a_message_is_part_of_the_proposal(capsys: pytest.CaptureFixture[str]) -> None:
+    records = [json.loads(line) for line in written(Path("a.jsonl")).read_text().splitlines()]
+    Path("b.jsonl").write_text("\n".join(json.dumps({"plant": 'a "b"', "items": [record]}) for record in records))
+    options = ["--set", "records.unpack=items", "--set", 'records.where=plant=a "b"']
+    assert main(["init", "--file", "b.jsonl", "--out", ".env", *options]) == 0
+    assert {"sensor.load", "sensor.zone", "heating", "wind"} <= set(settings.load().features.include)
+    found = settings.load().records
+    assert (found.layout, found.unpack, found.where) == ("plain", "items", {"plant": 'a "b"'})
+    assert main(["train", "b.jsonl"]) == 0
+    assert "700 records" in capsys.readouterr().out

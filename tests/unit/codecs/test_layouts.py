@@ -68,6 +68,7 @@ FLAT = {"name": "cpu", "timestamp": 1_700_000_000, "cpu": "cpu-total", "host": "
 
 def test_telegraf_gives_fields_and_tags_by_name() -> None:
     assert records(METRIC, TELEGRAF) == [FLAT]
+    assert FLAT[TELEGRAF.time or ""] == METRIC["timestamp"]
     assert records({"metrics": [METRIC, {**METRIC, "name": "mem"}]}, TELEGRAF) == [FLAT, {**FLAT, "name": "mem"}]
     assert refusal({"cpu": 1}, TELEGRAF) == "not a metric of Telegraf in JSON, which has fields"
 
@@ -93,6 +94,7 @@ def test_metricbeat_loses_what_it_says_about_itself() -> None:
         }
     ]
     assert records(event, Layout("metricbeat", where={"event.dataset": "system.cpu"}))
+    assert Layout("metricbeat").time in event
     assert not records(event, Layout("metricbeat", where={"event.dataset": "system.memory"}))
 
 
@@ -132,6 +134,8 @@ def test_opentelemetry_gives_a_record_for_each_resource_attributes_and_time() ->
         {**about, "device": "sda", "time": 1_700_000_000_000, "disk.free": 7},
         {**about, "time": 1_700_000_010_000, "load.1m": 0.6},
     ]
+    assert all(OTLP.time in record for record in records(document, OTLP))
+    assert Layout().time is None
     assert records(otlp(), OTLP) == []
     assert JsonCodec(LIMIT, OTLP).refusal(json.dumps(otlp()).encode()) is None
     assert refusal({"resourceLogs": []}, OTLP) == "logs or traces: metrics of OpenTelemetry have resourceMetrics"
