@@ -13,6 +13,7 @@ from aestream.codecs.parsing import Refused
 from aestream.codecs.problems import kind_of
 from aestream.types import PassedOver, Reason
 
+ANY = "*"
 WHOLE = -1  # the element of a record that is its whole message
 # The keys of an object that is one value of a record, and what may stand beside them.
 _NAMES = ("name", "metric", "key", "field", "label")
@@ -34,7 +35,7 @@ class Layout:
 
     `unpack` is the path of an array of records, with dots, or `.` where the document is that array; the other fields
     stand beside each record. `name` is the form of what is found, one of ENVELOPES. Only records whose fields have the
-    values in `where` count.
+    values in `where` count; `*` is any value but null.
     """
 
     name: str = PLAIN
@@ -108,6 +109,8 @@ def _value(record: Found, name: str) -> object:
 
 def _is(value: object, wanted: str) -> bool:
     """Whether a value is what somebody writes as `wanted`."""
+    if wanted == ANY:
+        return value is not None
     if isinstance(value, bool) or value is None:
         return wanted.lower() == {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, int | float):

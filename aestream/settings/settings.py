@@ -105,8 +105,8 @@ class Records(BaseModel):
     )
     where: Words = Field(
         {},
-        description="Only records with these values are scored and learnt from, such as `name=cpu,tags.env=prod`; the "
-        "others are passed over and counted. Unset: all.",
+        description="Only records with these values are scored and learnt from, such as `name=cpu,tags.env=prod`; "
+        "`load=*` is any value. The others are passed over and counted. Unset: all.",
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from aestream.codecs.base import Codec, Decoder
 from aestream.codecs.json import JsonCodec
+from aestream.codecs.layouts import Layout
 from aestream.columns import Column, Kind
 from aestream.features.schema import FeatureSchema
 from aestream.types import Invalid, Reason
@@ -29,18 +30,22 @@ class Listed:
     broken: Mapping[str, bytes]
 
 
+def as_json(record: Any) -> bytes:
+    return json.dumps(record).encode()
+
+
+NO_JSON = {
+    "spaces": b"   ",
+    "cut off": b'{"load":1',
+    "two values": b"{}{}",
+    "not text": b"\xff\xfe\x00\x01",
+    "zeros": b"\x00" * 50,
+}
 CODECS = {
-    "json": Listed(
-        JsonCodec(max_record_bytes=LIMIT),
-        lambda record: json.dumps(record).encode(),
-        {
-            "spaces": b"   ",
-            "cut off": b'{"load":1',
-            "two values": b"{}{}",
-            "not text": b"\xff\xfe\x00\x01",
-            "zeros": b"\x00" * 50,
-        },
-    ),
+    "json": Listed(JsonCodec(LIMIT), as_json, NO_JSON),
+    "json, not by the typed decoder": Listed(JsonCodec(LIMIT, Layout("metricbeat")), as_json, NO_JSON),
+    "json behind a schema registry": Listed(JsonCodec(LIMIT), lambda r: b"\x00\x00\x00\x00\x07" + as_json(r), NO_JSON),
+    "json behind a byte order mark": Listed(JsonCodec(LIMIT), lambda r: b"\xef\xbb\xbf" + as_json(r), NO_JSON),
 }
 SCHEMA = FeatureSchema(("load", "cpu.user", "cpu.system"), (("load",), ("cpu", "user"), ("cpu", "system")))
 

@@ -233,6 +233,9 @@ def test_arrays_of_a_known_form_are_unpacked_first() -> None:
         ({"tags.env.x": "prod"}, False),
         ({"a.b": "1"}, True),
         ({"none": "null"}, True),
+        ({"core": "*", "a.b": "*", "tags.env": "*"}, True),
+        ({"none": "*"}, False),
+        ({"other": "*"}, False),
         ({"other": "x"}, False),
     ],
 )
