@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -60,26 +61,18 @@ class Layout:
         if self.name == PLAIN and self.unpack is None and not self.where:
             return Records([(WHOLE, document)])
         unpacked: Any = document if self.unpack is None else _unpacked(document, self.unpack)
-        several = isinstance(unpacked, list)
-        passed: Counter[PassedOver] = Counter()
+        opened = list(map(ENVELOPES[self.name], _listed(unpacked)))
+        items = list(itertools.chain.from_iterable(map(_listed, opened)))
+        several = isinstance(unpacked, list) or any(isinstance(one, list) for one in opened)
+        passed = Counter([] if items else [PassedOver.NO_RECORDS])
         found: list[tuple[int, Any]] = []
-        place = 0
-        for item in unpacked if several else [unpacked]:
-            one = ENVELOPES[self.name](item)
-            if isinstance(one, list):
-                several = True
-            for record in one if isinstance(one, list) else [one]:
-                if isinstance(record, PassedOver):
-                    passed[record] += 1
-                elif self.where and isinstance(record, dict) and not self._wanted(record):
-                    passed[PassedOver.FILTERED] += 1
-                else:
-                    found.append((place, record))
-                place += 1
-        if not place:
-            passed[PassedOver.NO_RECORDS] += 1
-        if not several:
-            found = [(WHOLE, record) for _, record in found]
+        for place, item in enumerate(items):
+            if isinstance(item, PassedOver):
+                passed[item] += 1
+            elif isinstance(item, dict) and not self._wanted(item):
+                passed[PassedOver.FILTERED] += 1
+            else:
+                found.append((place if several else WHOLE, item))
         return Records(found, passed)
 
     def hint(self, record: object) -> str | None:
@@ -161,6 +154,10 @@ def _named_values(array: Sequence[object], path: str) -> dict[str, Any] | None:
             raise Refused(Reason.WRONG_SHAPE, f"{_at(path)} has two values called {item[name]!r}")
         values[item[name]] = item[value]
     return values or None
+
+
+def _listed(found: Any) -> list[Any]:
+    return found if isinstance(found, list) else [found]
 
 
 def _at(path: str) -> str:
