@@ -12,7 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from aestream.codecs.base import Codec
+from aestream.columns import Kind
 from aestream.errors import DataError
+from aestream.features import coverage
 from aestream.features.documents import Documents
 from aestream.features.inference import infer_schema
 from aestream.features.schema import FeatureSchema, LeftOut
@@ -44,6 +46,11 @@ class Sample:
     keys: Sequence[bytes | None] = ()
     timestamps: Stamps = field(default_factory=lambda: np.empty(0, np.int64))
     warnings: Sequence[str] = ()
+
+    @property
+    def covered(self) -> str:
+        """The span of time that the records cover, in words; empty if it is not known."""
+        return coverage.in_words(self.timestamps) if len(self.timestamps) else ""
 
 
 Progress = Callable[[int, int], None]  # (records decoded, records wanted)
@@ -102,7 +109,12 @@ class TopicSampler:
         order, times = order[-self.records :], times[-self.records :]
         keys = list(map(keys.__getitem__, order.tolist()))
         origin = {"offsets": offsets, "period_ms": [int(times[0]), int(times[-1])] if len(times) else []}
-        return Sample(np.concatenate(parts)[order], schema, left_out, invalid, origin, keys, times, warnings)
+        matrix = np.concatenate(parts)[order]
+        if len(times):
+            numeric = [column.kind is Kind.NUMERIC for column in schema.columns]
+            more = self._left_out_older(times, seen)
+            warnings += coverage.warnings(times, matrix[:, numeric], records=seen, wanted=self.records, more=more)
+        return Sample(matrix, schema, left_out, invalid, origin, keys, times, warnings)
 
     def documents(self, progress: Progress | None = None) -> Documents:
         """Read whole records that are spread over the sample, in time order, to infer the features from.
@@ -137,6 +149,14 @@ class TopicSampler:
         order, times, _ = _in_order(found.timestamps)
         rows = order.tolist()
         return Documents(list(map(found.records.__getitem__, rows)), list(map(found.keys.__getitem__, rows)), times)
+
+    def _left_out_older(self, times: Stamps, seen: int) -> bool:
+        """Whether the topic seems to hold records that are older than the sample."""
+        if seen >= _NEARLY_ALL * self.records:
+            return True
+        if self.period is None:
+            return False
+        return bool(time.time() * 1000 - times[0] > _NEARLY_ALL * self.period * 1000)
 
     def _read(self) -> Iterator[Batch]:
         return self.history.read(records=self.records, period=self.period)

@@ -75,6 +75,8 @@ def trained(run: Run, model: str) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if run.covered:
+        console.print(f"the records cover {run.covered}", highlight=False, soft_wrap=True)
     for reason, count in run.invalid.items():
         console.print(f"skipped {count} records: {reason}", highlight=False, soft_wrap=True)
     for warning in run.warnings:

@@ -48,6 +48,7 @@ class Run:
     threshold: float
     warnings: Sequence[str]
     seconds: float
+    covered: str = ""  # the span of time of the sample, in words; empty if it is not known
 
 
 @dataclass
@@ -95,8 +96,9 @@ class Trainer:
             sample.invalid,
             sample.schema,
             detector.threshold,
-            detector.warnings,
+            [*sample.warnings, *detector.warnings],
             time.monotonic() - started,
+            sample.covered,
         )
 
 
@@ -207,7 +209,11 @@ class TrainerService:
             _log.exception("training failed because of a bug in aestream, %s", self._consequence())
             outcome = "failed"
         else:
-            _log.info("model %s@%s trained on %d records", self._trainer.registry.model, run.version, run.records)
+            covering = f" that cover {run.covered}" if run.covered else ""
+            model = self._trainer.registry.model
+            _log.info("model %s@%s trained on %d records%s", model, run.version, run.records, covering)
+            for warning in run.warnings:
+                _log.warning("%s", warning)
             self._metrics.trainer_last_success.set_to_current_time()
             outcome = "success"
         self._metrics.trainer_runs.labels(outcome).inc()

@@ -160,8 +160,14 @@ class Trainer(BaseModel):
     """Retraining."""
 
     schedule: str = Field("every 24h", description="`every 24h`, a five-field cron expression in UTC, or `off`.")
-    sample_records: int = Field(200_000, gt=0, description="How many of the newest records to read.")
-    sample_period: OptionalDuration = Field(None, description="How far back the sample reaches, such as `7d`.")
+    sample_records: int = Field(
+        200_000, gt=0, description="How many of the newest records to read, of all partitions together."
+    )
+    sample_period: OptionalDuration = Field(
+        None,
+        description="How far back the sample reaches at most, such as `7d`. It should cover two of the cycles that the "
+        "records follow, for example two days, and `AESTREAM_TRAINER__SAMPLE_RECORDS` must be large enough for that.",
+    )
     min_records: int = Field(500, ge=50, description="Training is refused with fewer valid records than this.")
 
 

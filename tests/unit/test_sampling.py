@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -128,7 +129,32 @@ def test_a_stray_timestamp_takes_the_one_before() -> None:
     found = sampler(with_stamps(stamps)).sample(progress=print)
     assert found.matrix[:, 0].tolist() == [i * 37 % 101 + 0.5 for i in range(300)]
     assert (found.timestamps - NOON)[[0, 1, 6, 7, 8]].tolist() == [1000, 1000, 6000, 6000, 8000]
+    assert not [warning for warning in found.warnings if "timestamps" in warning]
+
+
+@pytest.mark.parametrize(
+    ("records", "period", "remedy"),
+    [
+        (600, None, "2 days at this rate are 48,000 records: set `sample_period=2d` and `sample_records=48000`"),
+        (200_000, 2200.0, "2 days at this rate are 48,000 records: set `sample_period=2d` and `sample_records=48000`"),
+        (200_000, 86_400.0, "The topic holds no more yet: let it run on for 2 days, then train again"),
+        (200_000, None, "The topic holds no more yet: let it run on for 2 days, then train again"),
+    ],
+)
+def test_a_sample_of_an_hour_says_so_and_what_to_set(records: int, period: float | None, remedy: str) -> None:
+    now = int(time.time() * 1000)
+    broker = with_stamps([now - 3600 * i for i in range(1000, 0, -1)])
+    found = replace(sampler(broker, records=records), period=period).sample(progress=print)
+    (warning,) = found.warnings
+    assert warning.startswith(f"the sample covers {found.covered}, so")
+    assert warning.endswith(remedy)
+    assert "minutes, from 20" in found.covered
+
+
+def test_a_sample_of_days_has_no_warning() -> None:
+    found = sampler(with_stamps([NOON + 600_000 * i for i in range(600)])).sample(progress=print)
     assert not found.warnings
+    assert found.covered.startswith("4.2 days, from 2023-11-14 22:13 to 2023-11-19")
 
 
 def test_progress_and_bounds() -> None:
@@ -197,3 +223,5 @@ def test_records_of_a_file_have_neither_keys_nor_timestamps(tmp_path: Path) -> N
     assert found.matrix[:, 0].tolist() == [place(i) for i in range(100)]
     assert found.invalid == {"unusable": 1}
     assert len(found.keys) == len(found.timestamps) == 0
+    assert found.covered == ""
+    assert not found.warnings

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import logging
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -259,3 +261,20 @@ def test_a_manifest_without_a_time_counts_as_no_run(tmp_path: Path, manifest: st
     scene = Scene(tmp_path, "every 6h", hours=1)
     scene.service.run()
     assert scene.runs == [0]
+
+
+def test_what_the_sample_covers_and_lacks_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(tmp_path, "off", hours=1)
+    sample = replace(
+        scene.sample(progress=lambda _read, _wanted: None),
+        timestamps=np.arange(100) * 36_000 + 1_795_176_000_000,
+        warnings=["an hour is not a day"],
+    )
+    monkeypatch.setattr(scene, "sample", lambda *, progress: sample)  # noqa: ARG005
+    scene.service.train_now()
+    with caplog.at_level(logging.INFO):
+        scene.service.run()
+    assert re.search(r"trained on 100 records that cover 59 minutes, from 2026-11-20 \S+ to \S+ UTC", caplog.text)
+    assert ("WARNING", "an hour is not a day") in [(r.levelname, r.getMessage()) for r in caplog.records]
