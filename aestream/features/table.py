@@ -1,12 +1,17 @@
-"""From a table (an array, a DataFrame, a list of records) to a float64 matrix in the schema's order."""
+"""From a table (an array, a DataFrame, a list of records) to a float64 matrix in the schema's order.
+
+A DataFrame is anything with the Arrow interface: pandas, polars, pyarrow and others, none of which is imported.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from aestream.columns import Column
 from aestream.errors import DataError
+from aestream.features import arrow
 from aestream.features.inference import imputes, infer_schema
 from aestream.features.schema import FeatureSchema, LeftOut
 from aestream.types import Matrix
@@ -22,7 +27,8 @@ def learn_table(
 
     Raises DataError when the table has no usable feature or holds values that are not finite.
     """
-    records = _records(table)
+    frame = _frame(table)
+    records = _records(table) if frame is None else arrow.records_of(frame)
     if records is None:
         array = _array(table)
         names = [f"feature_{column}" for column in range(array.shape[1])]
@@ -30,7 +36,7 @@ def learn_table(
         schema = FeatureSchema(tuple(names), tuple((name,) for name in names), columns)
         return finite(array, schema), schema, []
     schema, left_out = infer_schema(records, timestamps=timestamps, missing=missing)
-    return schema.matrix(records), schema, left_out
+    return schema.matrix(records) if frame is None else _of_frame(frame, schema), schema, left_out
 
 
 def read_table(table: Any, schema: FeatureSchema) -> Matrix:
@@ -38,6 +44,9 @@ def read_table(table: Any, schema: FeatureSchema) -> Matrix:
 
     Raises DataError when a feature is missing or a value is not finite.
     """
+    frame = _frame(table)
+    if frame is not None:
+        return _of_frame(frame, schema)
     records = _records(table)
     if records is not None:
         return schema.matrix(records)
@@ -62,8 +71,43 @@ def finite(matrix: Matrix, schema: FeatureSchema) -> Matrix:
     return matrix
 
 
+def _frame(table: Any) -> pa.Table | None:
+    """A DataFrame of any library as an Arrow table; None for anything else, and for a mixture that Arrow refuses."""
+    if not hasattr(table, "__arrow_c_stream__"):
+        return None
+    pandas = _is_pandas(table)
+    if pandas and (twice := arrow.repeated([str(name) for name in table.columns])):
+        raise DataError(f"the table has two columns called {twice!r}: rename one")
+    try:
+        frame = pa.table(table)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        if pandas:
+            return None
+        raise DataError(f"the table cannot be read through Arrow: {str(error).splitlines()[0]}") from error
+    if pandas:
+        frame = frame.select(range(len(table.columns)))  # without the index
+    if twice := arrow.repeated(frame.column_names):
+        raise DataError(f"the table has two columns called {twice!r}: rename one")
+    return frame
+
+
+def _is_pandas(table: Any) -> bool:
+    return hasattr(table, "columns") and hasattr(table, "iloc")
+
+
+def _of_frame(frame: pa.Table, schema: FeatureSchema) -> Matrix:
+    """Read the features of a table. Raises DataError for the first row that cannot be used."""
+    matrix, problems = arrow.matrix_of(frame, schema)
+    if problems:
+        row = min(problems)
+        raise DataError(
+            f"record {row}: {problems[row]}: drop the record, exclude the feature, or train with `missing=impute`"
+        )
+    return matrix
+
+
 def _records(table: Any) -> Sequence[Mapping[str, Any]] | None:
-    if hasattr(table, "to_dict") and hasattr(table, "columns"):  # pandas, without importing it
+    if _is_pandas(table):  # a mixture of kinds in a column
         return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
     if isinstance(table, Sequence) and len(table) and isinstance(table[0], Mapping):
         return table
