@@ -1,11 +1,12 @@
 """A model directory on disk: arrays in safetensors, everything else in manifest.json, sha256 of every file."""
 
+import dataclasses
 import datetime
 import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -25,6 +26,20 @@ ARRAYS = "model.safetensors"
 _READ = (("schema", "names", list), ("threshold", "value", (int, float)), ("training", "records", int))
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldNote:
+    """What training made of one field: what it is `used` as, empty if it is left out, and why.
+
+    `missing` is the share of records without it; `remedy` is the option that would have it otherwise, if there is one.
+    """
+
+    name: str
+    used: str
+    reason: str
+    missing: float = 0.0
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +63,7 @@ class Manifest:
     score_quantiles: Mapping[str, float]
     training: Mapping[str, Any]
     files: Mapping[str, str]  # name -> sha256, in hex
-    left_out: Mapping[str, str] = field(default_factory=dict)  # field that is not a feature -> why
+    fields: Sequence[FieldNote] = ()  # of the sample's records, where the features were inferred
     sha256: str = ""  # of the file, in hex; not a key of it
 
     def __post_init__(self) -> None:
@@ -69,14 +84,11 @@ class Manifest:
             newer = f"has format {head.format_version}, newer than {FORMAT_VERSION}"
             raise ModelError(f"{path} {newer}: update aestream, or train again")
         manifest = _decode(content, cls, path, "is damaged ({}): train again or roll back")
-        before = manifest.metadata.get("left_out")  # where older models have it
-        if not manifest.left_out and isinstance(before, dict):
-            manifest = replace(manifest, left_out={name: str(why) for name, why in before.items()})
         return replace(manifest, sha256=hashlib.sha256(content).hexdigest())
 
     def to_json(self) -> str:
         """Return the text of its file."""
-        own = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "sha256"}
+        own = {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name != "sha256"}
         return json.dumps(own, indent=2, allow_nan=False, default=_plain)
 
     @property
@@ -192,7 +204,9 @@ def sync(directory: Path) -> None:
 
 
 def _plain(value: object) -> object:
-    """Convert times, numpy's numbers and paths, which JSON does not know."""
+    """Convert times, notes, numpy's numbers and paths, which JSON does not know."""
+    if isinstance(value, FieldNote):
+        return dataclasses.asdict(value)
     if isinstance(value, datetime.datetime):
         return value.isoformat(timespec="seconds")
     return value.item() if isinstance(value, np.generic) else str(value)

@@ -17,7 +17,8 @@ from aestream.settings import reference, settings
 
 Handler = Callable[[argparse.Namespace], int]
 
-_USES = ("latent_size", "noise")
+# options that stand for a setting
+_SHORT = {"latent_size": "model.latent_size", "noise": "model.noise", "key": "features.key", "time": "features.time"}
 _MODEL_ACTIONS = ("list", "show", "promote", "rollback")
 _SERVICES = frozenset({"worker", "trainer"})
 
@@ -67,11 +68,13 @@ def build_parser() -> argparse.ArgumentParser:
     where = init.add_mutually_exclusive_group()
     where.add_argument("--file", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
     where.add_argument("--topic", metavar="TOPIC", help="a topic on the configured brokers (default: the input topic)")
+    _add_entities(init)
     init.add_argument("--out", type=Path, metavar="FILE", help="write to this file (default: standard output)")
     add("worker", "run the service that scores the input topic", _worker)
     train = add("train", "train a model once, on the records of the input topic or on a file", _train)
     train.add_argument("file", nargs="?", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
     _add_uses(train)
+    _add_entities(train)
     add("trainer", "run the service that retrains on a schedule", _trainer)
     for name, text in (
         ("score", "score the records of a file"),
@@ -108,6 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
         "action", choices=_MODEL_ACTIONS, help="list all versions, show one, make one the current one, or roll back"
     )
     model.add_argument("version", nargs="?", help="default: the current version (show), the one before it (rollback)")
+    model.add_argument("--json", action="store_true", help="show: print the manifest as it is")
     tail = add("tail", "print anomalies as they are found", _tail)
     tail.add_argument("--last", type=int, default=10, metavar="N", help="start with the last N anomalies (default: 10)")
     return parser
@@ -119,10 +123,16 @@ def _add_uses(command: argparse.ArgumentParser) -> None:
     command.add_argument("--noise", metavar="S", help="noise that `denoise` removes, in standard deviations")
 
 
+def _add_entities(command: argparse.ArgumentParser) -> None:
+    """Add the options that say which records belong together, named like the settings."""
+    command.add_argument("--key", metavar="FIELD", help="fields that tell entities apart, comma-separated")
+    command.add_argument("--time", metavar="FIELD", help="the field that orders an entity's records")
+
+
 def _settings(options: argparse.Namespace) -> settings.Settings:
     """Load the settings and set up logging accordingly."""
-    uses = [f"model.{name}={getattr(options, name)}" for name in _USES if getattr(options, name, None) is not None]
-    loaded = settings.load(options.config, reference.assignments([*options.set, *uses]))
+    short = [f"{name}={getattr(options, option)}" for option, name in _SHORT.items() if getattr(options, option, None)]
+    loaded = settings.load(options.config, reference.assignments([*options.set, *short]))
     log.setup(style=loaded.log.format, level=loaded.log.level, reworded=reference.in_variables)
     return loaded
 
@@ -264,7 +274,11 @@ def _model(options: argparse.Namespace) -> int:
         version = options.version or store.current()
         if version is None:
             raise ConfigurationError(f"there is no model {store.model!r} yet: `aestream train` makes one")
-        print(artefact.read_manifest(store.open(version)).to_json())
+        manifest = artefact.read_manifest(store.open(version))
+        if options.json:
+            print(manifest.to_json())
+        else:
+            terminal.model(manifest, f"{store.model}@{version}")
     return 0
 
 

@@ -16,8 +16,8 @@ from aestream.columns import Kind
 from aestream.errors import DataError
 from aestream.features import coverage
 from aestream.features.documents import Documents
-from aestream.features.inference import infer_schema
-from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.features.inference import Inference, infer
+from aestream.features.schema import FeatureSchema
 from aestream.features.spread import Spread
 from aestream.files import offline
 from aestream.transport import clocks
@@ -40,7 +40,7 @@ class Sample:
 
     matrix: Matrix
     schema: FeatureSchema
-    left_out: Sequence[LeftOut]
+    inference: Inference
     invalid: Mapping[str, int]
     origin: Mapping[str, Any]
     keys: Sequence[bytes | None] = ()
@@ -50,11 +50,12 @@ class Sample:
     @property
     def covered(self) -> str:
         """The span of time that the records cover, in words; empty if it is not known."""
-        return coverage.in_words(self.timestamps) if len(self.timestamps) else ""
+        times = self.timestamps if len(self.timestamps) else self.inference.stamps
+        return coverage.in_words(times) if len(times) else ""
 
 
 Progress = Callable[[int, int], None]  # (records decoded, records wanted)
-Choose = Callable[[Sequence[Mapping[str, Any]]], tuple[FeatureSchema, list[LeftOut]]]
+Choose = Callable[[Documents], Inference]
 
 
 class Sampler(Protocol):
@@ -80,11 +81,12 @@ class TopicSampler:
     codec: Codec
     records: int
     period: float | None
-    choose: Choose = infer_schema
+    choose: Choose = infer
 
     def sample(self, *, progress: Progress) -> Sample:
         """Infer the features, then decode the records."""
-        schema, left_out = self.choose(self.documents(progress).records)
+        found = self.choose(self.documents(progress))
+        schema = found.schema()
         decoder = self.codec.decoder(schema)
         parts = [np.empty((0, len(schema)))]
         stamps = [np.empty(0, np.int64)]
@@ -114,7 +116,7 @@ class TopicSampler:
             numeric = [column.kind is Kind.NUMERIC for column in schema.columns]
             more = self._left_out_older(times, seen)
             warnings += coverage.warnings(times, matrix[:, numeric], records=seen, wanted=self.records, more=more)
-        return Sample(matrix, schema, left_out, invalid, origin, keys, times, warnings)
+        return Sample(matrix, schema, found, invalid, origin, keys, times, warnings)
 
     def documents(self, progress: Progress | None = None) -> Documents:
         """Read whole records that are spread over the sample, in time order, to infer the features from.
@@ -172,11 +174,12 @@ class FileSampler:
     path: Path
     lines: Codec
     records: int
-    choose: Choose = infer_schema
+    choose: Choose = infer
 
     def sample(self, *, progress: Progress) -> Sample:
         """Infer the features from the first records, then read the file."""
-        schema, left_out = self.choose(self.documents().records)
+        found = self.choose(self.documents())
+        schema = found.schema()
         parts = [np.empty((0, len(schema)))]
         unusable = seen = 0
         for rows in offline.read_rows(self.path, schema, self.lines):
@@ -187,7 +190,11 @@ class FileSampler:
             if seen >= self.records:
                 break
         invalid = {"unusable": unusable} if unusable else {}
-        return Sample(np.concatenate(parts)[: self.records], schema, left_out, invalid, {"file": self.path.name})
+        matrix = np.concatenate(parts)[: self.records]
+        # which cycles the values follow is looked for in topics only
+        nothing = np.empty((len(found.stamps), 0))
+        warnings = coverage.warnings(found.stamps, nothing, records=seen, wanted=self.records, more=seen > self.records)
+        return Sample(matrix, schema, found, invalid, {"file": self.path.name}, warnings=warnings)
 
     def documents(self) -> Documents:
         """Read the first records, to infer the features from. Raises DataError when there are none."""

@@ -16,7 +16,7 @@ def facts(**changes: Any) -> dict[str, Any]:
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {"aestream": "1"},
         "metadata": {},
-        "left_out": {},
+        "fields": [],
         "options": {},
         "schema": {"names": ["a", "b"]},
         "schema_hash": "",

@@ -84,7 +84,7 @@ def fit_detector(settings: Settings, file: Path) -> Detector:
     """A detector fitted on a file, and not stored. Raises DataError when there is nothing to learn from the file."""
     use_threads(TRAINING_THREADS)
     sample = samplers.of_file(settings, file).sample(progress=lambda _records, _wanted: None)
-    detector = new_detector(settings).fit_matrix(sample.matrix, sample.schema, left_out=sample.left_out)
+    detector = new_detector(settings).fit_matrix(sample.matrix, sample.schema, fields=sample.inference.notes)
     use_threads(settings.worker.threads)
     return detector
 

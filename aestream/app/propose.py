@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from aestream.app import samplers
-from aestream.features.inference import MIN_PRESENT, Finding, inspect, percent
+from aestream.features.inference import Inference, infer
+from aestream.features.judgement import MIN_PRESENT, Cause, Finding, percent
 from aestream.settings import reference
 from aestream.settings.settings import PREFIX, Settings
 from aestream.thresholds.calibrators import USUAL_RATE
@@ -20,8 +22,8 @@ _TO_QUOTE = re.compile(r"[\s#'\"$`\\]")
 def proposed_configuration(settings: Settings, file: Path | None, topic: str | None) -> str:
     """A commented configuration for the records of a file, a topic, or else the input topics."""
     names = [topic] if topic else settings.topics.input
-    records = samplers.sampler(settings, file, names).documents().records
-    chosen = {**samplers.inference(settings), "missing": ["impute"]}
+    documents = samplers.sampler(settings, file, names).documents()
+    wanted = replace(samplers.selection(settings), missing=["impute"])
     in_force = dict(line.split("=", 1) for line in reference.in_force(settings))
     connection = {
         setting.variable: in_force[setting.variable]
@@ -31,27 +33,30 @@ def proposed_configuration(settings: Settings, file: Path | None, topic: str | N
     }
     connection[f"{PREFIX}TOPICS__INPUT"] = ",".join(names)
     return propose(
-        inspect(records, **chosen),
+        infer(documents, wanted),
         source=file.name if file else f"topic {', '.join(names)}",
-        records=len(records),
+        records=len(documents),
         connection={name: "" if value.startswith("***") else value for name, value in connection.items()},
     )
 
 
-def propose(findings: Sequence[Finding], *, source: str, records: int, connection: Mapping[str, str]) -> str:
+def propose(found: Inference, *, source: str, records: int, connection: Mapping[str, str]) -> str:
     """Write a commented file of variables, in the form of config.example.env.
 
-    `findings` is what `records` records of `source` show about their fields, as if every missing value were imputed.
+    `found` is what `records` records of `source` show about their fields, as if every missing value were imputed.
     `connection` maps the names of the variables that lead to the records to their values.
     """
-    return "\n".join(_lines(findings, source, records, connection)) + "\n"
+    return "\n".join(_lines(found, source, records, connection)) + "\n"
 
 
-def _lines(findings: Sequence[Finding], source: str, records: int, connection: Mapping[str, str]) -> Iterator[str]:
-    chosen = [found for found in findings if found.column is not None]
-    others = [found for found in findings if found.column is None]
+def _lines(seen: Inference, source: str, records: int, connection: Mapping[str, str]) -> Iterator[str]:
+    chosen = [found for found in seen.findings if found.column is not None]
+    others = [found for found in seen.findings if found.column is None]
     yield f"# Proposed by `aestream init` from {records} records of {source}. Review it, then run:"
     yield "# aestream validate; aestream train; aestream worker. `aestream config --example` shows all settings."
+    for warning in (seen.review.refusal, *seen.review.warnings):
+        if warning:
+            yield f"# Note: {reference.in_variables(warning)}"
     yield ""
     yield "## Where the records are"
     yield ""
@@ -61,13 +66,16 @@ def _lines(findings: Sequence[Finding], source: str, records: int, connection: M
     yield "## Which fields of a record are used"
     yield ""
     yield f"# Features ({len(chosen)}):"
-    yield from _table([(f.name, str(f.column.kind), _with_missing(f)) for f in chosen if f.column is not None])
+    yield from _table([(found.name, found.note.used, _with_missing(found)) for found in chosen])
     yield _setting("INCLUDE", [_written(found.name) for found in chosen])
     yield ""
     yield f"# Left out ({len(others)}). Add a name above to use the field anyway, if that is possible:"
     yield from _table([(found.name, found.reason) for found in others])
     yield "# AESTREAM_FEATURES__EXCLUDE="
-    times = [_written(found.name) for found in others if found.reason.startswith("a timestamp")]
+    yield ""
+    yield "# Fields that tell entities apart (hosts, machines, cards). Unset: the record's key."
+    yield f"# {_setting('KEY', [_written(name) for name in seen.key])}".replace("# # ", "# ")
+    times = [_written(found.name) for found in others if found.cause is Cause.TIMESTAMP]
     yield ""
     yield "# Timestamps to use, as time of day and weekday, if what is normal depends on them:"
     yield f"# {_setting('TIMESTAMPS', times)}".replace("# # ", "# ")

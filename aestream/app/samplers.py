@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from aestream.app import clients, topics
 from aestream.codecs.base import Codec
 from aestream.codecs.json import JsonCodec
 from aestream.codecs.layouts import Layout
-from aestream.features.inference import infer_schema
+from aestream.errors import DataError
+from aestream.features.documents import Documents
+from aestream.features.inference import Inference, infer
+from aestream.features.judgement import Selection
 from aestream.sampling import Choose, FileSampler, TopicSampler
 from aestream.settings.settings import Settings
 
@@ -22,6 +23,11 @@ def sampler(settings: Settings, file: Path | None, names: Sequence[str]) -> File
         return of_file(settings, file)
     if not names:
         topics.need_input(settings)
+    return of_topics(settings, names)
+
+
+def of_topics(settings: Settings, names: Sequence[str]) -> TopicSampler:
+    """The past of topics."""
     return TopicSampler(
         clients.history(settings, names),
         codec(settings),
@@ -41,14 +47,30 @@ def of_file(settings: Settings, file: Path) -> FileSampler:
     )
 
 
-def inference(settings: Settings) -> dict[str, Any]:
+def selection(settings: Settings) -> Selection:
     """The settings that choose the features; the others in the section are about their deviations."""
-    return settings.features.model_dump(include={"include", "exclude", "timestamps", "missing"})
+    wanted = settings.features
+    return Selection(
+        include=wanted.include,
+        exclude=wanted.exclude,
+        timestamps=wanted.timestamps,
+        missing=wanted.missing,
+        key=wanted.key,
+        units=wanted.units,
+        time=wanted.time,
+    )
 
 
 def _choose(settings: Settings) -> Choose:
-    """How the features are inferred from records."""
-    return partial(infer_schema, **inference(settings))
+    """How the features are inferred from records. It refuses those of which a model would not see much."""
+
+    def choose(documents: Documents) -> Inference:
+        found = infer(documents, selection(settings))
+        if found.review.refusal and not settings.trainer.force:
+            raise DataError(found.review.refusal)
+        return found
+
+    return choose
 
 
 def codec(settings: Settings) -> Codec:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from aestream.artefact import FieldNote, Manifest
 from aestream.columns import Value
-from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.features.inference import Inference
 from aestream.messages.cloudevents import moment
 from aestream.messages.scores import Score
 from aestream.models.fit import Progress as Step
 from aestream.registry.base import Version
 from aestream.service.trainer import Reporter, Run
+from aestream.settings.reference import in_variables
+from aestream.settings.settings import PREFIX
 
-_LISTED = 8
+_PREFIX = f"{PREFIX}FEATURES__"
+_ROWS = 60  # of a table of fields
 
 console = Console()
 
@@ -54,12 +59,9 @@ class TrainingReport(Reporter):
         """Advance the first bar."""
         self._bars.update(self._reading, completed=records, total=max(records, wanted), note=f"{records} records")
 
-    def inferred(self, schema: FeatureSchema, left_out: Sequence[LeftOut]) -> None:
-        """Print which features are used, and which fields are left out and why."""
+    def inferred(self, found: Inference) -> None:  # noqa: ARG002 - the table at the end shows it
+        """Fill the first bar."""
         self._bars.update(self._reading, total=1, completed=1)
-        self._console.print(f"{len(schema)} features: {_few(schema.names)}", highlight=False, soft_wrap=True)
-        for item in left_out:
-            self._console.print(f"left out {item.name}: {item.reason}", highlight=False, markup=False, soft_wrap=True)
 
     def fitted(self, progress: Step) -> None:
         """Advance the second bar."""
@@ -68,9 +70,13 @@ class TrainingReport(Reporter):
 
 
 def trained(run: Run, model: str) -> None:
-    """Print a summary of a training run."""
+    """Print a summary of a training run: the fields, the model and what to know about it."""
+    fields(run.fields[:_ROWS])
+    if len(run.fields) > _ROWS:
+        console.print(f"and {len(run.fields) - _ROWS} more fields: `aestream model show` lists them all")
+    used = sum(bool(note.used) for note in run.fields)
     console.print(
-        f"model {model}@{run.version}: {run.records} records, {len(run.schema)} features, "
+        f"model {model}@{run.version}: {run.records} records, {used} features, "
         f"threshold {run.threshold:.4g}, {run.seconds:.1f} s",
         highlight=False,
         soft_wrap=True,
@@ -80,7 +86,34 @@ def trained(run: Run, model: str) -> None:
     for reason, count in run.invalid.items():
         console.print(f"skipped {count} records: {reason}", highlight=False, soft_wrap=True)
     for warning in run.warnings:
-        console.print(f"note: {warning}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"note: {in_variables(warning)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def fields(notes: Sequence[FieldNote]) -> None:
+    """Print a table of the fields: what each is used as, or why it is left out, and what would change that."""
+    table = Table("field", "used as", "because", f"to change it, set {_PREFIX}", pad_edge=False)
+    for note in notes:
+        missing = f", missing in {note.missing:.2%}" if note.used and note.missing else ""
+        row = (note.name, note.used or "left out", note.reason + missing, in_variables(note.remedy))
+        table.add_row(*(escape(cell.removeprefix(_PREFIX)) for cell in row), style="" if note.used else "yellow")
+    if table.row_count:
+        console.print(table, highlight=False)
+
+
+def model(manifest: Manifest, name: str) -> None:
+    """Print what a person asks of a model version."""
+    lines = {
+        "model": name,
+        "trained": f"{manifest.created:%Y-%m-%d %H:%M %Z} on {manifest.records} records",
+        "threshold": f"{manifest.threshold_value:.4g}",
+        "features": str(len(manifest.features)),
+        "sha256": manifest.sha256,
+    }
+    for what, told in lines.items():
+        console.print(f"{what:<10} {told}", highlight=False, markup=False, soft_wrap=True)
+    for warning in manifest.metadata.get("warnings", ()):
+        console.print(f"note: {in_variables(warning)}", highlight=False, markup=False, soft_wrap=True)
+    fields(manifest.fields)
 
 
 def versions(found: Sequence[Version], current: str | None) -> None:
@@ -135,9 +168,3 @@ def shown(value: Value) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return "missing" if value is None else str(value).lower() if isinstance(value, bool) else value
-
-
-def _few(names: Iterable[str]) -> str:
-    listed = list(names)
-    more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
-    return ", ".join(listed[:_LISTED]) + more

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 from aestream.app import models, samplers
 from aestream.app.service import surrounded
 from aestream.app.validate import check_configuration
-from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.features.inference import Inference
 from aestream.models.fit import Progress
 from aestream.models.threads import use_threads
 from aestream.service import schedule
@@ -49,10 +48,14 @@ class _Beats(Reporter):
     def sampled(self, records: int, wanted: int) -> None:  # noqa: ARG002
         self._service.beat()
 
-    def inferred(self, schema: FeatureSchema, left_out: Sequence[LeftOut]) -> None:
-        _log.info("%d features: %s", len(schema), ", ".join(schema.names))
-        for item in left_out:
-            _log.info("left out %s: %s", item.name, item.reason)
+    def inferred(self, found: Inference) -> None:
+        used = [note.name for note in found.notes if note.used]
+        _log.info("%d features: %s", len(used), ", ".join(used))
+        for note in found.notes:
+            if not note.used:
+                _log.info("left out %s: %s", note.name, note.reason)
+        for warning in found.review.warnings:
+            _log.warning("%s", warning)
 
     def fitted(self, progress: Progress) -> None:  # noqa: ARG002
         self._service.beat()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 
-from aestream.app import clients, models
+from aestream.app import clients, models, samplers
 from aestream.app.topics import Survey, need_input, survey
 from aestream.errors import AestreamError, TransportError
+from aestream.features.inference import infer
 from aestream.registry.fallback import fall_back
 from aestream.service import schedule
 from aestream.settings.settings import Settings
 
 _SCORE_BYTES = 64 * 1024  # a score with its key, and its reconstruction if that is enabled
+_LOOKED_AT = 5_000  # of the newest records
 _BATCH_BYTES = 12  # the difference between Kafka's default for a topic and the client's for a message
 
 
@@ -73,6 +75,7 @@ def run(settings: Settings) -> Iterator[Check]:
     yield _found(f"group {clients.group_id(settings)}", "can be joined", found)
     yield from _partitions(found)
     yield from _sizes(settings, found)
+    yield from _records(settings)
     yield _model(settings)
 
 
@@ -119,6 +122,26 @@ def _sizes(settings: Settings, found: Survey) -> Iterator[Check]:
                 f"AESTREAM_KAFKA__MAX_REQUEST_SIZE is {settings.kafka.max_request_size} and the input accepts "
                 f"{largest}: larger dead letters are cut; raise it",
             )
+
+
+def _records(settings: Settings) -> Iterator[Check]:
+    """What a model could see in the newest records: nothing is wrong with a topic that has none yet."""
+    sampler = samplers.of_topics(settings, settings.topics.input)
+    try:
+        documents = replace(sampler, records=_LOOKED_AT).documents()
+        seen = infer(documents, samplers.selection(settings))
+    except AestreamError as error:
+        yield Check("records", Outcome.WARNING, str(error))
+        return
+    used = sum(bool(note.used) for note in seen.notes)
+    refused = seen.review.refusal and not settings.trainer.force
+    if refused:
+        yield Check("records", Outcome.FAILED, f"training would refuse them: {seen.review.refusal}")
+    else:
+        told = f"{used} of {len(seen.notes)} fields are features; `aestream init` shows each"
+        yield Check("records", Outcome.OK, told)
+    for warning in seen.review.warnings:
+        yield Check("records", Outcome.WARNING, warning)
 
 
 def _model(settings: Settings) -> Check:

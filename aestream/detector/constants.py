@@ -14,7 +14,7 @@ import numpy as np
 from aestream.columns import Kind
 from aestream.detector.deviations import Tolerances
 from aestream.errors import DataError
-from aestream.features.inference import imputes
+from aestream.features.judgement import imputes
 from aestream.features.numeric import CONSTANT_SHARE
 from aestream.features.schema import FeatureSchema
 from aestream.types import Arrays, Matrix, Places, Vector

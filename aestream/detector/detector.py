@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 import aestream
-from aestream.artefact import Manifest
+from aestream.artefact import FieldNote, Manifest
 from aestream.columns import Kind
 from aestream.detector.attribution import Attribution
 from aestream.detector.fitted import Detection, Fitted
 from aestream.detector.learn import learn
 from aestream.detector.options import Options
 from aestream.errors import DataError, ModelError
-from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.features.schema import FeatureSchema
 from aestream.features.table import finite, learn_table, read_table
 from aestream.models.fit import Progress
 from aestream.thresholds import calibrators
@@ -89,34 +89,34 @@ class Detector:
             dict(min_rel_deviation or {}),
             flag_unseen,
         )
-        self.left_out: tuple[LeftOut, ...] = ()
+        self.fields: tuple[FieldNote, ...] = ()
         self._state: Fitted | None = None
         self._manifest: Manifest | None = None
 
     def fit(self, X: Any, *, progress: Callable[[Progress], None] | None = None) -> Self:  # noqa: N803
         """Learn what is normal from rows in time order: a 2-D array, a DataFrame or a list of (nested) records.
 
-        An array keeps all its columns. From DataFrames and records the features are inferred; `left_out` then says
-        which fields are not features, and why. In an array, NaN is a missing value.
+        An array keeps all its columns. From DataFrames and records the features are inferred; `fields` then says
+        what each field is used as, or why it is left out. In an array, NaN is a missing value.
 
         Raises DataError when X has no features, too few rows, or values that are not finite where none may be missing.
         """
-        matrix, schema, left_out = learn_table(
+        matrix, schema, notes = learn_table(
             X, timestamps=self.options.timestamps, missing=self.options.missing.split(",")
         )
-        return self.fit_matrix(matrix, schema, left_out=left_out, progress=progress)
+        return self.fit_matrix(matrix, schema, fields=notes, progress=progress)
 
     def fit_matrix(
         self,
         matrix: Matrix,
         schema: FeatureSchema,
         *,
-        left_out: Sequence[LeftOut] = (),
+        fields: Sequence[FieldNote] = (),
         progress: Callable[[Progress], None] | None = None,
     ) -> Self:
         """Learn what is normal from (n, d) rows in time order, columns in the schema's order.
 
-        `left_out` goes into the manifest: the fields of the records that are not in the schema, and why.
+        `fields` goes into the manifest: what each field of the records is used as, or why it is left out.
 
         The rows fall into contiguous stretches, and each member of the ensemble never sees one of them: that tells how
         much less the others err for having seen it, and the threshold is for rows that none has seen (cross-fitting).
@@ -128,8 +128,13 @@ class Detector:
         if len(matrix) < MIN_ROWS:
             raise DataError(f"{len(matrix)} records are too few to learn from: give at least {MIN_ROWS}")
         self._state = learn(matrix, schema, self.options, progress)
-        self.left_out, self._manifest = tuple(left_out), None
+        self.fields, self._manifest = tuple(fields), None
         return self
+
+    @property
+    def left_out(self) -> tuple[FieldNote, ...]:
+        """Return the fields of the records that are not features, and why."""
+        return tuple(note for note in self.fields if not note.used)
 
     @property
     def schema(self) -> FeatureSchema:
@@ -233,7 +238,7 @@ class Detector:
             "created": datetime.now(UTC),
             "versions": {"aestream": aestream.__version__, "torch": torch.__version__, "numpy": np.__version__},
             "metadata": dict(metadata or {}),
-            "left_out": {item.name: item.reason for item in self.left_out},
+            "fields": [asdict(note) for note in self.fields],
         }
         self._manifest = self._fitted.save(Path(directory), about)
 
@@ -246,7 +251,7 @@ class Detector:
         state, manifest = Fitted.load(Path(directory))
         detector = cls(**asdict(state.options))
         detector._state, detector._manifest = state, manifest
-        detector.left_out = tuple(LeftOut(name, reason) for name, reason in manifest.left_out.items())
+        detector.fields = tuple(manifest.fields)
         return detector
 
     @property

@@ -70,7 +70,7 @@ def _remedy(days: int, a_day: float, wanted: int, *, more: bool) -> str:
     settings = f"set `sample_period={days}d` and `sample_records={needed}`"
     if more:
         return f"{days} days at this rate are {needed:,} records: {settings}"
-    waiting = f"The topic holds no more yet: let it run on for {days} days"
+    waiting = f"There are no older ones yet: let it run on for {days} days"
     return f"{waiting}, then train again" if needed <= wanted else f"{waiting}, then {settings}"
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from aestream.types import Stamps
+from aestream.types import Places, Stamps
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +23,12 @@ class Documents:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def at(self, rows: Places) -> Self:
+        """The documents at these places, in this order."""
+        places = rows.tolist()
+        return type(self)(
+            [self.records[place] for place in places],
+            [self.keys[place] for place in places] if self.keys else (),
+            self.timestamps[rows] if len(self.timestamps) else self.timestamps,
+        )

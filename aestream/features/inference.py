@@ -1,310 +1,170 @@
 """Which fields of a record are features, and of which kind, inferred from a sample."""
 
-import datetime
-import fnmatch
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Self
 
 import numpy as np
 
-from aestream.columns import POLICIES, TEXT, Column, Kind, describe, is_missing, is_number
+from aestream.artefact import FieldNote
 from aestream.errors import DataError
-from aestream.features.schema import FeatureSchema, LeftOut, Path
-from aestream.types import Vector
+from aestream.features import entities
+from aestream.features.documents import Documents
+from aestream.features.fields import Field, gather
+from aestream.features.judgement import Cause, Finding, Judge, Selection
+from aestream.features.kinds import RecordKind, record_kinds
+from aestream.features.order import Order
+from aestream.features.review import Review, review
+from aestream.features.schema import FeatureSchema
+from aestream.types import Places, Stamps, Vector
 
-# A missing feature makes a record a dead letter, so nearly every record must have the field.
-MIN_PRESENT = 0.99
-# The share of records that must have a field whose missing values are imputed: fewer teach too little.
-MIN_IMPUTED = 0.1
-# With fewer values than this, rising or distinct numbers prove nothing.
-MIN_EVIDENCE = 30
-MIN_RISES = 10
-NEARLY_ALL = 0.95
-# Text is a category when it has at most this many different values, each repeated this often on average.
-MAX_CATEGORIES = 32
-MIN_REPEATS = 5
-# 2001 to 2100 in seconds since 1970; in ms, us and ns, a power of 1000 more.
-EPOCH_RANGE = (0.98e9, 4.1e9)
-
-_ID_NAME = re.compile(
-    r"(^|[._\-\s])(id|uid|uuid|guid|pk|key|seq|sequence|serial|index|idx|offset|number|no|nr|hash|counter)$",
-    re.IGNORECASE,
-)
-_ID_CAMEL = re.compile(r"[a-z0-9](Id|ID|Uid|UID|Key|Seq|Nr|Number|Index|Offset)$")
-_GLOB = re.compile(r"[*?\[]")
-_TIME_NAME = re.compile(
-    r"(^|[._\-\s])(ts|time|timestamp|date|datetime|epoch)([._\-\s]|$)|[a-z](Time|Timestamp|At)$|_at$"
-)
-_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_UNIT_NAMES = {"seconds": "s", "milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
+# With fewer records per entity than this on average, a key identifies records, not entities.
+MIN_RECORDS_PER_ENTITY = 2.0
+# A field whose times rise in this share of so many steps tells when the records of a file are from.
+IN_ORDER, STEPS = 0.9, 100
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What a sample shows about one field: the `column` that it becomes, or None if it is not a feature, and why.
+class Inference:
+    """What a sample shows about its records: every field, and how much a model of them could see.
 
-    `missing` is the share of records without a value.
+    `key` are the fields that were found to tell entities apart, if none were given. `times` (n,) are the times of the
+    records in seconds since the epoch, empty if they are unknown.
     """
 
-    name: str
-    path: Path
-    column: Column | None
-    reason: str
-    missing: float
-
-
-def infer_schema(
-    records: Sequence[Mapping[str, Any]],
-    *,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    timestamps: Sequence[str] = (),
-    missing: Sequence[str] = (),
-) -> tuple[FeatureSchema, list[LeftOut]]:
-    """Choose the features from a sample of decoded records in time order, as `inspect` judges them.
-
-    Returns the schema, with its columns in the order of the sample, and what was left out and why. Raises DataError
-    when nothing is left, two features have one name, or a field given by name cannot be a feature.
-    """
-    findings = inspect(records, include=include, exclude=exclude, timestamps=timestamps, missing=missing)
-    left_out = [LeftOut(found.name, found.reason) for found in findings if found.column is None]
-    chosen = [(found.name, found.path, found.column) for found in findings if found.column is not None]
-    if not chosen:
-        told = "; ".join(f"{item.name}: {item.reason}" for item in left_out[:10]) or "no fields at all"
-        raise DataError(f"no field of the {len(records)} records can be a feature ({told}): name some in `include`")
-    names, paths, columns = zip(*chosen, strict=True)
-    return FeatureSchema(names, paths, columns), left_out
-
-
-def inspect(
-    records: Sequence[Mapping[str, Any]],
-    *,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    timestamps: Sequence[str] = (),
-    missing: Sequence[str] = (),
-) -> list[Finding]:
-    """Judge every field of decoded records, in time order.
-
-    Numbers, booleans and texts with few different values are features if nearly every record has them, or if `missing`
-    (see `imputes`) lets the others be imputed. Constants, identifiers, free text, timestamps and counters that only
-    rise are not, nor is what `include` and `exclude` (glob patterns on dotted names) rule out. An exact name in
-    `include` forces a field in. Of `timestamps` (names or patterns) the time of day and the weekday are used.
-
-    Raises DataError when there are no records, or when a field given by name is absent or cannot be a feature.
-    """
-    if not records:
-        raise DataError("the sample has no records: there is nothing to infer features from")
-    fields: dict[Path, _Field] = {}
-    for record in records:
-        for path, value in _leaves(record):
-            fields.setdefault(path, _Field()).add(value)
-    names = {".".join(path) for path in fields}
-    forced = {name for name in include if not _GLOB.search(name)}
-    absent = (forced | {name for name in timestamps if not _GLOB.search(name)}) - names
-    if absent:
-        raise DataError(
-            f"the field {min(absent)!r} is named in `include` or `timestamps`, but no record of the sample has it"
-        )
-
-    findings = []
-    for path, seen in fields.items():
-        name = ".".join(path)
-        timed = _matches(name, timestamps)
-        impute = imputes(name, missing)
-        reason = _ruled_out(name, [] if timed else include, exclude)
-        column: Column | None = None
-        if not reason:
-            column, reason = seen.judge(name, len(records), timed=timed, impute=impute, forced=name in forced)
-        if column is None and name in {*forced, *timestamps}:
-            raise DataError(f"the field {name!r} is named in `include` or `timestamps`, but cannot be used: {reason}")
-        findings.append(Finding(name, path, column, reason, 1 - seen.present / len(records)))
-    return findings
-
-
-def imputes(name: str, missing: Sequence[str]) -> bool:
-    """Whether missing values of a feature are imputed.
-
-    The items of `missing` are `POLICY`, for all features, or `NAME=POLICY`; the last one that matches wins.
-    """
-    policy = POLICIES[0]
-    for item in missing:
-        pattern, _, wanted = item.rpartition("=")
-        if not pattern or _matches(name, [pattern]):
-            policy = wanted
-    return policy == "impute"
-
-
-@dataclass(slots=True)
-class _Field:
-    """What the sample holds under one path."""
-
-    numbers: list[float] = field(default_factory=list)
-    texts: Counter[str] = field(default_factory=Counter)
-    flags: Counter[bool] = field(default_factory=Counter)
-    moments: int = 0  # timestamps that are not text, as from a CSV file
-    others: Counter[str] = field(default_factory=Counter)
-    nulls: int = 0
-
-    def add(self, value: object) -> None:
-        if is_number(value):
-            self.numbers.append(float(value))  # type: ignore[arg-type]
-        elif isinstance(value, str):
-            self.texts[value] += 1
-        elif isinstance(value, bool | np.bool_):
-            self.flags[bool(value)] += 1
-        elif is_missing(value):
-            self.nulls += 1
-        elif isinstance(value, datetime.datetime):
-            self.moments += 1
-        else:
-            self.others[describe(value)] += 1
+    findings: Sequence[Finding] = ()
+    review: Review = field(default_factory=Review)
+    key: Sequence[str] = ()
+    times: Vector = field(default_factory=lambda: np.empty(0))
 
     @property
-    def present(self) -> int:
-        return len(self.numbers) + self.moments + self.texts.total() + self.flags.total() + self.others.total()
+    def stamps(self) -> Stamps:
+        """The times in milliseconds since the epoch, sorted, without those that are unknown; empty if all are."""
+        return np.sort((self.times[np.isfinite(self.times)] * 1000).astype(np.int64))
 
-    def judge(self, name: str, records: int, *, timed: bool, impute: bool, forced: bool) -> tuple[Column | None, str]:
-        """The column that the field becomes, or None, and why."""
-        kinds = {
-            "numeric": len(self.numbers),
-            "text": self.texts.total(),
-            "true/false": self.flags.total(),
-            "timestamp": self.moments,
-        }
-        kind = max(kinds, key=kinds.__getitem__)
-        reason = self._mixed(kinds, kind, records) or self._seldom(kinds[kind], records, impute=impute)
-        if reason:
-            return None, reason
-        if timed:
-            return self._time(impute=impute)
-        judges = {"numeric": self._number, "text": self._text, "true/false": self._flag}
-        return judges[kind](name, impute=impute, forced=forced) if kind in judges else (None, "a timestamp")
+    @property
+    def notes(self) -> Sequence[FieldNote]:
+        """What the manifest says about the fields, the features first."""
+        return sorted((found.note for found in self.findings), key=lambda note: not note.used)
 
-    def _mixed(self, kinds: Mapping[str, int], kind: str, records: int) -> str:
-        """Say which other values keep the field from being of one kind; nothing if they are few."""
-        if kinds[kind] >= MIN_PRESENT * self.present:
-            return ""
-        strangers = {**kinds, **self.others, kind: 0}
-        most = max(strangers, key=strangers.__getitem__)
-        share = "" if strangers[most] == self.present else f" in {percent(strangers[most], records)} of the records"
-        return f"not {kind}: {most}{share}"
-
-    def _seldom(self, count: int, records: int, *, impute: bool) -> str:
-        """Say that too many records lack the field; nothing if they do not."""
-        if count >= (MIN_IMPUTED if impute else MIN_PRESENT) * records:
-            return ""
-        told = f"{'null or ' if self.nulls else ''}missing in {percent(records - self.present, records)} of the records"
-        return f"{told}: too many to impute" if impute else told
-
-    def _number(self, name: str, *, impute: bool, forced: bool) -> tuple[Column | None, str]:
-        values = np.array(self.numbers)
-        reason = None if forced else _not_telling(name, values)
-        told = f"{values.min():.4g} to {values.max():.4g}"
-        return (None, reason) if reason else (Column(imputed=impute), told)
-
-    def _flag(self, _name: str, *, impute: bool, forced: bool) -> tuple[Column | None, str]:
-        if len(self.flags) == 1 and not forced:
-            return None, f"constant: always {str(next(iter(self.flags))).lower()}"
-        return Column(Kind.BOOLEAN, imputed=impute), f"true in {percent(self.flags[True], self.flags.total())}"
-
-    def _time(self, *, impute: bool) -> tuple[Column | None, str]:
-        """Use the field as a timestamp."""
-        if self.moments or (self.texts and all(map(_is_iso, self.texts))):
-            return Column(Kind.TIMESTAMP, unit=TEXT, imputed=impute), "time of day and weekday, from ISO 8601"
-        unit = _unit_of_epoch(np.array(self.numbers)) if self.numbers else None
-        if unit is None:
-            return None, "neither ISO 8601 text nor a number of seconds, ms, us or ns since 1970"
-        column = Column(Kind.TIMESTAMP, unit=_UNIT_NAMES[unit], imputed=impute)
-        return column, f"time of day and weekday, from {unit} since 1970"
-
-    def _text(self, name: str, *, impute: bool, forced: bool) -> tuple[Column | None, str]:
-        """Use the field as a category, if its values repeat."""
-        count, distinct = self.texts.total(), len(self.texts)
-        if all(map(_is_iso, self.texts)):
-            return None, "a timestamp: ISO 8601 text"
-        if distinct == 1 and not forced:
-            return None, f"constant: always {next(iter(self.texts))!r}"
-        if distinct > MAX_CATEGORIES or (count < MIN_REPEATS * distinct and not forced):
-            if all(map(_is_numeric_text, self.texts)):
-                return None, "numbers in quotes: send them as numbers"
-            if distinct >= NEARLY_ALL * count and (_ID_NAME.search(name) or _ID_CAMEL.search(name)):
-                return None, "an identifier: text, nearly all different"
-            return None, f"free text or names: {distinct} different values in {count} records"
-        first, often = self.texts.most_common(1)[0]
-        told = f"{distinct} different values, the most frequent {first!r} ({percent(often, count)})"
-        return Column(Kind.CATEGORICAL, tuple(sorted(self.texts)), imputed=impute), told
+    def schema(self) -> FeatureSchema:
+        """The features, in the order of the sample. Raises DataError if there are none."""
+        chosen = [(found.name, found.path, found.column) for found in self.findings if found.column is not None]
+        if not chosen:
+            told = "; ".join(f"{found.name}: {found.reason}" for found in self.findings[:10]) or "no fields at all"
+            raise DataError(f"no field of the records can be a feature ({told}): name some in `include`")
+        names, paths, columns = zip(*chosen, strict=True)
+        return FeatureSchema(names, paths, columns)
 
 
-def _ruled_out(name: str, include: Sequence[str], exclude: Sequence[str]) -> str:
-    if _matches(name, exclude):
-        return "excluded by name"
-    if include and not _matches(name, include):
-        return "not among the fields to include"
-    return ""
+def infer(documents: Documents, selection: Selection | None = None) -> Inference:
+    """Judge every field of a sample's records, in the order of their times.
+
+    Numbers, booleans and texts with few different values are features if nearly every record has them, or if the others
+    may be imputed. Identifiers, free text, timestamps and what only moves one way are not, nor is what the selection
+    rules out.
+
+    Raises DataError when there are no records, or when a field that is given by name is absent or cannot be used.
+    """
+    if not documents.records:
+        raise DataError("the sample has no records: there is nothing to infer features from")
+    wanted = selection or Selection()
+    sample = _Sample.of(documents, wanted)
+    key = () if wanted.key else sample.proposed_key()
+    judge = Judge(len(documents), Order.of(sample.entities(wanted.key or key), sample.times), wanted)
+    findings = [judge.finding(found) for found in sample.fields.values()]
+    findings += [judge.twice(found) for found in sample.namesakes]
+    for finding in findings:
+        option = wanted.named.get(finding.name, "")
+        if finding.column is None and option in {"include", "timestamps", "units"}:
+            raise DataError(f"the field {finding.name!r} is named in `{option}`, but cannot be used: {finding.reason}")
+    return Inference(findings, review(findings, sample.kinds(), key), key, sample.clock(findings))
 
 
-def _not_telling(name: str, values: Vector) -> str | None:
-    """Say why a numeric field cannot tell normal from abnormal; None if it may."""
-    if np.all(values == values[0]):
-        return f"constant: always {values[0]:.6g}"
-    if len(values) < MIN_EVIDENCE:
-        return None
-    whole = bool(np.all(values == np.floor(values)))
-    steps = np.diff(values)
-    rising = float(np.mean(steps > 0))
-    if _unit_of_epoch(values) and (rising > NEARLY_ALL or _TIME_NAME.search(name)):
-        return f"a timestamp: {_unit_of_epoch(values)} since 1970"
-    if not np.any(steps < 0) and (np.count_nonzero(steps) >= MIN_RISES if whole else rising == 1.0):
-        return "always rising: a counter or a clock"
-    distinct = len(np.unique(values)) / len(values)
-    if whole and distinct >= NEARLY_ALL and (_ID_NAME.search(name) or _ID_CAMEL.search(name)):
-        return "an identifier: whole numbers, nearly all different"
-    return None
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Records and their fields by name, in the order of time; `namesakes` have the name of one of the fields.
+
+    `times` (n,) in seconds since the epoch, None where they are unknown.
+    """
+
+    documents: Documents
+    fields: Mapping[str, Field]
+    namesakes: Sequence[Field]
+    times: Vector | None
+
+    @classmethod
+    def of(cls, documents: Documents, wanted: Selection) -> Self:
+        """Gather the fields. Raises DataError when one is absent that was given by name, or is no time."""
+        fields, namesakes = _by_name(documents)
+        for name, option in wanted.named.items():
+            if name not in fields:
+                raise DataError(f"the field {name!r} is named in `{option}`, but no record of the sample has it")
+        stamps = documents.timestamps
+        if wanted.time is None:
+            return cls(documents, fields, namesakes, stamps / 1000.0 if stamps.any() else None)
+        times = fields[wanted.time].moments(len(documents))
+        if times is None:
+            told = "neither ISO 8601 text nor a number of seconds, ms, us or ns since 1970"
+            raise DataError(f"the field {wanted.time!r} is named in `time`, but is {told}: name another, or none")
+        rows = np.argsort(times, kind="stable")
+        if np.any(np.diff(rows) != 1):
+            documents = documents.at(rows)
+            fields, namesakes = _by_name(documents)
+        return cls(documents, fields, namesakes, times[rows])
+
+    def proposed_key(self) -> Sequence[str]:
+        """The fields that tell entities apart; none if nothing does, or if the records' keys do."""
+        numbers = {name: found.numbers(len(self.documents)) for name, found in self._of_kind("numeric")}
+        labels = self._texts() | {name: self._text(name) for name, values in numbers.items() if _whole(values)}
+        return entities.propose(labels, numbers, self.times, self.documents.keys if self._keyed else None)
+
+    def entities(self, key: Sequence[str]) -> Places | None:
+        """The entity of each record as a number, (n,), by fields or by the records' keys; None if there is only one."""
+        if key:
+            return entities.codes([self._text(name) for name in key])
+        return entities.codes([self.documents.keys]) if self._keyed else None
+
+    def kinds(self) -> Sequence[RecordKind]:
+        """The kinds of record; none if all are of one kind."""
+        rows = {name: found.present_rows for name, found in self.fields.items()}
+        return record_kinds(rows, self._texts(), len(self.documents))
+
+    def clock(self, findings: Sequence[Finding]) -> Vector:
+        """The times (n,), or those in the first field that tells the time in order; empty where there is none."""
+        if self.times is not None:
+            return self.times
+        for finding in findings:
+            if finding.cause is Cause.TIMESTAMP:
+                times = self.fields[finding.name].moments(len(self.documents))
+                if times is not None and np.mean(np.diff(times[:: len(times) // STEPS + 1]) >= 0) >= IN_ORDER:
+                    return times
+        return np.empty(0)
+
+    @property
+    def _keyed(self) -> bool:
+        """Whether the records have keys, and a key has several records."""
+        keys = self.documents.keys
+        return any(keys) and len(set(keys)) * MIN_RECORDS_PER_ENTITY <= len(keys)
+
+    def _of_kind(self, kind: str) -> list[tuple[str, Field]]:
+        return [(name, found) for name, found in self.fields.items() if found.kind == kind]
+
+    def _texts(self) -> dict[str, Sequence[str | None]]:
+        return {name: self._text(name) for name, _ in self._of_kind("text")}
+
+    def _text(self, name: str) -> Sequence[str | None]:
+        return self.fields[name].texts(len(self.documents))
 
 
-def _unit_of_epoch(values: Vector) -> str | None:
-    low, high = float(values.min()), float(values.max())
-    for unit, scale in (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)):
-        if EPOCH_RANGE[0] * scale <= low and high <= EPOCH_RANGE[1] * scale:
-            return unit
-    return None
+def _by_name(documents: Documents) -> tuple[Mapping[str, Field], Sequence[Field]]:
+    """The fields of records by name, and those whose name another one has: a key with a dot beside a path."""
+    fields: dict[str, Field] = {}
+    namesakes = [found for found in gather(documents.records) if fields.setdefault(found.name, found) is not found]
+    return fields, namesakes
 
 
-def _leaves(record: Mapping[str, Any], prefix: Path = ()) -> Iterator[tuple[Path, Any]]:
-    for key, value in record.items():
-        path = (*prefix, str(key))
-        if isinstance(value, Mapping):
-            yield from _leaves(value, path)
-        else:
-            yield path, value
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _is_iso(text: str) -> bool:
-    if not _ISO_DATE.match(text):
-        return False
-    try:
-        datetime.datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_numeric_text(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def percent(count: float, of: float) -> str:
-    """Return a share as a percentage for people to read."""
-    return f"{100 * count / of:.3g} %"
+def _whole(numbers: Vector) -> bool:
+    return bool(np.all((numbers == np.floor(numbers)) | np.isnan(numbers)))

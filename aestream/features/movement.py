@@ -77,7 +77,7 @@ def judge(values: Vector, order: Order = Order()) -> Move:  # noqa: B008 - immut
     clock = Move(Motion.CLOCK, f"a timestamp: {unit} since 1970")
     if unit and moves_with_time(series, unit):
         return clock
-    move = _one_way(series) or _both_ways(series)
+    move = _one_way(series) or _one_way(series.merged()) or _both_ways(series)
     if unit and move.motion in {Motion.COUNTER, Motion.RISING} and is_recent(series, unit):
         return clock
     if unit and move == Move() and may_be_past(series, unit):
@@ -90,7 +90,7 @@ def only_rises(values: Vector, order: Order, enough: int) -> bool:
     series = Series.of(values, order)
     if len(series.values) < MIN_EVIDENCE or np.count_nonzero(series.steps() > 0) < enough:
         return False
-    move = _one_way(series)
+    move = _one_way(series) or _one_way(series.merged())
     return move is not None and move.motion is Motion.COUNTER
 
 

@@ -79,15 +79,23 @@ class Series:
         return cls(series, starts, np.diff(starts, append=len(series)), time, in_time)
 
     def steps(self) -> Vector:
-        """What each value changed since the one before (n - 1,): 0 from one entity to the next.
-
-        Also 0 where two records have the same time and the value falls, as their order is then chance.
-        """
+        """What each value changed since the one before (n - 1,): 0 from one entity to the next."""
         steps = np.diff(self.values)
         steps[self.starts[1:] - 1] = 0
-        if self.time is not None:
-            steps[(steps < 0) & (np.diff(self.time) == 0)] = 0
         return steps
+
+    def merged(self) -> Series:
+        """The same with the mean of the values that an entity has at one time: their order may be chance."""
+        if self.time is None:
+            return self
+        fresh = np.diff(self.time, prepend=np.nan) != 0
+        fresh[self.starts] = True
+        if fresh.all():
+            return self
+        begin = np.flatnonzero(fresh)
+        values = np.add.reduceat(self.values, begin) / np.diff(begin, append=len(self.values))
+        starts = np.searchsorted(begin, self.starts)
+        return Series(values, starts, np.diff(starts, append=len(values)), self.time[begin], self.in_time)
 
     def means(self, size: int) -> Series:
         """The means of `size` successive values, entity by entity; fewer than half of that are left out."""

@@ -17,14 +17,6 @@ Path: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A field of the sample that is not a feature, and why."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class FeatureSchema:
     """The features in the order of the matrix's columns.
 

@@ -9,21 +9,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from aestream.artefact import FieldNote
 from aestream.columns import Column
 from aestream.errors import DataError
 from aestream.features import arrow
-from aestream.features.inference import imputes, infer_schema
-from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.features.documents import Documents
+from aestream.features.inference import infer
+from aestream.features.judgement import Selection, imputes
+from aestream.features.schema import FeatureSchema
 from aestream.types import Matrix
 
 
 def learn_table(
     table: Any, *, timestamps: Sequence[str] = (), missing: Sequence[str] = ()
-) -> tuple[Matrix, FeatureSchema, list[LeftOut]]:
-    """Choose the features of a table -> matrix (n, d), schema, and what was left out.
+) -> tuple[Matrix, FeatureSchema, Sequence[FieldNote]]:
+    """Choose the features of a table -> matrix (n, d), schema, and what became of each field.
 
     An array keeps all its columns, as numbers called `feature_0` and so on; the schema of a DataFrame or of records is
-    inferred. `timestamps` and `missing` are those of `infer_schema`.
+    inferred. `timestamps` and `missing` are those of a `Selection`.
 
     Raises DataError when the table has no usable feature or holds values that are not finite.
     """
@@ -35,8 +38,9 @@ def learn_table(
         columns = tuple(Column(imputed=imputes(name, missing)) for name in names)
         schema = FeatureSchema(tuple(names), tuple((name,) for name in names), columns)
         return finite(array, schema), schema, []
-    schema, left_out = infer_schema(records, timestamps=timestamps, missing=missing)
-    return schema.matrix(records) if frame is None else _of_frame(frame, schema), schema, left_out
+    found = infer(Documents(records), Selection(timestamps=timestamps, missing=missing))
+    schema = found.schema()
+    return schema.matrix(records) if frame is None else _of_frame(frame, schema), schema, found.notes
 
 
 def read_table(table: Any, schema: FeatureSchema) -> Matrix:

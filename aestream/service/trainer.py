@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from aestream.artefact import FieldNote
 from aestream.detector.detector import Detector
 from aestream.errors import AestreamError, DataError
-from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.features.inference import Inference
 from aestream.models.fit import Progress
 from aestream.registry.base import Registry
 from aestream.sampling import Sampler
@@ -30,7 +31,7 @@ class Reporter:
     def sampled(self, records: int, wanted: int) -> None:
         """`records` of the `wanted` records have been read."""
 
-    def inferred(self, schema: FeatureSchema, left_out: Sequence[LeftOut]) -> None:
+    def inferred(self, found: Inference) -> None:
         """The features are known."""
 
     def fitted(self, progress: Progress) -> None:
@@ -44,7 +45,7 @@ class Run:
     version: str
     records: int
     invalid: Mapping[str, int]
-    schema: FeatureSchema
+    fields: Sequence[FieldNote]
     threshold: float
     warnings: Sequence[str]
     seconds: float
@@ -69,7 +70,7 @@ class Trainer:
         """
         started = time.monotonic()
         sample = self.sampler.sample(progress=self.reporter.sampled)
-        self.reporter.inferred(sample.schema, sample.left_out)
+        self.reporter.inferred(sample.inference)
         if len(sample.matrix) < self.min_records:
             bad = (
                 f" ({sum(sample.invalid.values())} more cannot be used: {dict(sample.invalid)})"
@@ -81,11 +82,13 @@ class Trainer:
                 f"`min_records` ({self.min_records})"
             )
         detector = self.detector().fit_matrix(
-            sample.matrix, sample.schema, left_out=sample.left_out, progress=self.reporter.fitted
+            sample.matrix, sample.schema, fields=sample.inference.notes, progress=self.reporter.fitted
         )
+        warnings = [*sample.inference.review.warnings, *sample.warnings, *detector.warnings]
         facts = {
             "records": len(sample.matrix),
             "invalid": dict(sample.invalid),
+            "warnings": warnings,
             **sample.origin,
         }
         version = self.registry.publish(lambda folder: detector.save(folder, facts))
@@ -94,9 +97,9 @@ class Trainer:
             version,
             len(sample.matrix),
             sample.invalid,
-            sample.schema,
+            sample.inference.notes,
             detector.threshold,
-            [*sample.warnings, *detector.warnings],
+            warnings,
             time.monotonic() - started,
             sample.covered,
         )
@@ -247,8 +250,8 @@ class _BetweenSteps(Reporter):
         self._check()
         self._reporter.sampled(records, wanted)
 
-    def inferred(self, schema: FeatureSchema, left_out: Sequence[LeftOut]) -> None:
-        self._reporter.inferred(schema, left_out)
+    def inferred(self, found: Inference) -> None:
+        self._reporter.inferred(found)
 
     def fitted(self, progress: Progress) -> None:
         self._check()

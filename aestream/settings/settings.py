@@ -115,6 +115,14 @@ class Features(BaseModel):
 
     include: Names = Field([], description="Names or globs (`cpu.*`) of the fields to use. Unset: all suitable ones.")
     exclude: Names = Field([], description="Names or globs (`cpu.*`) of the fields to leave out.")
+    key: Names = Field(
+        [],
+        description="Fields that tell entities apart, such as hosts or machines, comma-separated. Unset: the record's "
+        "key. Counters are judged by entity.",
+    )
+    time: OptionalText = Field(
+        None, description="The field that orders an entity's records. Unset: the Kafka timestamp."
+    )
     timestamps: Names = Field([], description="Timestamps to use, as time of day and weekday. Unset: none.")
     missing: Annotated[Names, obeys("missing")] = Field(
         ["dead_letter"],
@@ -169,6 +177,9 @@ class Trainer(BaseModel):
         "records follow, for example two days, and `AESTREAM_TRAINER__SAMPLE_RECORDS` must be large enough for that.",
     )
     min_records: int = Field(500, ge=50, description="Training is refused with fewer valid records than this.")
+    force: bool = Field(
+        False, description="Train even if the model could not see much, such as records without a number that varies."
+    )
 
 
 class Worker(BaseModel):

@@ -119,8 +119,9 @@ def test_models_are_listed_shown_and_rolled_back(make_settings: Make, tmp_path: 
     (current,) = [line for line in listed.stdout.splitlines() if "current" in line]
     assert second in current
     assert str(first) in listed.stdout
-    shown = command("model", "show", str(first), settings=settings)
+    shown = command("model", "show", "--json", str(first), settings=settings)
     assert json.loads(shown.stdout)["schema"]["names"][0] == "cpu.user"
+    assert str(first) in command("model", "show", str(first), settings=settings).stdout
     back = command("model", "rollback", settings=settings)
     assert back.returncode == 0
     assert store.current() == first

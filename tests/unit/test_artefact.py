@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from aestream import artefact
+from aestream.artefact import FieldNote
 from aestream.errors import ModelError
 from tests.manifests import facts
 
@@ -31,7 +32,11 @@ def test_what_was_written_is_read(folder: Path) -> None:
 
 
 def test_the_manifest_is_that_of_the_file_whoever_hands_it_over(tmp_path: Path) -> None:
-    written = artefact.write(tmp_path, facts(left_out={"host": "constant"}), {"a": np.zeros(1)})
+    written = artefact.write(
+        tmp_path,
+        facts(fields=[{"name": "host", "used": "", "reason": "constant", "missing": 0.5, "remedy": ""}]),
+        {"a": np.zeros(1)},
+    )
     content = (tmp_path / artefact.MANIFEST).read_bytes()
     assert written == artefact.read_manifest(tmp_path) == artefact.read(tmp_path)[0]
     assert written.sha256 == hashlib.sha256(content).hexdigest()
@@ -45,12 +50,13 @@ def test_what_a_person_asks_of_a_manifest_has_a_type(folder: Path) -> None:
     assert (manifest.records, manifest.threshold_value, manifest.features) == (7, 2.0, ["a", "b"])
 
 
-def test_what_a_trainer_left_out_is_found_where_it_used_to_be(folder: Path) -> None:
+def test_what_became_of_each_field_is_kept(folder: Path) -> None:
+    edit(folder, fields=[{"name": "host", "used": "", "reason": "constant", "remedy": "`include=*,host`"}])
+    assert artefact.read_manifest(folder).fields == [FieldNote("host", "", "constant", 0.0, "`include=*,host`")]
     content = json.loads((folder / artefact.MANIFEST).read_text())
-    content["metadata"]["left_out"] = {"host": "constant"}
-    del content["left_out"]
+    del content["fields"]  # a model from before
     (folder / artefact.MANIFEST).write_text(json.dumps(content))
-    assert artefact.read_manifest(folder).left_out == {"host": "constant"}
+    assert list(artefact.read_manifest(folder).fields) == []
 
 
 @pytest.mark.parametrize(
@@ -64,7 +70,7 @@ def test_what_a_trainer_left_out_is_found_where_it_used_to_be(folder: Path) -> N
         ({"threshold": None}, "threshold"),
         ({"training": []}, "training"),
         ({"representation": 7}, "representation"),
-        ({"left_out": ["host"]}, "left_out"),
+        ({"fields": ["host"]}, "fields"),
         ({"score_quantiles": {"0.5": "much"}}, "score_quantiles"),
         ({"files": {artefact.ARRAYS: 7}}, "files"),
     ],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from aestream import sampling
 from aestream.codecs.json import JsonCodec
 from aestream.codecs.layouts import Layout
 from aestream.errors import DataError
-from aestream.features.schema import FeatureSchema, LeftOut
+from aestream.features.documents import Documents
+from aestream.features.inference import Inference
 from aestream.sampling import FileSampler, TopicSampler
 from aestream.transport.memory import MemoryBroker, MemoryHistory, Message
 
@@ -51,7 +51,7 @@ def filled(count: int, *, bad: int = 0) -> MemoryBroker:
 def test_rows_are_in_the_order_of_time_and_the_bad_ones_counted() -> None:
     found = sampler(filled(600, bad=4)).sample(progress=lambda _read, _wanted: None)
     assert found.schema.names == ("place", "level", "seldom")
-    assert {item.name for item in found.left_out} == {"id"}
+    assert {note.name for note in found.inference.notes if not note.used} == {"id"}
     assert found.matrix[:, 0].tolist() == [place(i) for i in range(600)]
     assert list(found.keys) == [f"k{i}".encode() for i in range(600)]
     assert (found.timestamps - NOON).tolist() == list(range(600))
@@ -69,8 +69,8 @@ def test_a_long_past_teaches_by_records_spread_over_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(sampling, "_INFERRED_FROM_RECORDS", 100)
     taught: list[list[int]] = []
 
-    def spy(records: Sequence[Mapping[str, Any]]) -> tuple[FeatureSchema, list[LeftOut]]:
-        taught.append([record["id"] for record in records])
+    def spy(documents: Documents) -> Inference:
+        taught.append([record["id"] for record in documents.records])
         raise DataError("seen enough")
 
     with pytest.raises(DataError, match="seen enough"):
@@ -137,8 +137,8 @@ def test_a_stray_timestamp_takes_the_one_before() -> None:
     [
         (600, None, "2 days at this rate are 48,000 records: set `sample_period=2d` and `sample_records=48000`"),
         (200_000, 2200.0, "2 days at this rate are 48,000 records: set `sample_period=2d` and `sample_records=48000`"),
-        (200_000, 86_400.0, "The topic holds no more yet: let it run on for 2 days, then train again"),
-        (200_000, None, "The topic holds no more yet: let it run on for 2 days, then train again"),
+        (200_000, 86_400.0, "There are no older ones yet: let it run on for 2 days, then train again"),
+        (200_000, None, "There are no older ones yet: let it run on for 2 days, then train again"),
     ],
 )
 def test_a_sample_of_an_hour_says_so_and_what_to_set(records: int, period: float | None, remedy: str) -> None:
@@ -168,7 +168,7 @@ def test_it_can_be_ended_while_the_features_are_inferred() -> None:
     def end(_read: int, _wanted: int) -> None:
         raise KeyboardInterrupt
 
-    def infer(_records: Sequence[Mapping[str, Any]]) -> tuple[FeatureSchema, list[LeftOut]]:
+    def infer(_documents: Documents) -> Inference:
         raise AssertionError("the records were read to the end")
 
     with pytest.raises(KeyboardInterrupt):

@@ -11,7 +11,8 @@ import pytest
 from aestream.app.propose import propose
 from aestream.cli import main
 from aestream.columns import Column, Kind
-from aestream.features.inference import Finding
+from aestream.features.inference import Inference
+from aestream.features.judgement import Finding
 from aestream.registry.local import LocalRegistry
 from aestream.settings import settings
 
@@ -47,7 +48,7 @@ def test_a_proposal_names_kinds_reasons_and_policies_and_trains_as_it_is(capsys:
     assert ["#", "sensor.load", "numeric"] in [line[:3] for line in words]
     assert ["#", "sensor.zone", "categorical"] in [line[:3] for line in words]
     assert ["#", "heating", "boolean"] in [line[:3] for line in words]
-    assert "#   id    always rising: a counter or a clock" in text
+    assert "#   id    a counter: only rises" in text
     assert "#   note  free text or names: 700 different values in 700 records" in text
     assert "# AESTREAM_FEATURES__TIMESTAMPS=time\n" in text
     assert "# AESTREAM_TOPICS__INPUT=\n" in text
@@ -85,11 +86,11 @@ def test_it_prints_unless_told_where_and_overwrites_nothing(capsys: pytest.Captu
 
 def test_names_that_a_list_cannot_hold_are_written_as_patterns() -> None:
     findings = [
-        Finding("a,b", ("a,b",), Column(), "1 to 2", 0.0),
-        Finding('say "hi"', ('say "hi"',), Column(Kind.BOOLEAN, imputed=True), "true in 5 %", 0.5),
-        Finding("line\nbreak", ("line\nbreak",), None, "constant: always 1", 0.0),
+        Finding("a,b", ("a,b",), "numeric", Column(), "1 to 2", 0.0),
+        Finding('say "hi"', ('say "hi"',), "true/false", Column(Kind.BOOLEAN, imputed=True), "true in 5 %", 0.5),
+        Finding("line\nbreak", ("line\nbreak",), "text", None, "constant: always 1", 0.0),
     ]
-    text = propose(findings, source="topic t", records=9, connection={"AESTREAM_KAFKA__GROUP_ID": "a b"})
+    text = propose(Inference(findings), source="topic t", records=9, connection={"AESTREAM_KAFKA__GROUP_ID": "a b"})
     assert 'AESTREAM_KAFKA__GROUP_ID="a b"' in text
     assert "'line\\nbreak'" in text
     Path(".env").write_text(text)

@@ -14,7 +14,9 @@ from aestream.codecs.json import JsonCodec
 from aestream.codecs.layouts import Layout
 from aestream.detector.detector import Detector
 from aestream.errors import DataError
-from aestream.features.inference import infer_schema
+from aestream.features.documents import Documents
+from aestream.features.inference import infer
+from aestream.features.judgement import Selection
 from aestream.features.schema import FeatureSchema
 from aestream.files import offline
 
@@ -89,9 +91,9 @@ def test_lines_that_hold_several_records_have_a_row_for_each(detector: Detector,
 
 def test_features_of_a_file_are_inferred_and_an_empty_one_is_refused(tmp_path: Path) -> None:
     records = offline.first_records(jsonl(tmp_path / "a.jsonl", *(good(i * 0.37 % 1) for i in range(40))), LINES)
-    schema, left_out = infer_schema(records, exclude=["rate"])
-    assert schema.paths == (("cpu", "user"), ("load",))
-    assert [item.name for item in left_out] == ["rate"]
+    found = infer(Documents(records), Selection(exclude=["rate"]))
+    assert found.schema().paths == (("cpu", "user"), ("load",))
+    assert [note.name for note in found.notes if not note.used] == ["rate"]
     with pytest.raises(DataError, match="holds no records: not JSON"):
         offline.first_records(jsonl(tmp_path / "b.jsonl", "", "x"), LINES)
     with pytest.raises(DataError, match=r"holds no records: an array of 1 record: set `unpack`=."):
@@ -115,14 +117,12 @@ def test_all_kinds_go_through_files_of_any_format(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pa.Table.from_pylist(records), tmp_path / "a.parquet")
     rows = ["load,on,zone,gap", *(",".join("" if v is None else str(v).lower() for v in r.values()) for r in records)]
     (tmp_path / "a.csv").write_text("\n".join(rows) + "\n")
-    schema, _ = infer_schema(offline.first_records(lines, LINES), include=["*", "gap"], missing=["gap=impute"])
+    wanted = Selection(include=["*", "gap"], missing=["gap=impute"])
+    schema = infer(Documents(offline.first_records(lines, LINES)), wanted).schema()
     assert [str(column.kind) for column in schema.columns] == ["numeric", "boolean", "categorical", "numeric"]
     expected = schema.matrix(records)
     for name in ("a.jsonl", "a.parquet", "a.csv"):
-        assert (
-            infer_schema(offline.first_records(tmp_path / name, LINES), include=["*", "gap"], missing=["gap=impute"])[0]
-            == schema
-        )
+        assert infer(Documents(offline.first_records(tmp_path / name, LINES)), wanted).schema() == schema
         (rows_of,) = offline.read_rows(tmp_path / name, schema, LINES)
         np.testing.assert_array_equal(rows_of.matrix, expected)
     found = Detector(steps=50).fit_matrix(expected, schema)

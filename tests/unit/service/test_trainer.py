@@ -15,6 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from aestream.errors import DataError, TransportError
+from aestream.features.inference import Inference
 from aestream.features.schema import FeatureSchema
 from aestream.registry.local import LocalRegistry
 from aestream.sampling import Sample
@@ -93,7 +94,7 @@ class Scene:
         if self.error is not None:
             raise self.error
         base = np.random.default_rng(len(self.runs)).normal(size=(100, 1))
-        return Sample(np.hstack([base, 2 * base]), SCHEMA, [], {}, {})
+        return Sample(np.hstack([base, 2 * base]), SCHEMA, Inference(), {}, {})
 
     def hours_ago(self, hours: float) -> Callable[[Path], None]:
         created = self.now - datetime.timedelta(hours=hours)

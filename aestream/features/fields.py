@@ -1,0 +1,172 @@
+"""What a sample of records holds under each path: values by kind, with the places of their records."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from aestream.columns import TEXT, UNITS, BadValueError, Column, Kind, describe, is_missing, is_number
+from aestream.features.clocks import epoch_unit
+from aestream.features.labels import is_padded
+from aestream.features.schema import Path
+from aestream.quantities import stands_for_nothing, text_number
+from aestream.types import Places, Vector
+
+# A field is of one kind if at least this share of its values is.
+OF_ONE_KIND = 0.99
+
+UNIT_NAMES = {"seconds": "s", "milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
+_KINDS: Mapping[type, str] = {int: "numeric", str: "text", bool: "true/false", type(None): "null"}
+
+
+@dataclass(slots=True)
+class Field:
+    """The values that a sample holds under one path.
+
+    `rows` are the places of the records that have them, ascending; `kinds` counts them by kind: numeric, text,
+    true/false, timestamp, null, or what else they are. `quoted`: whether the numbers come as text, and the `unit` to
+    which they are then turned.
+    """
+
+    path: Path
+    rows: list[int] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    quoted: bool = False
+    unit: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name for people: the path with dots."""
+        return ".".join(self.path)
+
+    @property
+    def present_rows(self) -> list[int]:
+        """The places of the records with a value that is not null."""
+        return [row for row, value in zip(self.rows, self.values, strict=True) if _kind(value) != "null"]
+
+    @property
+    def present(self) -> int:
+        """How many values are there, without null."""
+        return self.kinds.total() - self.kinds["null"]
+
+    @property
+    def kind(self) -> str:
+        """The most frequent kind, null if there is no other."""
+        kinds = {kind: count for kind, count in self.kinds.items() if kind != "null"}
+        return max(kinds, key=kinds.__getitem__) if kinds else "null"
+
+    def of(self, kind: str) -> tuple[Places, list[Any]]:
+        """The values of one kind and the places of their records."""
+        chosen = [(row, value) for row, value in zip(self.rows, self.values, strict=True) if _kind(value) == kind]
+        return np.array([row for row, _ in chosen], np.intp), [value for _, value in chosen]
+
+    def settle(self) -> None:
+        """Read text as numbers, and names of what is missing as missing, where nearly all values are numbers."""
+        texts = [value for value in self.values if isinstance(value, str)]
+        if not texts or is_padded(texts):
+            return
+        read = [_number(value) if isinstance(value, str) else value for value in self.values]
+        kinds = Counter(map(_kind, read))
+        if kinds["numeric"] < OF_ONE_KIND * (kinds.total() - kinds["null"]) or not kinds["numeric"]:
+            return
+        self.quoted = kinds["numeric"] > self.kinds["numeric"]
+        self.values, self.kinds = read, kinds
+
+    def texts(self, records: int) -> list[str | None]:
+        """The values as text by record, (n,); None where a record has none."""
+        column: list[str | None] = [None] * records
+        for row, value in zip(self.rows, self.values, strict=True):
+            if value is not None:
+                column[row] = str(value)
+        return column
+
+    def moments(self, records: int) -> Vector | None:
+        """The values as seconds by record, (n,), NaN where a record has none; None if they are no times.
+
+        Numbers in the range of 2001 to 2100 are s, ms, us or ns since 1970, any others seconds since some start. Text
+        is ISO 8601.
+        """
+        if self.kind == "numeric":
+            numbers = self.numbers(records)
+            unit = epoch_unit(numbers[~np.isnan(numbers)]) or "seconds"
+            return numbers / UNITS[UNIT_NAMES[unit]]
+        times = np.full(records, np.nan)
+        rows, values = self.of(self.kind)
+        try:
+            times[rows] = Column(Kind.TIMESTAMP, unit=TEXT).column(values)
+        except BadValueError:
+            return None
+        return times
+
+    def measured(self, base: str) -> Field:
+        """The same field with its texts read as quantities in a base unit; what is none is missing."""
+        column = Column(quoted=True, unit=base)
+        read = []
+        for value in self.values:
+            try:
+                read.append(column.number(value))
+            except ValueError:
+                read.append(math.nan)
+        return Field(self.path, self.rows, read, Counter(map(_kind, read)), quoted=True, unit=base)
+
+    def numbers(self, records: int) -> Vector:
+        """The numbers by record, (n,); NaN where a record has none."""
+        column = np.full(records, np.nan)
+        rows, values = self.of("numeric")
+        column[rows] = np.asarray(values, np.float64)
+        return column
+
+
+def gather(records: Sequence[Mapping[str, Any]]) -> list[Field]:
+    """The fields of decoded records, nested ones by their path, in the order in which they first appear."""
+    fields: dict[Path, Field] = {}
+    for row, record in enumerate(records):
+        for path, value in _leaves(record):
+            found = fields.get(path)
+            if found is None:
+                found = fields[path] = Field(path)
+            found.rows.append(row)
+            found.values.append(value)
+    for found in fields.values():
+        found.kinds = Counter(map(_kind, found.values))
+        found.settle()
+    return list(fields.values())
+
+
+def _leaves(record: Mapping[str, Any], prefix: Path = ()) -> Iterator[tuple[Path, Any]]:
+    for key, value in record.items():
+        path = (*prefix, str(key))
+        if isinstance(value, Mapping):
+            yield from _leaves(value, path)
+        else:
+            yield path, value
+
+
+def _kind(value: object) -> str:
+    kind = _KINDS.get(type(value))
+    if kind is not None:
+        return kind if kind != "numeric" or is_number(value) else describe(value)
+    if is_number(value):
+        return "numeric"
+    if is_missing(value) or isinstance(value, float | np.floating):  # an infinite number is not there either
+        return "null"
+    if isinstance(value, bool | np.bool_):
+        return "true/false"
+    return "timestamp" if isinstance(value, datetime.datetime) else describe(value)
+
+
+def _number(text: str) -> object:
+    """The number that a text holds; None for the name of a missing value, the text itself for any other."""
+    if stands_for_nothing(text):
+        return None
+    try:
+        return text_number(text)
+    except ValueError:
+        return text

@@ -1,0 +1,72 @@
+"""What a person should know before a model learns from a sample, and when no model should."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aestream.columns import Kind
+from aestream.features.judgement import Cause, Finding, percent
+from aestream.features.kinds import RecordKind
+
+# A model that lacks more of the numeric fields than this, because they are often missing, sees too little.
+MOST = 0.5
+_LISTED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One line for each thing to know. `refusal` says why a model could not see much; empty if it can."""
+
+    warnings: Sequence[str] = ()
+    refusal: str = ""
+
+
+def review(findings: Sequence[Finding], kinds: Sequence[RecordKind], key: Sequence[str]) -> Review:
+    """Say what a model of these fields would not see.
+
+    `kinds` are the kinds of record that the sample holds; `key` are the fields that were found to tell entities apart.
+    """
+    warnings = [f"{found.name}: {found.warning}" for found in findings if found.warning]
+    moving = [found.name for found in findings if found.cause is Cause.MOVES]
+    if moving:
+        what = "field only moves" if len(moving) == 1 else "fields only move"
+        warnings.append(f"{len(moving)} {what} one way and would leave what was learnt; left out: {_few(moving)}")
+    if key:
+        names = ",".join(key)
+        warnings.append(f"{names} tells entities apart: `key={names}` says so, and counters are judged by entity")
+    return Review(warnings, _blind(findings, kinds))
+
+
+def _blind(findings: Sequence[Finding], kinds: Sequence[RecordKind]) -> str:
+    """Why a model of these fields could not see much; empty if it can."""
+    varying = [
+        found
+        for found in findings
+        if found.column is not None and found.column.kind is Kind.NUMERIC and not found.column.steady
+    ]
+    seldom = [found for found in findings if found.cause is Cause.SELDOM and found.kind == "numeric"]
+    if len(seldom) > MOST * (len(seldom) + len(varying)):
+        told = f"{len(seldom)} of {len(seldom) + len(varying)} numeric fields are missing in many records and left out"
+        return f"{told}{_kinds(kinds)}; `force=true` trains without them"
+    if not varying:
+        told = "; ".join(f"{found.name}: {found.reason}" for found in findings if found.kind == "numeric")
+        return (
+            f"no number that varies is left for a model to see ({told or 'no field is numeric'}); `force=true` trains"
+        )
+    return ""
+
+
+def _kinds(kinds: Sequence[RecordKind]) -> str:
+    """The kinds of record and what to do about them."""
+    if len(kinds) < 2:  # noqa: PLR2004 - one kind is none
+        return ": `missing=impute` keeps them"
+    shown = ", ".join(f"{kind.name} ({percent(kind.share, 1)}: {_few(kind.fields)})" for kind in kinds)
+    filters = [kind.where for kind in kinds if kind.where]
+    each = f", or `where={filters[0]}` makes a model of one kind" if filters else ""
+    return f"; there are {len(kinds)} kinds of record: {shown}; `missing=impute` makes one model of all{each}"
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
