@@ -1,169 +1,26 @@
-"""What every transport does, over memory, the embedded broker and Apache Kafka: a new one is listed in TRANSPORTS."""
+"""What the source, the sink and the topics of every transport do."""
 
 from __future__ import annotations
 
-import itertools
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer
-from kafka.admin import ConfigResource
 
 from aestream.errors import DeliveryError, TooLargeError, TransportError
-from aestream.transport.base import History, Sink, Source, Topics
 from aestream.transport.delivery import AtLeastOnce
-from aestream.transport.kafka_python.history import KafkaHistory
-from aestream.transport.kafka_python.sink import KafkaSink
-from aestream.transport.kafka_python.source import KafkaSource
-from aestream.transport.kafka_python.topics import KafkaTopics
-from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, MemoryTopics, Message
-from aestream.types import Batch, Changes, Headers, Membership, Outgoing, Partition
+from aestream.types import Changes, Headers, Membership, Outgoing, Partition
+from tests.contract.transports import (
+    MAX_BYTES,
+    SECONDS,
+    Transport,
+    by_partition,
+    collect,
+    deliver,
+    outgoing,
+    settled,
+)
 from tests.kafka.cluster import wait_for
-
-MAX_BYTES = 100_000
-SECONDS = 60.0
-
-
-def outgoing(
-    topic: str, values: list[bytes | None], *, partition: int | None = 0, headers: list[Headers] | None = None
-) -> Outgoing:
-    source = Partition("elsewhere" if partition is None else topic, partition or 0)
-    return Outgoing(topic, values, [b"k"] * len(values), [source] * len(values), headers or ())
-
-
-@dataclass
-class Memory:
-    """Sources and sinks of one broker in this process."""
-
-    broker: MemoryBroker = field(default_factory=MemoryBroker)
-    names: Iterator[int] = field(default_factory=itertools.count)
-
-    def topic(self, partitions: int = 1, *, max_bytes: int | None = None) -> str:
-        name = f"topic-{next(self.names)}"
-        self.broker.partitions[name] = partitions
-        if max_bytes is not None:
-            self.broker.max_bytes[name] = max_bytes
-        return name
-
-    def source(self, topic: str, *, group: str = "g", max_records: int = 5000) -> Source:  # noqa: ARG002
-        return MemorySource(self.broker, [topic], max_records=max_records)
-
-    def sink(self) -> Sink:
-        return MemorySink(self.broker, max_bytes=MAX_BYTES)
-
-    def history(self, topic: str) -> History:
-        return MemoryHistory(self.broker, [topic])
-
-    def topics(self) -> Topics:
-        return MemoryTopics(self.broker)
-
-    def put(self, topic: str, partition: int, value: bytes, timestamp: int) -> None:
-        self.broker.append(topic, Message(value, None, (), timestamp), partition)
-
-    def close(self) -> None:
-        pass
-
-
-class Kafka:
-    """Sources and sinks of a real broker."""
-
-    def __init__(self, bootstrap: str) -> None:
-        self.connection = {"bootstrap_servers": [bootstrap]}
-        self.opened: list[Source | Sink] = []
-        self.producer = KafkaProducer(**self.connection)
-
-    def topic(self, partitions: int = 1, *, max_bytes: int | None = None) -> str:
-        name = f"contract-{uuid.uuid4().hex[:12]}"
-        KafkaTopics(self.connection).create([name], partitions=partitions, replication=1)
-        if max_bytes is not None:
-            admin = KafkaAdminClient(**self.connection)
-            admin.alter_configs([ConfigResource("topic", name, {"max.message.bytes": str(max_bytes)})])
-            admin.close()
-        return name
-
-    def source(self, topic: str, *, group: str = "g", max_records: int = 5000) -> Source:
-        made = KafkaSource(
-            [topic],
-            connection=self.connection,
-            group_id=f"{group}-{topic}",
-            max_records=max_records,
-            max_wait=0.02,
-            auto_offset_reset="earliest",
-        )
-        self.opened.append(made)
-        return made
-
-    def sink(self) -> Sink:
-        made = KafkaSink(connection=self.connection, max_request_size=MAX_BYTES)
-        self.opened.append(made)
-        return made
-
-    def history(self, topic: str) -> History:
-        return KafkaHistory([topic], connection=self.connection, max_records=100, remedy="create it")
-
-    def topics(self) -> Topics:
-        return KafkaTopics(self.connection)
-
-    def put(self, topic: str, partition: int, value: bytes, timestamp: int) -> None:
-        self.producer.send(topic, value, partition=partition, timestamp_ms=timestamp).get(timeout=SECONDS)
-
-    def close(self) -> None:
-        for one in self.opened:
-            one.close()
-        self.producer.close()
-
-
-Transport = Memory | Kafka
-TRANSPORTS: dict[str, Callable[[pytest.FixtureRequest], Transport]] = {
-    "memory": lambda _request: Memory(),
-    "embedded": lambda request: Kafka(request.getfixturevalue("embedded_kafka")),
-    "apache": lambda request: Kafka(request.getfixturevalue("kafka")),
-}
-
-
-@pytest.fixture(params=list(TRANSPORTS))
-def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
-    made = TRANSPORTS[request.param](request)
-    yield made
-    made.close()
-
-
-def deliver(sink: Sink, *messages: Outgoing) -> None:
-    for some in messages:
-        sink.send(some)
-    deadline = time.monotonic() + SECONDS
-    while not sink.flush(1.0):
-        assert time.monotonic() < deadline, "not acknowledged"
-
-
-def collect(source: Source, count: int) -> list[Batch]:
-    """Poll until so many records have come."""
-    found: list[Batch] = []
-    deadline = time.monotonic() + SECONDS
-    while sum(map(len, found)) < count:
-        assert time.monotonic() < deadline, f"{sum(map(len, found))} of {count} records came"
-        if len(batch := source.poll(0.5)):
-            found.append(batch)
-    return found
-
-
-def settled(source: Source) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not source.joined():
-        assert time.monotonic() < deadline, "the group did not settle"
-        assert not len(source.poll(0.2))
-
-
-def by_partition(batches: list[Batch]) -> dict[Partition, list[tuple[int, bytes | None]]]:
-    found: dict[Partition, list[tuple[int, bytes | None]]] = {}
-    for batch in batches:
-        for partition, start, stop in batch.spans:
-            rows = zip(batch.offsets[start:stop], batch.values[start:stop], strict=True)
-            found.setdefault(partition, []).extend(rows)
-    return found
 
 
 def test_records_come_in_order_per_partition_and_batch_by_batch(transport: Transport) -> None:
@@ -393,122 +250,6 @@ def test_messages_without_a_partition_keep_their_order_by_key(transport: Transpo
     for places in seen.values():
         assert len({partition for partition, _ in places}) == 1
         assert [number for _, number in places] == sorted(number for _, number in places)
-
-
-def test_history_gives_the_newest_records_of_all_partitions(transport: Transport) -> None:
-    topic = transport.topic(3)
-    now = int(time.time() * 1000)
-    for i in range(100):
-        transport.put(topic, 0, b"idle", now - 30 * 86_400_000 + i)
-        transport.put(topic, 1, b"busy", now - 100_000 + i * 1000)
-        transport.put(topic, 2, b"slow", now - 500_000 + i * 5000)
-    found = by_partition(list(transport.history(topic).read(records=120, period=None)))
-    assert [offset for offset, _ in found[Partition(topic, 1)]] == list(range(100))
-    assert [offset for offset, _ in found[Partition(topic, 2)]] == list(range(80, 100))
-    assert Partition(topic, 0) not in found
-    found = by_partition(list(transport.history(topic).read(records=210, period=None)))
-    assert [offset for offset, _ in found[Partition(topic, 0)]] == list(range(90, 100))
-
-
-def test_history_takes_equal_shares_of_records_of_one_moment(transport: Transport) -> None:
-    topic = transport.topic(2)
-    now = int(time.time() * 1000)
-    for i in range(40):
-        transport.put(topic, min(i // 30, 1), b"x", now)
-    found = by_partition(list(transport.history(topic).read(records=20, period=None)))
-    assert {partition.partition: [offset for offset, _ in rows] for partition, rows in found.items()} == {
-        0: list(range(15, 30)),
-        1: list(range(5, 10)),
-    }
-
-
-def test_history_reads_timestamps_in_seconds(transport: Transport) -> None:
-    topic = transport.topic(2)
-    now = int(time.time())
-    for i in range(50):
-        transport.put(topic, 0, b"seconds", now - 100 + 2 * i)
-        transport.put(topic, 1, b"milliseconds", (now - 100 + 2 * i) * 1000)
-    found = by_partition(list(transport.history(topic).read(records=40, period=None)))
-    expected = list(range(30, 50))
-    assert [[offset for offset, _ in found[Partition(topic, p)]] for p in range(2)] == [expected, expected]
-    batches = list(transport.history(topic).read(records=100, period=50.0))
-    assert sum(map(len, batches)) == pytest.approx(50, abs=6)
-
-
-def test_history_goes_by_offset_where_timestamps_tell_no_time(
-    transport: Transport, caplog: pytest.LogCaptureFixture
-) -> None:
-    topic = transport.topic(2)
-    now = int(time.time() * 1000)
-    for i in range(50):
-        transport.put(topic, 0, b"zero", 0)
-        transport.put(topic, 1, b"time", now - 50_000 + 1000 * i)
-    for period in (None, 3600.0):
-        found = by_partition(list(transport.history(topic).read(records=40, period=period)))
-        expected = list(range(30, 50))
-        assert [[offset for offset, _ in found[Partition(topic, p)]] for p in range(2)] == [expected, expected]
-    if not isinstance(transport, Memory):
-        assert f"the timestamps in {topic}/0 are not times" in caplog.text
-        assert f"{topic}/1" not in caplog.text
-
-
-def test_history_reads_all_when_there_is_less_than_wanted(transport: Transport) -> None:
-    topic = transport.topic(2)
-    deliver(transport.sink(), outgoing(topic, [b"%d" % i for i in range(30)], partition=1))
-    found = by_partition(list(transport.history(topic).read(records=1000, period=None)))
-    assert found == {Partition(topic, 1): [(i, b"%d" % i) for i in range(30)]}
-
-
-def test_history_leaves_out_what_is_older_than_the_period(transport: Transport) -> None:
-    topic = transport.topic(2)
-    now = int(time.time() * 1000)
-    for age in (7200, 5400, 1800, 600):
-        transport.put(topic, 0, b"%d" % age, now - age * 1000)
-    transport.put(topic, 1, b"old", now - 9_000_000)
-    batches = list(transport.history(topic).read(records=1000, period=3600.0))
-    assert [value for batch in batches for value in batch.values] == [b"1800", b"600"]
-
-
-def test_history_of_an_empty_topic_is_empty_and_commits_nothing(transport: Transport) -> None:
-    topic = transport.topic(2)
-    assert list(transport.history(topic).read(records=10, period=None)) == []
-    deliver(transport.sink(), outgoing(topic, [b"x"]))
-    assert [len(batch) for batch in transport.history(topic).read(records=10, period=None)] == [1]
-    (batch,) = collect(transport.source(topic), 1)
-    assert batch.offsets[0] == 0
-
-
-def test_history_ends_where_the_topic_ended_when_it_began(transport: Transport) -> None:
-    topic = transport.topic()
-    sink = transport.sink()
-    deliver(sink, outgoing(topic, [b"%d" % i for i in range(250)]))
-    seen = 0
-    for batch in transport.history(topic).read(records=1000, period=None):
-        seen += len(batch)
-        deliver(sink, outgoing(topic, [b"later"]))
-    assert seen == 250
-
-
-def test_following_goes_on_with_what_arrives(transport: Transport) -> None:
-    topic = transport.topic(2)
-    sink = transport.sink()
-    now = int(time.time() * 1000)
-    for i in range(20):
-        transport.put(topic, i % 2, b"%d" % (i // 2), now - 20 + i // 2)
-    following = transport.history(topic).follow(last=6)
-    found: list[Batch] = []
-    deadline = time.monotonic() + SECONDS
-    while sum(map(len, found)) < 8:
-        assert time.monotonic() < deadline
-        if sum(map(len, found)) == 6:
-            assert not len(next(following))  # nothing has arrived, and that is told
-            deliver(sink, outgoing(topic, [b"new", b"newer"], partition=1))
-        found.append(next(following))
-    following.close()  # type: ignore[attr-defined]
-    assert by_partition([batch for batch in found if len(batch)]) == {
-        Partition(topic, 0): [(i, b"%d" % i) for i in range(7, 10)],
-        Partition(topic, 1): [*((i, b"%d" % i) for i in range(7, 10)), (10, b"new"), (11, b"newer")],
-    }
 
 
 def test_topics_are_made_described_grown_and_deleted(transport: Transport, request: pytest.FixtureRequest) -> None:

@@ -1,0 +1,156 @@
+"""The transports that the contract is tested over: memory, the embedded broker, Apache Kafka. List a new one here."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ConfigResource
+
+from aestream.transport.base import History, Sink, Source, Topics
+from aestream.transport.kafka_python.history import KafkaHistory
+from aestream.transport.kafka_python.sink import KafkaSink
+from aestream.transport.kafka_python.source import KafkaSource
+from aestream.transport.kafka_python.topics import KafkaTopics
+from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, MemoryTopics, Message
+from aestream.types import Batch, Headers, Outgoing, Partition
+
+MAX_BYTES = 100_000
+SECONDS = 60.0
+
+
+def outgoing(
+    topic: str, values: list[bytes | None], *, partition: int | None = 0, headers: list[Headers] | None = None
+) -> Outgoing:
+    source = Partition("elsewhere" if partition is None else topic, partition or 0)
+    return Outgoing(topic, values, [b"k"] * len(values), [source] * len(values), headers or ())
+
+
+@dataclass
+class Memory:
+    """Sources and sinks of one broker in this process."""
+
+    broker: MemoryBroker = field(default_factory=MemoryBroker)
+    names: Iterator[int] = field(default_factory=itertools.count)
+
+    def topic(self, partitions: int = 1, *, max_bytes: int | None = None) -> str:
+        name = f"topic-{next(self.names)}"
+        self.broker.partitions[name] = partitions
+        if max_bytes is not None:
+            self.broker.max_bytes[name] = max_bytes
+        return name
+
+    def source(self, topic: str, *, group: str = "g", max_records: int = 5000) -> Source:  # noqa: ARG002
+        return MemorySource(self.broker, [topic], max_records=max_records)
+
+    def sink(self) -> Sink:
+        return MemorySink(self.broker, max_bytes=MAX_BYTES)
+
+    def history(self, topic: str) -> History:
+        return MemoryHistory(self.broker, [topic])
+
+    def topics(self) -> Topics:
+        return MemoryTopics(self.broker)
+
+    def put(self, topic: str, partition: int, value: bytes, timestamp: int) -> None:
+        self.broker.append(topic, Message(value, None, (), timestamp), partition)
+
+    def close(self) -> None:
+        pass
+
+
+class Kafka:
+    """Sources and sinks of a real broker."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.connection = {"bootstrap_servers": [bootstrap]}
+        self.opened: list[Source | Sink] = []
+        self.producer = KafkaProducer(**self.connection)
+
+    def topic(self, partitions: int = 1, *, max_bytes: int | None = None) -> str:
+        name = f"contract-{uuid.uuid4().hex[:12]}"
+        KafkaTopics(self.connection).create([name], partitions=partitions, replication=1)
+        if max_bytes is not None:
+            admin = KafkaAdminClient(**self.connection)
+            admin.alter_configs([ConfigResource("topic", name, {"max.message.bytes": str(max_bytes)})])
+            admin.close()
+        return name
+
+    def source(self, topic: str, *, group: str = "g", max_records: int = 5000) -> Source:
+        made = KafkaSource(
+            [topic],
+            connection=self.connection,
+            group_id=f"{group}-{topic}",
+            max_records=max_records,
+            max_wait=0.02,
+            auto_offset_reset="earliest",
+        )
+        self.opened.append(made)
+        return made
+
+    def sink(self) -> Sink:
+        made = KafkaSink(connection=self.connection, max_request_size=MAX_BYTES)
+        self.opened.append(made)
+        return made
+
+    def history(self, topic: str) -> History:
+        return KafkaHistory([topic], connection=self.connection, max_records=100, remedy="create it")
+
+    def topics(self) -> Topics:
+        return KafkaTopics(self.connection)
+
+    def put(self, topic: str, partition: int, value: bytes, timestamp: int) -> None:
+        self.producer.send(topic, value, partition=partition, timestamp_ms=timestamp).get(timeout=SECONDS)
+
+    def close(self) -> None:
+        for one in self.opened:
+            one.close()
+        self.producer.close()
+
+
+Transport = Memory | Kafka
+TRANSPORTS: dict[str, Callable[[pytest.FixtureRequest], Transport]] = {
+    "memory": lambda _request: Memory(),
+    "embedded": lambda request: Kafka(request.getfixturevalue("embedded_kafka")),
+    "apache": lambda request: Kafka(request.getfixturevalue("kafka")),
+}
+
+
+def deliver(sink: Sink, *messages: Outgoing) -> None:
+    for some in messages:
+        sink.send(some)
+    deadline = time.monotonic() + SECONDS
+    while not sink.flush(1.0):
+        assert time.monotonic() < deadline, "not acknowledged"
+
+
+def collect(source: Source, count: int) -> list[Batch]:
+    """Poll until so many records have come."""
+    found: list[Batch] = []
+    deadline = time.monotonic() + SECONDS
+    while sum(map(len, found)) < count:
+        assert time.monotonic() < deadline, f"{sum(map(len, found))} of {count} records came"
+        if len(batch := source.poll(0.5)):
+            found.append(batch)
+    return found
+
+
+def settled(source: Source) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not source.joined():
+        assert time.monotonic() < deadline, "the group did not settle"
+        assert not len(source.poll(0.2))
+
+
+def by_partition(batches: list[Batch]) -> dict[Partition, list[tuple[int, bytes | None]]]:
+    found: dict[Partition, list[tuple[int, bytes | None]]] = {}
+    for batch in batches:
+        for partition, start, stop in batch.spans:
+            rows = zip(batch.offsets[start:stop], batch.values[start:stop], strict=True)
+            found.setdefault(partition, []).extend(rows)
+    return found
