@@ -64,8 +64,8 @@ def _remedy(days: int, a_day: float, wanted: int, *, more: bool) -> str:
     needed = _rounded_up(days * a_day)
     if needed > _TOO_MANY:
         return (
-            f"{days} days at this rate are {needed:,} records: raise `sample_records` as far as memory allows, or, if "
-            "the records were loaded at once, name the field that holds their time in `time`"
+            "If the records were loaded at once, name the field that holds their time in `time`; if not, raise "
+            "`sample_records` as far as memory allows"
         )
     settings = f"set `sample_period={days}d` and `sample_records={needed}`"
     if more:
