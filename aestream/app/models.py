@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from aestream.app import samplers
 from aestream.detector.detector import Detector
@@ -56,9 +57,9 @@ def load_detector(settings: Settings) -> Detector:
             f"there is no model {settings.model.name!r} in {settings.model.store}: `aestream train` makes one"
         )
     try:
-        return Detector.load(store.open(version))
+        return _load(settings, store.open(version))
     except ModelError as error:
-        older = fall_back(store, version, lambda name: Detector.load(store.open(name)))
+        older = fall_back(store, version, lambda name: _load(settings, store.open(name)))
         way = f"`aestream model rollback {older[0]}` goes back to one that can" if older else "nor can an older one"
         raise ModelError(f"the current model {store.model}@{version} cannot be used, {way}: {error}") from error
 
@@ -92,7 +93,7 @@ def fit_detector(settings: Settings, file: Path) -> Detector:
 @reference.naming_variables()
 def load_model(settings: Settings, version: str) -> LoadedModel:
     """A version from the store with the pipeline around it. Raises ModelError when it cannot be used."""
-    detector = Detector.load(registry(settings).open(version))
+    detector = _load(settings, registry(settings).open(version))
     return LoadedModel(
         pipeline=pipeline(settings, detector, version),
         version=f"{settings.model.name}@{version}",
@@ -100,6 +101,25 @@ def load_model(settings: Settings, version: str) -> LoadedModel:
         trained=detector.manifest.created.timestamp(),
         threshold=detector.threshold,
     )
+
+
+def _load(settings: Settings, folder: Path) -> Detector:
+    """Load a model, and check that it learnt from records as they are found in messages now. Raises ModelError."""
+    detector = Detector.load(folder)
+    here = settings.records.model_dump()
+    trained = detector.manifest.metadata.get("records", here)
+    differs = [name for name, value in here.items() if trained.get(name) != value]
+    if differs:
+        then, now = (_written(found[differs[0]]) for found in (trained, here))
+        raise ModelError(
+            f"the model was trained with `{differs[0]}={then}`, and here it is {now or 'not set'}: set it as it was, "
+            "or train again"
+        )
+    return detector
+
+
+def _written(value: Any) -> str:
+    return reference.pairs(value) if isinstance(value, dict) else value or ""
 
 
 def pipeline(settings: Settings, detector: Detector, version: str) -> Pipeline:

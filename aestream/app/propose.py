@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from aestream.app import samplers
-from aestream.features.inference import Inference, infer
+from aestream.features.inference import Inference
 from aestream.features.judgement import MIN_PRESENT, Cause, Finding, percent
 from aestream.settings import reference
 from aestream.settings.settings import PREFIX, Settings
@@ -23,7 +22,6 @@ def proposed_configuration(settings: Settings, file: Path | None, topic: str | N
     """A commented configuration for the records of a file, a topic, or else the input topics."""
     names = [topic] if topic else settings.topics.input
     documents = samplers.sampler(settings, file, names).documents()
-    wanted = replace(samplers.selection(settings), missing=["impute"])
     in_force = dict(line.split("=", 1) for line in reference.in_force(settings))
     connection = {
         setting.variable: in_force[setting.variable]
@@ -33,7 +31,7 @@ def proposed_configuration(settings: Settings, file: Path | None, topic: str | N
     }
     connection[f"{PREFIX}TOPICS__INPUT"] = ",".join(names)
     return propose(
-        infer(documents, wanted),
+        samplers.inference(settings, documents, missing=["impute"]),
         source=file.name if file else f"topic {', '.join(names)}",
         records=len(documents),
         connection={name: "" if value.startswith("***") else value for name, value in connection.items()},

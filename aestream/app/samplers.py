@@ -47,25 +47,28 @@ def of_file(settings: Settings, file: Path) -> FileSampler:
     )
 
 
-def selection(settings: Settings) -> Selection:
-    """The settings that choose the features; the others in the section are about their deviations."""
+def inference(settings: Settings, documents: Documents, *, missing: Sequence[str] | None = None) -> Inference:
+    """What documents show, with the settings that choose the features; `missing` takes the place of its setting."""
     wanted = settings.features
-    return Selection(
+    by_layout = _layout(settings).time
+    known = by_layout is not None and any(by_layout in record for record in documents.records)
+    chosen = Selection(
         include=wanted.include,
         exclude=wanted.exclude,
         timestamps=wanted.timestamps,
-        missing=wanted.missing,
+        missing=wanted.missing if missing is None else missing,
         key=wanted.key,
         units=wanted.units,
-        time=wanted.time,
+        time=wanted.time or (by_layout if known else None),
     )
+    return infer(documents, chosen)
 
 
 def _choose(settings: Settings) -> Choose:
     """How the features are inferred from records. It refuses those of which a model would not see much."""
 
     def choose(documents: Documents) -> Inference:
-        found = infer(documents, selection(settings))
+        found = inference(settings, documents)
         if found.review.refusal and not settings.trainer.force:
             raise DataError(found.review.refusal)
         return found

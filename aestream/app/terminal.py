@@ -95,7 +95,8 @@ def fields(notes: Sequence[FieldNote]) -> None:
     for note in notes:
         missing = f", missing in {note.missing:.2%}" if note.used and note.missing else ""
         row = (note.name, note.used or "left out", note.reason + missing, in_variables(note.remedy))
-        table.add_row(*(escape(cell.removeprefix(_PREFIX)) for cell in row), style="" if note.used else "yellow")
+        cells = (cell if cell.isprintable() else ascii(cell) for cell in row)
+        table.add_row(*(escape(cell.removeprefix(_PREFIX)) for cell in cells), style="" if note.used else "yellow")
     if table.row_count:
         console.print(table, highlight=False)
 

@@ -26,7 +26,14 @@ def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) ->
     """One retraining, from the input topics or from a file."""
     use_threads(models.TRAINING_THREADS)
     sampler, store = samplers.sampler(settings, file, settings.topics.input), models.registry(settings)
-    return Trainer(sampler, store, lambda: models.new_detector(settings), settings.trainer.min_records, reporter)
+    return Trainer(
+        sampler,
+        store,
+        lambda: models.new_detector(settings),
+        settings.trainer.min_records,
+        reporter,
+        metadata={"records": settings.records.model_dump()},
+    )
 
 
 def run_trainer(settings: Settings) -> None:

@@ -10,7 +10,6 @@ from functools import partial
 from aestream.app import clients, models, samplers
 from aestream.app.topics import Survey, need_input, survey
 from aestream.errors import AestreamError, TransportError
-from aestream.features.inference import infer
 from aestream.registry.fallback import fall_back
 from aestream.service import schedule
 from aestream.settings.settings import Settings
@@ -129,7 +128,7 @@ def _records(settings: Settings) -> Iterator[Check]:
     sampler = samplers.of_topics(settings, settings.topics.input)
     try:
         documents = replace(sampler, records=_LOOKED_AT).documents()
-        seen = infer(documents, samplers.selection(settings))
+        seen = samplers.inference(settings, documents)
     except AestreamError as error:
         yield Check("records", Outcome.WARNING, str(error))
         return

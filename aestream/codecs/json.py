@@ -87,6 +87,7 @@ class JsonDecoder:
         self._columns = tuple(columns) or (Column(),) * len(self._paths)
         self._max_bytes = max_record_bytes
         self._layout = layout or Layout()
+        self._may_lack_all = all(column.imputed for column in self._columns)
         self._typed: TypedRows | None = None
         if self._layout.plain and TypedRows.can_have(self._paths):
             self._typed = TypedRows(self._paths, self._columns, max_record_bytes=max_record_bytes)
@@ -100,17 +101,25 @@ class JsonDecoder:
         `max_record_bytes`, not JSON, has no record, or when a feature of a record is missing, of another kind or not
         finite.
         """
-        values = unframed(values)
+        decoded = self._decoded(unframed(values))
+        if self._may_lack_all:
+            lacking = np.flatnonzero(np.isnan(decoded.matrix).all(axis=1)).tolist()
+            told = "it has none of the model's features"
+            rows = decoded.rows.tolist()
+            decoded = decoded.without({at: Invalid(rows[at], Reason.MISSING_FEATURE, told) for at in lacking})
+        return decoded.stamped(keys, timestamps)
+
+    def _decoded(self, values: Sequence[bytes | None]) -> Decoded:
+        """Decode in C what can be, and the rest one by one."""
         if self._typed is None:
-            return self._others(values, range(len(values))).stamped(keys, timestamps)
+            return self._others(values, range(len(values)))
         matrix, places, others = self._typed.read(values)
         if not others:
-            return Decoded(matrix, places, ()).stamped(keys, timestamps)
+            return Decoded(matrix, places, ())
         found = self._others(values, others)
         rows = np.concatenate([places, found.rows])
         order = np.argsort(rows)
-        both = Decoded(np.concatenate([matrix, found.matrix])[order], rows[order], found.invalid)
-        return both.stamped(keys, timestamps)
+        return Decoded(np.concatenate([matrix, found.matrix])[order], rows[order], found.invalid)
 
     def _others(self, values: Sequence[bytes | None], rows: Sequence[int]) -> Decoded:
         """Decode the values of some rows one by one."""

@@ -62,7 +62,7 @@ def _kinds(kinds: Sequence[RecordKind]) -> str:
     if len(kinds) < 2:  # noqa: PLR2004 - one kind is none
         return ": `missing=impute` keeps them"
     shown = ", ".join(f"{kind.name} ({percent(kind.share, 1)}: {_few(kind.fields)})" for kind in kinds)
-    filters = [kind.where for kind in kinds if kind.where]
+    filters = [kind.where or f"{kind.fields[0]}=*" for kind in kinds if kind.where or kind.fields]
     each = f", or `where={filters[0]}` makes a model of one kind" if filters else ""
     return f"; there are {len(kinds)} kinds of record: {shown}; `missing=impute` makes one model of all{each}"
 

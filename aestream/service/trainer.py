@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from aestream.artefact import FieldNote
 from aestream.detector.detector import Detector
@@ -61,6 +62,7 @@ class Trainer:
     detector: Callable[[], Detector]
     min_records: int
     reporter: Reporter = field(default_factory=Reporter)
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # for the manifest, beside what the run finds
 
     def run(self) -> Run:
         """Train once, publish the version and make it the current one.
@@ -90,6 +92,7 @@ class Trainer:
             "invalid": dict(sample.invalid),
             "warnings": warnings,
             **sample.origin,
+            **self.metadata,
         }
         version = self.registry.publish(lambda folder: detector.save(folder, facts))
         self.registry.promote(version)

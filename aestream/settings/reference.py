@@ -154,13 +154,13 @@ def _text(value: Any, duration: bool) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
-        return _pairs(value)
+        return pairs(value)
     if isinstance(value, list):
         return ",".join(map(str, value))
     return _size(value) if isinstance(value, ByteSize) else str(value)
 
 
-def _pairs(value: Mapping[str, Any]) -> str:
+def pairs(value: Mapping[str, Any]) -> str:
     """`name=value,name=value`, or JSON if a name could not be read back."""
     short = ",".join(f"{name}={size}" for name, size in value.items())
     plain = all("," not in name and name == name.strip() and not name.startswith("{") for name in value)

@@ -112,7 +112,7 @@ def otlp(*metrics: dict[str, Any], host: str = "web-1") -> dict[str, Any]:
     return {"resourceMetrics": [{"resource": {"attributes": about}, "scopeMetrics": [scope]}]}
 
 
-def test_opentelemetry_gives_a_record_for_each_resource_attributes_and_time() -> None:
+def test_opentelemetry_gives_a_record_for_each_resource() -> None:
     document = otlp(
         {"name": "load.1m", "gauge": points({"asDouble": 0.5})},
         {"name": "processes", "sum": {**points({"asInt": "120"}), "isMonotonic": False}},
@@ -130,8 +130,8 @@ def test_opentelemetry_gives_a_record_for_each_resource_attributes_and_time() ->
             "processes": 120,
             "latency.count": 3,
             "latency.sum": 0.9,
+            "disk.free.sda": 7,
         },
-        {**about, "device": "sda", "time": 1_700_000_000_000, "disk.free": 7},
         {**about, "time": 1_700_000_010_000, "load.1m": 0.6},
     ]
     assert all(OTLP.time in record for record in records(document, OTLP))
@@ -270,3 +270,19 @@ def test_plain_records_are_not_taken_for_those_of_another_layout() -> None:
 def test_a_model_of_whole_envelopes_goes_on() -> None:
     decoder = JsonDecoder([("after", "a")], max_record_bytes=LIMIT)
     assert decoder.decode([json.dumps(change("c", {"a": 1})).encode()]).matrix.tolist() == [[1]]
+
+
+def test_scrapers_that_report_one_after_the_other_fill_one_record() -> None:
+    idle = points({"asDouble": 0.1}, state="idle", cpu="cpu0")["dataPoints"]
+    busy = points({"asDouble": 0.7}, time=1_700_000_000_003, cpu="cpu1")["dataPoints"]
+    cpu = {"name": "cpu", "gauge": {"dataPoints": [*idle, *busy]}}
+    both = otlp(cpu)
+    both["resourceMetrics"] += otlp({"name": "load", "gauge": points({"asInt": 3}, time=1_700_000_000_009)})[
+        "resourceMetrics"
+    ]
+    both["resourceMetrics"] += otlp({"name": "load", "gauge": points({"asInt": 4})}, host="web-2")["resourceMetrics"]
+    about = {"cores": 8, "time": 1_700_000_000_000}
+    assert records(both, OTLP) == [
+        {"host.name": "web-1", **about, "cpu.cpu0.idle": 0.1, "cpu.cpu1": 0.7, "load": 3},
+        {"host.name": "web-2", **about, "load": 4},
+    ]
