@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 import msgspec
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,6 +16,7 @@ from rich.table import Column, Table
 from aestream.artefact import FieldNote, Manifest
 from aestream.columns import Value
 from aestream.features.inference import Inference
+from aestream.features.judgement import percent
 from aestream.messages.cloudevents import moment
 from aestream.messages.scores import Score
 from aestream.models.fit import Progress as Step
@@ -81,7 +83,7 @@ def trained(run: Run, model: str) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    if run.covered:
+    if run.covered and not any(run.covered in warning for warning in run.warnings):
         console.print(f"the records cover {run.covered}", highlight=False, soft_wrap=True)
     for reason, count in run.invalid.items():
         console.print(f"skipped {count} records: {reason}", highlight=False, soft_wrap=True)
@@ -91,9 +93,10 @@ def trained(run: Run, model: str) -> None:
 
 def fields(notes: Sequence[FieldNote]) -> None:
     """Print a table of the fields: what each is used as, or why it is left out, and what would change that."""
-    table = Table("field", "used as", "because", f"to change it, set {_PREFIX}", pad_edge=False)
+    change = Column(f"to change it, set {_PREFIX}", overflow="fold")
+    table = Table(Column("field", overflow="fold"), "used as", "because", change, pad_edge=False, box=SIMPLE_HEAD)
     for note in notes:
-        missing = f", missing in {note.missing:.2%}" if note.used and note.missing else ""
+        missing = f", missing in {percent(note.missing, 1)}" if note.used and note.missing else ""
         row = (note.name, note.used or "left out", note.reason + missing, in_variables(note.remedy))
         cells = (cell if cell.isprintable() else ascii(cell) for cell in row)
         table.add_row(*(escape(cell.removeprefix(_PREFIX)) for cell in cells), style="" if note.used else "yellow")

@@ -30,8 +30,14 @@ def review(findings: Sequence[Finding], kinds: Sequence[RecordKind], key: Sequen
     warnings = [f"{found.name}: {found.warning}" for found in findings if found.warning]
     moving = [found.name for found in findings if found.cause is Cause.MOVES]
     if moving:
-        what = "field only moves" if len(moving) == 1 else "fields only move"
-        warnings.append(f"{len(moving)} {what} one way and would leave what was learnt; left out: {_few(moving)}")
+        told = (
+            "left out, because it only moves one way"
+            if len(moving) == 1
+            else "left out, because they only move one way"
+        )
+        warnings.append(
+            f"{_few(moving)}: {told} and what follows would be flagged; send rates, or force it with `include`"
+        )
     if key:
         names = ",".join(key)
         warnings.append(f"{names} tells entities apart: `key={names}` says so, and counters are judged by entity")
