@@ -50,7 +50,7 @@ class Sample:
     @property
     def covered(self) -> str:
         """The span of time that the records cover, in words; empty if it is not known."""
-        times = self.timestamps if len(self.timestamps) else self.inference.stamps
+        times = self.inference.stamps if len(self.inference.stamps) else self.timestamps
         return coverage.in_words(times) if len(times) else ""
 
 
@@ -85,7 +85,8 @@ class TopicSampler:
 
     def sample(self, *, progress: Progress) -> Sample:
         """Infer the features, then decode the records."""
-        found = self.choose(self.documents(progress))
+        documents = self.documents(progress)
+        found = self.choose(documents)
         schema = found.schema()
         decoder = self.codec.decoder(schema)
         parts = [np.empty((0, len(schema)))]
@@ -112,10 +113,13 @@ class TopicSampler:
         keys = list(map(keys.__getitem__, order.tolist()))
         origin = {"offsets": offsets, "period_ms": [int(times[0]), int(times[-1])] if len(times) else []}
         matrix = np.concatenate(parts)[order]
-        if len(times):
-            numeric = [column.kind is Kind.NUMERIC for column in schema.columns]
-            more = self._left_out_older(times, seen)
-            warnings += coverage.warnings(times, matrix[:, numeric], records=seen, wanted=self.records, more=more)
+        covering, values = times, matrix[:, [column.kind is Kind.NUMERIC for column in schema.columns]]
+        if len(found.stamps) and not np.array_equal(found.stamps, documents.timestamps):
+            # a field tells the time, and is known of some of the records only: no cycle is looked for
+            covering, values, warnings = found.stamps, np.empty((len(found.stamps), 0)), []
+        read = max(seen, len(matrix))
+        more = self._left_out_older(times, read)
+        warnings += coverage.warnings(covering, values, records=read, wanted=self.records, more=more)
         return Sample(matrix, schema, found, invalid, origin, keys, times, warnings)
 
     def documents(self, progress: Progress | None = None) -> Documents:
@@ -156,7 +160,7 @@ class TopicSampler:
         """Whether the topic seems to hold records that are older than the sample."""
         if seen >= _NEARLY_ALL * self.records:
             return True
-        if self.period is None:
+        if self.period is None or not len(times):
             return False
         return bool(time.time() * 1000 - times[0] > _NEARLY_ALL * self.period * 1000)
 

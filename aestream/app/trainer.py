@@ -61,8 +61,6 @@ class _Beats(Reporter):
         for note in found.notes:
             if not note.used:
                 _log.info("left out %s: %s", note.name, note.reason)
-        for warning in found.review.warnings:
-            _log.warning("%s", warning)
 
     def fitted(self, progress: Progress) -> None:  # noqa: ARG002
         self._service.beat()

@@ -42,7 +42,7 @@ class Inference:
     @property
     def stamps(self) -> Stamps:
         """The times in milliseconds since the epoch, sorted, without those that are unknown; empty if all are."""
-        return np.sort((self.times[np.isfinite(self.times)] * 1000).astype(np.int64))
+        return np.sort(np.rint(self.times[np.isfinite(self.times)] * 1000).astype(np.int64))
 
     @property
     def notes(self) -> Sequence[FieldNote]:

@@ -16,7 +16,8 @@ from aestream.codecs.json import JsonCodec
 from aestream.codecs.layouts import Layout
 from aestream.errors import DataError
 from aestream.features.documents import Documents
-from aestream.features.inference import Inference
+from aestream.features.inference import Inference, infer
+from aestream.features.judgement import Selection
 from aestream.sampling import FileSampler, TopicSampler
 from aestream.transport.memory import MemoryBroker, MemoryHistory, Message
 
@@ -149,6 +150,22 @@ def test_a_sample_of_an_hour_says_so_and_what_to_set(records: int, period: float
     assert warning.startswith(f"the sample covers {found.covered}, so")
     assert warning.endswith(remedy)
     assert "minutes, from 20" in found.covered
+
+
+def test_a_field_that_tells_the_time_says_what_records_cover_that_were_loaded_at_once() -> None:
+    broker = MemoryBroker({"in": 1})
+    for i in range(300):
+        value = {"at": NOON // 1000 + 60 * i, "i": i * 37 % 101 + 0.5}
+        broker.append("in", Message(json.dumps(value).encode(), timestamp=NOON))
+    by_kafka = sampler(broker).sample(progress=print)
+    assert by_kafka.covered.startswith("0 seconds")
+    assert "in `time`" in by_kafka.warnings[0]
+    timed = replace(sampler(broker), choose=lambda documents: infer(documents, Selection(time="at")))
+    found = timed.sample(progress=print)
+    assert found.covered.startswith("5.0 hours, from 2023-11-14 22:13 to 2023-11-15 03:12")
+    (warning,) = found.warnings
+    assert "`time`" not in warning
+    assert "let it run on" in warning
 
 
 def test_a_sample_of_days_has_no_warning() -> None:
