@@ -42,7 +42,8 @@ def matrix_of(table: pa.Table, schema: FeatureSchema) -> tuple[Matrix, Problems]
     NaN stands for an unusable value and for a missing one. A column is found by the feature's path, or by its dotted
     name. Raises DataError when a feature that is not imputed has no column.
     """
-    found = [_column_at(table, path) for path in schema.paths]
+    places = {name: place for place, name in enumerate(table.column_names)}
+    found = [_column_at(table, places, path) for path in schema.paths]
     pairs = list(zip(schema.names, schema.columns, found, strict=True))
     absent = [name for name, feature, there in pairs if there is None and not feature.imputed]
     if absent:
@@ -169,12 +170,12 @@ def _name(kind: pa.DataType) -> str:
     return next((name for fits, name in names if fits(kind)), str(kind))
 
 
-def _column_at(table: pa.Table, path: Path) -> pa.ChunkedArray | None:
-    """The column under a path, whether the table is nested or has dotted names."""
+def _column_at(table: pa.Table, places: Mapping[str, int], path: Path) -> pa.ChunkedArray | None:
+    """The column under a path, whether the table is nested or has dotted names. `places` has those of its columns."""
     dotted = ".".join(path)
     for way in (path, (dotted,), tuple(dotted.split("."))):
-        if way[0] in table.column_names:
-            column = table.column(way[0])
+        if way[0] in places:
+            column = table.column(places[way[0]])
             for part in way[1:]:
                 place = column.type.get_field_index(part) if pa.types.is_struct(column.type) else -1
                 if place < 0:
