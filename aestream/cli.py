@@ -18,7 +18,13 @@ from aestream.settings import reference, settings
 Handler = Callable[[argparse.Namespace], int]
 
 # options that stand for a setting
-_SHORT = {"latent_size": "model.latent_size", "noise": "model.noise", "key": "features.key", "time": "features.time"}
+_SHORT = {
+    "latent_size": "model.latent_size",
+    "noise": "model.noise",
+    "key": "features.key",
+    "time": "features.time",
+    "encoding": "files.encoding",
+}
 _MODEL_ACTIONS = ("list", "show", "promote", "rollback")
 _SERVICES = frozenset({"worker", "trainer"})
 
@@ -69,10 +75,12 @@ def build_parser() -> argparse.ArgumentParser:
     where.add_argument("--file", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
     where.add_argument("--topic", metavar="TOPIC", help="a topic on the configured brokers (default: the input topic)")
     _add_entities(init)
+    _add_encoding(init)
     init.add_argument("--out", type=Path, metavar="FILE", help="write to this file (default: standard output)")
     add("worker", "run the service that scores the input topic", _worker)
     train = add("train", "train a model once, on the records of the input topic or on a file", _train)
     train.add_argument("file", nargs="?", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
+    _add_encoding(train)
     _add_uses(train)
     _add_entities(train)
     add("trainer", "run the service that retrains on a schedule", _trainer)
@@ -88,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
                 "--fit", type=Path, metavar="FILE", help="fit on this file instead of loading a model from the store"
             )
         made.add_argument("file", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
+        _add_encoding(made)
         made.add_argument(
             "--output", "-o", type=Path, metavar="FILE", help="write to this file; its suffix sets the format"
         )
@@ -127,6 +136,11 @@ def _add_entities(command: argparse.ArgumentParser) -> None:
     """Add the options that say which records belong together, named like the settings."""
     command.add_argument("--key", metavar="FIELD", help="fields that tell entities apart, comma-separated")
     command.add_argument("--time", metavar="FIELD", help="the field that orders an entity's records")
+
+
+def _add_encoding(command: argparse.ArgumentParser) -> None:
+    """Add the option for files that are not in UTF-8, named like the setting."""
+    command.add_argument("--encoding", metavar="NAME", help="encoding of a text file, such as cp1252 or utf-16")
 
 
 def _settings(options: argparse.Namespace) -> settings.Settings:
@@ -194,7 +208,7 @@ def _trainer(options: argparse.Namespace) -> int:
 
 def _offline(options: argparse.Namespace) -> int:
     from aestream.app import models, samplers  # noqa: PLC0415
-    from aestream.files import formats, offline  # noqa: PLC0415
+    from aestream.files import offline, writers  # noqa: PLC0415
 
     work: Any = {"score": offline.score, "encode": offline.encode, "denoise": offline.denoise}[options.command]
     loaded = _settings(options)
@@ -202,8 +216,10 @@ def _offline(options: argparse.Namespace) -> int:
         detector = models.load_detector(loaded)
     else:
         detector = models.fit_detector(loaded, options.fit) if options.fit else models.load_for_use(loaded)
-    chunks = offline.apply(work, detector, options.file, samplers.lines(loaded))
-    with formats.writer(options.output, options.format) as writer:
+    if options.output and options.output.exists() and options.file.exists() and options.output.samefile(options.file):
+        raise ConfigurationError(f"{options.output} is the file to read: give the output another name")
+    chunks = offline.apply(work, detector, options.file, samplers.lines(loaded), loaded.files.encoding)
+    with writers.writer(options.output, options.format) as writer:
         done = offline.write(chunks, writer)
     if done.failed:
         print(f"{done.failed} of {done.records} records have no result, the first because {done.why}", file=sys.stderr)

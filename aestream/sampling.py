@@ -172,22 +172,27 @@ class TopicSampler:
 class FileSampler:
     """The first `records` records of a file, assumed to be in time order. `choose` infers the features from some.
 
-    `lines` reads the lines of a JSON lines file.
+    `lines` reads the lines of a JSON lines file. `encoding` is that of a text file; None finds it out.
     """
 
     path: Path
     lines: Codec
     records: int
     choose: Choose = infer
+    encoding: str | None = None
 
     def sample(self, *, progress: Progress) -> Sample:
-        """Infer the features from the first records, then read the file."""
+        """Infer the features from records all over the file, then read it."""
         found = self.choose(self.documents())
         schema = found.schema()
         parts = [np.empty((0, len(schema)))]
         unusable = seen = 0
-        for rows in offline.read_rows(self.path, schema, self.lines):
+        first = ""
+        for rows in offline.read_rows(self.path, schema, self.lines, self.encoding):
             parts.append(rows.matrix)
+            if rows.problems and not unusable:
+                place, problem = rows.problems[0]
+                first = f"the first (row {seen + place}) because {problem}"
             unusable += len(rows.problems)
             seen += rows.count
             progress(min(seen, self.records), self.records)
@@ -198,11 +203,16 @@ class FileSampler:
         # which cycles the values follow is looked for in topics only
         nothing = np.empty((len(found.stamps), 0))
         warnings = coverage.warnings(found.stamps, nothing, records=seen, wanted=self.records, more=seen > self.records)
+        if unusable:
+            warnings.append(f"{unusable} of the {seen} records cannot be used, {first}")
         return Sample(matrix, schema, found, invalid, {"file": self.path.name}, warnings=warnings)
 
     def documents(self) -> Documents:
-        """Read the first records, to infer the features from. Raises DataError when there are none."""
-        return Documents(offline.first_records(self.path, self.lines))
+        """Read records that are spread over the sample, to infer the features from.
+
+        Raises DataError when there are none.
+        """
+        return Documents(offline.documents(self.path, self.lines, records=self.records, encoding=self.encoding))
 
 
 def _in_order(stamps: Stamps) -> tuple[Places, Stamps, list[str]]:

@@ -44,6 +44,7 @@ def of_file(settings: Settings, file: Path) -> FileSampler:
         lines(settings),
         records=settings.trainer.sample_records,
         choose=_choose(settings),
+        encoding=settings.files.encoding,
     )
 
 

@@ -5,23 +5,31 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from aestream.codecs.base import Codec
 from aestream.columns import Kind, Value
 from aestream.detector.detector import Detector
 from aestream.errors import DataError
+from aestream.features.arrow import Problems, matrix_of, records_of
 from aestream.features.schema import FeatureSchema
-from aestream.files.formats import Columns, Writer, columns_of, format_of, read_documents, read_lines, read_tables
+from aestream.files.csv import read_values
+from aestream.files.formats import format_of, read_tables
+from aestream.files.json import read_records
+from aestream.files.writers import Columns, Writer
 from aestream.types import Matrix, Places, Vector
 
-_INFERRED_FROM_RECORDS = 5_000
+# What the features are inferred from.
+_MOST_RECORDS = 10_000
+_MOST_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +42,11 @@ class Rows:
     problems: list[tuple[int, str]]
 
 
-def read_rows(path: Path, schema: FeatureSchema, lines: Codec) -> Iterator[Rows]:
+def read_rows(path: Path, schema: FeatureSchema, lines: Codec, encoding: str | None = None) -> Iterator[Rows]:
     """The features of a file, a chunk at a time. Raises DataError when the file cannot be read or lacks a column."""
     if format_of(path) == "jsonl":
         decoder = lines.decoder(schema)
-        for chunk in read_lines(path):
+        for chunk in read_records(path, encoding):
             decoded = decoder.decode(chunk)
             # a line may hold several records, or none: each valid record counts, and each line that is invalid
             lines_of = np.concatenate([decoded.rows, [problem.row for problem in decoded.invalid]])
@@ -47,26 +55,88 @@ def read_rows(path: Path, schema: FeatureSchema, lines: Codec) -> Iterator[Rows]
             problems = [(row, of.message) for row, of in zip(unusable.tolist(), decoded.invalid, strict=True)]
             yield Rows(len(lines_of), decoded.matrix, valid, problems)
         return
-    for table in read_tables(path):
-        matrix, problems = columns_of(table, schema.names, schema.columns)
+    for table, unread in read_tables(path, schema, encoding):
+        matrix, misfits = matrix_of(table, schema)
+        wrong = misfits | unread
         good = np.ones(len(table), bool)
-        good[[row for row, _ in problems]] = False
-        yield Rows(len(table), matrix[good], np.flatnonzero(good), problems)
+        good[list(wrong)] = False
+        yield Rows(len(table), matrix[good], np.flatnonzero(good), sorted(wrong.items()))
 
 
-def first_records(path: Path, lines: Codec) -> list[Mapping[str, Any]]:
-    """The first records of a file, to infer a schema from. Raises DataError when there are none."""
-    records: list[Mapping[str, Any]]
-    why = None
+def documents(path: Path, lines: Codec, *, records: int, encoding: str | None = None) -> list[Mapping[str, Any]]:
+    """Whole records that are spread over the first `records` ones of a file, in order, to infer a schema from.
+
+    Raises DataError when there are none.
+    """
+    spread = _Spread(records)
     if format_of(path) == "jsonl":
-        some = next(read_lines(path), [])[:_INFERRED_FROM_RECORDS]
-        records = [record for documents in lines.documents(some) for record in documents]
-        why = None if records else next(filter(None, map(lines.refusal, some)), None)
+        why = _take_lines(spread, read_records(path, encoding), lines)
     else:
-        records = read_documents(path, limit=_INFERRED_FROM_RECORDS)
-    if not records:
-        raise DataError(f"{path} holds no records" + (f": {why}" if why else ""))
-    return records
+        why = _take_rows(spread, read_tables(path, encoding=encoding))
+    if not spread.seen:
+        raise DataError(f"{path} holds no records")
+    if not spread.records and why is None:
+        raise DataError(f"all of the {spread.seen} records in {path} are passed over: check `where` and `layout`")
+    if not spread.records:
+        raise DataError(f"none of the {spread.seen} records in {path} can be read: {why}")
+    if format_of(path) == "csv":
+        read_values(spread.records)
+    return spread.records
+
+
+def _take_lines(spread: _Spread, chunks: Iterator[list[bytes]], lines: Codec) -> str | None:
+    """Take records of JSON; return why one of them cannot be read, if none of its chunk can."""
+    why: str | None = None
+    for chunk in chunks:
+        taken = chunk[spread.next(len(chunk))]
+        found = list(itertools.chain.from_iterable(lines.documents(taken)))
+        if not found and why is None:
+            why = next(filter(None, map(lines.refusal, taken)), None)
+        if spread.add(found, sum(map(len, taken))):
+            break
+    return why
+
+
+def _take_rows(spread: _Spread, tables: Iterator[tuple[pa.Table, Problems]]) -> str | None:
+    """Take rows of tables; return what is wrong with the first that cannot be read."""
+    why: str | None = None
+    for table, unread in tables:
+        why = why or next(iter(unread.values()), None)
+        rows = np.setdiff1d(np.arange(len(table))[spread.next(len(table))], list(unread))
+        if spread.add(records_of(table.take(rows)), table.nbytes * len(rows) // max(len(table), 1)):
+            break
+    return why
+
+
+class _Spread:
+    """Chooses every record, or every second, fourth, eighth ... one, so that few enough are spread over `wanted`."""
+
+    def __init__(self, wanted: int) -> None:
+        self.records: list[Any] = []
+        self._wanted = wanted
+        self.seen = 0
+        self._stride = 1
+        self._bytes = 0
+
+    def next(self, count: int) -> slice:
+        """Which of the next `count` records to add."""
+        count = min(count, self._wanted - self.seen)
+        while len(self.records) + count // self._stride > _MOST_RECORDS:
+            self._thin()
+        first = -self.seen % self._stride
+        self.seen += count
+        return slice(first, count, self._stride)
+
+    def add(self, records: Sequence[Mapping[str, Any]], size: int) -> bool:
+        """Add records that take `size` bytes; return whether enough have been seen."""
+        self.records += records
+        self._bytes += size
+        while len(self.records) > _MOST_RECORDS or self._bytes > _MOST_BYTES:
+            self._thin()
+        return self.seen >= self._wanted
+
+    def _thin(self) -> None:
+        self.records, self._bytes, self._stride = self.records[::2], self._bytes // 2, 2 * self._stride
 
 
 def score(detector: Detector, matrix: Matrix) -> Columns:
@@ -91,20 +161,27 @@ def denoise(detector: Detector, matrix: Matrix) -> Columns:
 
 
 def apply(
-    work: Callable[[Detector, Matrix], Columns], detector: Detector, path: Path, lines: Codec
+    work: Callable[[Detector, Matrix], Columns],
+    detector: Detector,
+    path: Path,
+    lines: Codec,
+    encoding: str | None = None,
 ) -> Iterator[Columns]:
     """Run `score`, `encode` or `denoise` over a file.
 
     Yields chunks with one row for every record: its number, the results, and under `problem` why there are none.
+    Raises DataError when the file cannot be read or holds no records.
     """
     first = 0
-    for rows in read_rows(path, detector.schema, lines):
+    for rows in read_rows(path, detector.schema, lines, encoding):
         problems: list[str | None] = [None] * rows.count
         for place, problem in rows.problems:
             problems[place] = problem
         results = {name: _spread(column, rows) for name, column in work(detector, rows.matrix).items()}
         yield {"row": np.arange(first, first + rows.count), **results, "problem": problems}
         first += rows.count
+    if not first:
+        raise DataError(f"{path} holds no records")
 
 
 @dataclass(frozen=True, slots=True)

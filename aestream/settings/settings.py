@@ -216,6 +216,16 @@ class Http(BaseModel):
     port: int = Field(9108, ge=0, le=65535, description="The port; 0 picks a free one and logs it.")
 
 
+class Files(BaseModel):
+    """The files that commands read in place of Kafka."""
+
+    encoding: str | None = Field(
+        None,
+        description="Encoding of text files, such as `cp1252` or `utf-16`. Unset: UTF-8, unless a byte order mark says "
+        "otherwise; bytes that are not UTF-8 are read as Windows-1252.",
+    )
+
+
 class Log(BaseModel):
     """Logging to standard error."""
 
@@ -244,6 +254,7 @@ class Settings(BaseSettings):
     output: Output = Output()
     dead_letters: DeadLetters = DeadLetters()
     http: Http = Http()
+    files: Files = Files()
     log: Log = Log()
 
     @classmethod

@@ -241,4 +241,5 @@ def test_records_of_a_file_have_neither_keys_nor_timestamps(tmp_path: Path) -> N
     assert found.invalid == {"unusable": 1}
     assert len(found.keys) == len(found.timestamps) == 0
     assert found.covered == ""
-    assert not found.warnings
+    (warning,) = found.warnings
+    assert warning.startswith("1 of the 101 records cannot be used, the first (row 100) because not JSON")

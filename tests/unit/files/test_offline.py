@@ -19,8 +19,8 @@ from aestream.features.inference import infer
 from aestream.features.judgement import Selection
 from aestream.features.schema import FeatureSchema
 from aestream.files import offline
+from tests.unit.files import LINES, documents
 
-LINES = JsonCodec(max_record_bytes=10_000)
 SCHEMA = FeatureSchema(("cpu.user", "load", "rate"), (("cpu", "user"), ("load",), ("rate",)))
 
 
@@ -56,7 +56,7 @@ def test_a_file_scores_as_the_matrix_does_and_rows_count_on(
 ) -> None:
     xs = np.linspace(-1, 1, 50)
     path = jsonl(tmp_path / "a.jsonl", *map(good, xs))
-    monkeypatch.setattr("aestream.files.formats._CHUNK_BYTES", 500)
+    monkeypatch.setattr("aestream.files.source.CHUNK_BYTES", 500)
     chunks = list(offline.apply(offline.score, detector, path, LINES))
     assert len(chunks) > 3
     assert np.concatenate([chunk["row"] for chunk in chunks]).tolist() == list(range(50))
@@ -84,20 +84,27 @@ def test_lines_that_hold_several_records_have_a_row_for_each(detector: Detector,
     problems = [None if problem is None else problem[:9] for problem in chunk["problem"]]
     assert problems == [None, None, "element 2", "not JSON:", None]
     assert np.isnan(chunk["score"]).tolist() == [False, False, True, True, False]
-    assert offline.first_records(path, lines) == [
+    assert offline.documents(path, lines, records=100) == [
         json.loads(line) for line in (good(0.1), good(0.2), '{"load":1}', good(0.3))
     ]
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_file_without_records_is_one_line(detector: Detector, tmp_path: Path, name: str) -> None:
+    path = jsonl(tmp_path / name, "cpu.user,load,rate" if name == "a.csv" else "")
+    with pytest.raises(DataError, match=f"{name} holds no records"):
+        list(offline.apply(offline.score, detector, path, LINES))
+    with pytest.raises(DataError, match=f"{name} holds no records"):
+        documents(path)
+
+
 def test_features_of_a_file_are_inferred_and_an_empty_one_is_refused(tmp_path: Path) -> None:
-    records = offline.first_records(jsonl(tmp_path / "a.jsonl", *(good(i * 0.37 % 1) for i in range(40))), LINES)
+    records = documents(jsonl(tmp_path / "a.jsonl", *(good(i * 0.37 % 1) for i in range(40))))
     found = infer(Documents(records), Selection(exclude=["rate"]))
     assert found.schema().paths == (("cpu", "user"), ("load",))
     assert [note.name for note in found.notes if not note.used] == ["rate"]
-    with pytest.raises(DataError, match="holds no records: not JSON"):
-        offline.first_records(jsonl(tmp_path / "b.jsonl", "", "x"), LINES)
-    with pytest.raises(DataError, match=r"holds no records: an array of 1 record: set `unpack`=."):
-        offline.first_records(jsonl(tmp_path / "c.jsonl", '[{"a":1}]'), LINES)
+    with pytest.raises(DataError, match=r"none of the 1 records in .* can be read: not JSON"):
+        documents(jsonl(tmp_path / "b.jsonl", "", "x"))
 
 
 def test_all_kinds_go_through_files_of_any_format(tmp_path: Path) -> None:
@@ -118,11 +125,11 @@ def test_all_kinds_go_through_files_of_any_format(tmp_path: Path) -> None:
     rows = ["load,on,zone,gap", *(",".join("" if v is None else str(v).lower() for v in r.values()) for r in records)]
     (tmp_path / "a.csv").write_text("\n".join(rows) + "\n")
     wanted = Selection(include=["*", "gap"], missing=["gap=impute"])
-    schema = infer(Documents(offline.first_records(lines, LINES)), wanted).schema()
+    schema = infer(Documents(documents(lines)), wanted).schema()
     assert [str(column.kind) for column in schema.columns] == ["numeric", "boolean", "categorical", "numeric"]
     expected = schema.matrix(records)
     for name in ("a.jsonl", "a.parquet", "a.csv"):
-        assert infer(Documents(offline.first_records(tmp_path / name, LINES)), wanted).schema() == schema
+        assert infer(Documents(documents(tmp_path / name)), wanted).schema() == schema
         (rows_of,) = offline.read_rows(tmp_path / name, schema, LINES)
         np.testing.assert_array_equal(rows_of.matrix, expected)
     found = Detector(steps=50).fit_matrix(expected, schema)
