@@ -107,7 +107,7 @@ def _load(settings: Settings, folder: Path) -> Detector:
     """Load a model, and check that it learnt from records as they are found in messages now. Raises ModelError."""
     detector = Detector.load(folder)
     here = settings.records.model_dump()
-    trained = detector.manifest.metadata.get("records", here)
+    trained = detector.manifest.metadata.get("layout", here)
     differs = [name for name, value in here.items() if trained.get(name) != value]
     if differs:
         then, now = (_written(found[differs[0]]) for found in (trained, here))

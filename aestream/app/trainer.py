@@ -32,7 +32,7 @@ def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) ->
         lambda: models.new_detector(settings),
         settings.trainer.min_records,
         reporter,
-        metadata={"records": settings.records.model_dump()},
+        metadata={"layout": settings.records.model_dump()},
     )
 
 

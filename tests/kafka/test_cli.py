@@ -40,6 +40,9 @@ def test_validate_names_what_is_missing_and_what_is_well(
     assert (again.returncode, again.stdout) == (0, "nothing to create: all topics exist and have enough partitions\n")
 
     records.train(tmp_path / "models")
+    empty = command("validate", settings=settings)
+    assert "warning  records: the input topic has no records" in empty.stdout
+    cluster.send(name, records.values(600))
     well = command("validate", settings=settings)
     assert well.returncode == 0, well.stdout + well.stderr
     assert {line.split()[0] for line in well.stdout.splitlines()} == {"ok"}
@@ -119,7 +122,7 @@ def test_models_are_listed_shown_and_rolled_back(make_settings: Make, tmp_path: 
     (current,) = [line for line in listed.stdout.splitlines() if "current" in line]
     assert second in current
     assert str(first) in listed.stdout
-    shown = command("model", "show", "--json", str(first), settings=settings)
+    shown = command("model", "show", str(first), "--json", settings=settings)
     assert json.loads(shown.stdout)["schema"]["names"][0] == "cpu.user"
     assert str(first) in command("model", "show", str(first), settings=settings).stdout
     back = command("model", "rollback", settings=settings)
