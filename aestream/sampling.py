@@ -202,7 +202,14 @@ class FileSampler:
         matrix = np.concatenate(parts)[: self.records]
         # which cycles the values follow is looked for in topics only
         nothing = np.empty((len(found.stamps), 0))
-        warnings = coverage.warnings(found.stamps, nothing, records=seen, wanted=self.records, more=seen > self.records)
+        warnings = coverage.warnings(
+            found.stamps,
+            nothing,
+            records=min(seen, self.records),
+            wanted=self.records,
+            more=seen > self.records,
+            file=True,
+        )
         if unusable:
             warnings.append(f"{unusable} of the {seen} records cannot be used, {first}")
         return Sample(matrix, schema, found, invalid, {"file": self.path.name}, warnings=warnings)

@@ -37,11 +37,11 @@ def in_words(times: Stamps) -> str:
     return f"{_duration(int(times[-1] - times[0]))}, from {first:%Y-%m-%d %H:%M} to {until} UTC"
 
 
-def warnings(times: Stamps, matrix: Matrix, *, records: int, wanted: int, more: bool) -> list[str]:
+def warnings(times: Stamps, matrix: Matrix, *, records: int, wanted: int, more: bool, file: bool = False) -> list[str]:
     """What a sample's span leaves unknown, and what to set: a line for less than a day, or less than two cycles.
 
     `times` (n,), sorted, in milliseconds; `matrix` (n, d) of numeric features, NaN where missing. `records` were read
-    where `wanted` were asked for. `more`: the topic holds older ones.
+    where `wanted` were asked for. `more`: the topic holds older ones, or the `file` later ones.
     """
     if not len(times):
         return []
@@ -55,13 +55,12 @@ def warnings(times: Stamps, matrix: Matrix, *, records: int, wanted: int, more: 
             return []
         days = max(2, math.ceil(2 * _NEARLY * cycle / _DAY))
         found = f"less than two of the cycles that its values follow ({_duration(round(cycle))} each)"
-    return [
-        f"the sample covers {in_words(times)}, {found}. {_remedy(days, (records - 1) * _DAY / span, wanted, more=more)}"
-    ]
+    needed = _rounded_up(days * (records - 1) * _DAY / span)
+    remedy = _of_file(days, needed, more=more) if file else _of_topic(days, needed, wanted, more=more)
+    return [f"the sample covers {in_words(times)}, {found}. {remedy}"]
 
 
-def _remedy(days: int, a_day: float, wanted: int, *, more: bool) -> str:
-    needed = _rounded_up(days * a_day)
+def _of_topic(days: int, needed: int, wanted: int, *, more: bool) -> str:
     if needed > _TOO_MANY:
         return (
             "If the records were loaded at once, name the field that holds their time in `time`; if not, raise "
@@ -72,6 +71,12 @@ def _remedy(days: int, a_day: float, wanted: int, *, more: bool) -> str:
         return f"{days} days at this rate are {needed:,} records: {settings}"
     waiting = f"There are no older ones yet: let it run on for {days} days"
     return f"{waiting}, then train again" if needed <= wanted else f"{waiting}, then {settings}"
+
+
+def _of_file(days: int, needed: int, *, more: bool) -> str:
+    if more:
+        return f"{days} days at this rate are {needed:,} records: set `sample_records={needed}`"
+    return f"There are no more: train on a file that covers {days} days"
 
 
 def _rounded_up(count: float) -> int:

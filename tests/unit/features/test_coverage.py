@@ -77,6 +77,13 @@ def test_a_topic_that_holds_no_more_is_to_run_on() -> None:
     assert "`sample_records=48000`" in few
 
 
+def test_a_file_is_told_of_as_a_file() -> None:
+    (whole,) = warnings(times(3 / 24, 3000), np.empty((3000, 0)), records=3000, wanted=9000, more=False, file=True)
+    assert whole.endswith("There are no more: train on a file that covers 2 days")
+    (part,) = warnings(times(3 / 24, 3000), np.empty((3000, 0)), records=3000, wanted=3000, more=True, file=True)
+    assert part.endswith("2 days at this rate are 48,000 records: set `sample_records=48000`")
+
+
 def test_records_that_were_loaded_at_once_have_their_time_elsewhere() -> None:
     for stamps in (np.full(1000, NOON), times(1 / 1440, 200_000)):
         count = len(stamps)
