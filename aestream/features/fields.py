@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -23,20 +24,22 @@ OF_ONE_KIND = 0.99
 
 UNIT_NAMES = {"seconds": "s", "milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
 _KINDS: Mapping[type, str] = {int: "numeric", str: "text", bool: "true/false", type(None): "null"}
+_SCALARS = {*_KINDS, float}
 
 
 @dataclass(slots=True)
 class Field:
     """The values that a sample holds under one path.
 
-    `rows` are the places of the records that have them, ascending; `kinds` counts them by kind: numeric, text,
-    true/false, timestamp, null, or what else they are. `quoted`: whether the numbers come as text, and the `unit` to
-    which they are then turned.
+    `rows` are the places of the records that have them, ascending; `each` is the kind of each value: numeric, text,
+    true/false, timestamp, null, or what else it is; and `kinds` counts these. `quoted`: whether the numbers come as
+    text, and the `unit` to which they are then turned.
     """
 
     path: Path
     rows: list[int] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
+    each: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
     quoted: bool = False
     unit: str = ""
@@ -49,7 +52,7 @@ class Field:
     @property
     def present_rows(self) -> list[int]:
         """The places of the records with a value that is not null."""
-        return [row for row, value in zip(self.rows, self.values, strict=True) if _kind(value) != "null"]
+        return [row for row, kind in zip(self.rows, self.each, strict=True) if kind != "null"]
 
     @property
     def present(self) -> int:
@@ -64,20 +67,29 @@ class Field:
 
     def of(self, kind: str) -> tuple[Places, list[Any]]:
         """The values of one kind and the places of their records."""
-        chosen = [(row, value) for row, value in zip(self.rows, self.values, strict=True) if _kind(value) == kind]
-        return np.array([row for row, _ in chosen], np.intp), [value for _, value in chosen]
+        if self.kinds[kind] == len(self.values):
+            return np.array(self.rows, np.intp), self.values
+        chosen = [found == kind for found in self.each]
+        return np.array(self.rows, np.intp)[chosen], list(compress(self.values, chosen))
 
     def settle(self) -> None:
-        """Read text as numbers, and names of what is missing as missing, where nearly all values are numbers."""
+        """Tell the kinds of the values; text is numbers and missing values where nearly all of it can be read so."""
+        self._judge(self.values)
+        before = self.kinds["numeric"]
         texts = [value for value in self.values if isinstance(value, str)]
         if not texts or is_padded(texts):
             return
-        read = [_number(value) if isinstance(value, str) else value for value in self.values]
-        kinds = Counter(map(_kind, read))
-        if kinds["numeric"] < OF_ONE_KIND * (kinds.total() - kinds["null"]) or not kinds["numeric"]:
-            return
-        self.quoted = kinds["numeric"] > self.kinds["numeric"]
-        self.values, self.kinds = read, kinds
+        as_text, kinds, each = self.values, self.kinds, self.each
+        self._judge([_number(value) if isinstance(value, str) else value for value in self.values])
+        numbers = self.kinds["numeric"]
+        if numbers and numbers >= OF_ONE_KIND * self.present:
+            self.quoted = numbers > before
+        else:
+            self.values, self.kinds, self.each = as_text, kinds, each
+
+    def _judge(self, values: list[Any]) -> None:
+        self.values, self.each = values, _kinds(values)
+        self.kinds = Counter(self.each)
 
     def texts(self, records: int) -> list[str | None]:
         """The values as text by record, (n,); None where a record has none."""
@@ -114,7 +126,9 @@ class Field:
                 read.append(column.number(value))
             except ValueError:
                 read.append(math.nan)
-        return Field(self.path, self.rows, read, Counter(map(_kind, read)), quoted=True, unit=base)
+        measured = Field(self.path, self.rows, quoted=True, unit=base)
+        measured._judge(read)
+        return measured
 
     def numbers(self, records: int) -> Vector:
         """The numbers by record, (n,); NaN where a record has none."""
@@ -135,7 +149,6 @@ def gather(records: Sequence[Mapping[str, Any]]) -> list[Field]:
             found.rows.append(row)
             found.values.append(value)
     for found in fields.values():
-        found.kinds = Counter(map(_kind, found.values))
         found.settle()
     return list(fields.values())
 
@@ -143,10 +156,24 @@ def gather(records: Sequence[Mapping[str, Any]]) -> list[Field]:
 def _leaves(record: Mapping[str, Any], prefix: Path = ()) -> Iterator[tuple[Path, Any]]:
     for key, value in record.items():
         path = (*prefix, str(key))
-        if isinstance(value, Mapping):
+        if type(value) not in _SCALARS and isinstance(value, Mapping):
             yield from _leaves(value, path)
         else:
             yield path, value
+
+
+def _kinds(values: list[Any]) -> list[str]:
+    """The kind of each value; the ordinary ones are told all at once."""
+    types = set(map(type, values))
+    if len(types) == 1 and (kind := _KINDS.get(next(iter(types)))) not in {None, "numeric"}:
+        return [str(kind)] * len(values)
+    if types <= {int, float}:
+        try:
+            there = np.isfinite(np.array(values, np.float64))
+        except OverflowError:
+            return list(map(_kind, values))
+        return ["numeric"] * len(values) if there.all() else np.where(there, "numeric", "null").tolist()
+    return list(map(_kind, values))
 
 
 def _kind(value: object) -> str:
