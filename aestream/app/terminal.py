@@ -76,13 +76,7 @@ def trained(run: Run, model: str) -> None:
     fields(run.fields[:_ROWS])
     if len(run.fields) > _ROWS:
         console.print(f"and {len(run.fields) - _ROWS} more fields: `aestream model show` lists them all")
-    used = sum(bool(note.used) for note in run.fields)
-    console.print(
-        f"model {model}@{run.version}: {run.records} records, {used} features, "
-        f"threshold {run.threshold:.4g}, {run.seconds:.1f} s",
-        highlight=False,
-        soft_wrap=True,
-    )
+    version(run, model)
     if run.covered and not any(run.covered in warning for warning in run.warnings):
         console.print(f"the records cover {run.covered}", highlight=False, soft_wrap=True)
     for reason, count in run.invalid.items():
@@ -91,13 +85,25 @@ def trained(run: Run, model: str) -> None:
         console.print(f"note: {in_variables(warning)}", highlight=False, markup=False, soft_wrap=True)
 
 
+def version(run: Run, model: str) -> None:
+    """Print the line about the model that a training run has made."""
+    used = sum(bool(note.used) for note in run.fields)
+    console.print(
+        f"model {model}@{run.version}: {run.records} records, {used} features, "
+        f"threshold {run.threshold:.4g}, {run.seconds:.1f} s",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def fields(notes: Sequence[FieldNote]) -> None:
     """Print a table of the fields: what each is used as, or why it is left out, and what would change that."""
-    change = Column(f"to change it, set {_PREFIX}", overflow="fold")
+    change = Column(f"to change it, set\n{_PREFIX}", no_wrap=True)
     table = Table(Column("field", overflow="fold"), "used as", "because", change, pad_edge=False, box=SIMPLE_HEAD)
     for note in notes:
         missing = f", missing in {percent(note.missing, 1)}" if note.used and note.missing else ""
-        row = (note.name, note.used or "left out", note.reason + missing, in_variables(note.remedy))
+        setting = in_variables(note.remedy).replace(note.name, "…")  # the name stands in the first column
+        row = (note.name, note.used or "left out", note.reason + missing, setting)
         cells = (cell if cell.isprintable() else ascii(cell) for cell in row)
         table.add_row(*(escape(cell.removeprefix(_PREFIX)) for cell in cells), style="" if note.used else "yellow")
     if table.row_count:

@@ -128,7 +128,10 @@ class _Demo:
         """The same as `aestream train`; return the model's name and version."""
         with terminal.TrainingReport(self._console) as bars:
             run = trainer.trainer(here.settings, bars).run()
-        terminal.trained(run, here.settings.model.name)
+        for note in run.fields:
+            if not note.used:
+                self._say(f"left out {note.name}: {note.reason}")
+        terminal.version(run, here.settings.model.name)
         return f"{here.settings.model.name}@{run.version}"
 
     def _start_worker(self, here: Stage) -> tuple[WorkerProcess, Follower]:
