@@ -108,6 +108,9 @@ def _metric(metric: object) -> Found:
     fields = metric.get("fields") if isinstance(metric, dict) else None
     if not isinstance(metric, dict) or not isinstance(fields, dict):
         return Refused(Reason.WRONG_SHAPE, "not a metric of Telegraf in JSON, which has fields")
+    record = {name: metric[name] for name in ("name", "timestamp") if name in metric}
     tags = metric.get("tags")
-    about = {name: metric[name] for name in ("name", "timestamp") if name in metric}
-    return {**about, **(tags if isinstance(tags, dict) else {}), **fields}
+    for part, values in (("tags", tags if isinstance(tags, dict) else {}), ("fields", fields)):
+        # diskio has a tag `name`: it must not hide the metric's name
+        record |= {f"{part}.{name}" if name in record else name: value for name, value in values.items()}
+    return record

@@ -73,6 +73,18 @@ def test_telegraf_gives_fields_and_tags_by_name() -> None:
     assert refusal({"cpu": 1}, TELEGRAF) == "not a metric of Telegraf in JSON, which has fields"
 
 
+def test_a_tag_or_field_of_telegraf_does_not_hide_the_name_of_its_metric() -> None:
+    disk = {
+        "fields": {"reads": 7, "host": 1},
+        "name": "diskio",
+        "tags": {"name": "sda", "host": "db-1"},
+        "timestamp": 1_700_000_000,
+    }
+    found = {"name": "diskio", "timestamp": 1_700_000_000, "tags.name": "sda", "host": "db-1", "fields.host": 1}
+    assert records(disk, Layout("telegraf", where={"name": "diskio"})) == [{**found, "reads": 7}]
+    assert records(disk, Layout("telegraf", where={"tags.name": "sda"}))
+
+
 def test_metricbeat_loses_what_it_says_about_itself() -> None:
     event = {
         "@timestamp": "2026-01-05T11:00:00.000Z",
