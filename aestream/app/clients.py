@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from aestream.errors import ConfigurationError
-from aestream.settings.settings import Settings
+from aestream.settings.settings import Model, Settings
 from aestream.transport.base import Delivery, History, Sink, Source, Topics
 from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.kafka_python.history import KafkaHistory
@@ -110,7 +110,10 @@ def topics(settings: Settings) -> Topics:
 
 
 def group_id(settings: Settings) -> str:
-    """The workers' consumer group. Raises ConfigurationError if none is set and no single topic can name it."""
+    """The workers' consumer group; workers of another model are another group, so that each sees all records.
+
+    Raises ConfigurationError if none is set and no single topic can name it.
+    """
     names = settings.topics.input
     if settings.kafka.group_id is not None:
         return settings.kafka.group_id
@@ -119,7 +122,8 @@ def group_id(settings: Settings) -> str:
             "AESTREAM_KAFKA__GROUP_ID is not set, and AESTREAM_TOPICS__INPUT does not name a single topic to name the "
             "group after: choose a name, the same for all workers of this input"
         )
-    return f"aestream-{names[0]}"
+    model = settings.model.name
+    return f"aestream-{names[0]}" if model == Model().name else f"aestream-{names[0]}-{model}"
 
 
 def source(settings: Settings) -> Source:

@@ -18,8 +18,8 @@ class Kafka(BaseModel):
     client_id: str = Field("aestream", description="The client's name in the brokers' logs and quotas.")
     group_id: OptionalText = Field(
         None,
-        description="The workers' consumer group. The default is `aestream-<topic>`; with several input topics or a "
-        "pattern, you must set it.",
+        description="The workers' consumer group. The default is `aestream-<topic>`, or `aestream-<topic>-<model>` "
+        "if the model has another name than `default`; with several input topics or a pattern, you must set it.",
     )
     group_instance_id: OptionalText = Field(
         None,

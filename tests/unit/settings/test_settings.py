@@ -221,6 +221,8 @@ def test_a_group_is_called_after_its_only_topic() -> None:
         return clients.group_id(settings.load(None, {"topics": {"input": topics}, "kafka": kafka}))
 
     assert group("telemetry") == "aestream-telemetry"
+    other = settings.load(None, {"topics": {"input": "telemetry"}, "model": {"name": "disk"}})
+    assert clients.group_id(other) == "aestream-telemetry-disk"
     assert group("a,b", group_id="mine") == group("telemetry", group_id="mine") == "mine"
     for several in ("a,b", "^telemetry"):
         with pytest.raises(ConfigurationError, match=r"^AESTREAM_KAFKA__GROUP_ID is not set"):
