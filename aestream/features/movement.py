@@ -15,15 +15,17 @@ from aestream.types import Vector
 
 # With fewer values than this, no movement proves anything.
 MIN_EVIDENCE = 30
-# A field that only rises must do so this often, and means of several values this often.
-MIN_RISES, MIN_MEAN_RISES = 3, 20
+# A field that only rises must do so this often, or have stayed so many values at its last level; means of several
+# values rise this often.
+MIN_RISES, MIN_STAY, MIN_MEAN_RISES = 3, 30, 20
 # The share of steps back that restarts and swapped records may make up.
 MAX_BACK = 0.1
 # The means of so many values hide noise and records that arrive in a slightly different order.
 MEANS = (8, 32)
-# A tooth ends where this share of what was gained is undone. A level is a sawtooth with MANY teeth, or with SOME that
-# have this share of the range: its bounds were seen. Counters of 32 bits that wrap around are not.
-UNDONE, MANY_TEETH, SOME_TEETH, EQUAL_HEIGHT = 0.5, 6, 4, 0.7
+# A tooth ends where this share of what was gained is undone. A level is a sawtooth whose bounds were seen: with MANY
+# teeth, and ALL_TEETH of all entities, as the next one is higher than all before with a chance of 1 / (ALL_TEETH + 1);
+# or with SOME that have this share of the range. Counters of 32 bits that wrap around are not.
+UNDONE, MANY_TEETH, ALL_TEETH, SOME_TEETH, EQUAL_HEIGHT = 0.5, 6, 20, 4, 0.7
 WRAPS = (2.0**31, 2.0**32)
 NEAR_WRAP = 0.8
 # So many values at most are searched for several counters in one.
@@ -33,7 +35,7 @@ CHAINED = 0.35
 # The halves of the sample lie apart by this much, or their values alternate so often for each series.
 APART, ALTERNATIONS = 0.2, 2
 # Series in turn go back once for all of them; if they are read in any order, more often.
-MIN_TURNS = 0.5
+MIN_TURNS, MAX_TURNS = 0.5, 0.25
 # A fall from one series to another is at least this share of the range.
 JUMP = 0.1
 # More series than this may also be the noise of one level that runs away.
@@ -77,7 +79,9 @@ def judge(values: Vector, order: Order = Order()) -> Move:  # noqa: B008 - immut
     clock = Move(Motion.CLOCK, f"a timestamp: {unit} since 1970")
     if unit and moves_with_time(series, unit):
         return clock
-    move = _one_way(series) or _one_way(series.merged()) or _both_ways(series)
+    move = _one_way(series) or _one_way(series.merged()) or _stays(series) or _both_ways(series)
+    if unit and not np.any(series.steps() < 0) and may_be_past(series, unit):
+        return clock
     if unit and move.motion in {Motion.COUNTER, Motion.RISING} and is_recent(series, unit):
         return clock
     if unit and move == Move() and may_be_past(series, unit):
@@ -102,6 +106,25 @@ def _one_way(series: Series) -> Move | None:
     if sign > 0:
         return Move(Motion.COUNTER, f"a counter: only rises{_within(series)}{_restarts(series)}")
     return Move(Motion.FALLING, f"only falls{_within(series)}, from {_ends(series)}")
+
+
+def _stays(series: Series) -> Move | None:
+    """Judge a field that has risen once or twice, and never fallen; None for any other.
+
+    What rises by one twice counts rare events. Any other may be a setting that was changed.
+    """
+    steps = series.steps()
+    moved = np.flatnonzero(steps)
+    if not len(moved) or len(moved) >= MIN_RISES or np.any(steps < 0):
+        return None
+    entity = np.searchsorted(series.starts, moved, side="right") - 1
+    stayed = (series.starts + series.lengths)[entity] - moved - 1
+    if np.any(stayed < MIN_STAY):
+        return None
+    if len(moved) > 1 and np.all(steps[moved] == 1) and np.all(series.values == np.floor(series.values)):
+        return Move(Motion.COUNTER, f"counts what is rare: rose by 1 twice{_within(series)}, and never fell")
+    often = "once" if len(moved) == 1 else "twice"
+    return Move(warning=f"rose {often} and never fell: if it moves on, all that follows is flagged")
 
 
 def _both_ways(series: Series) -> Move:
@@ -150,10 +173,12 @@ def _is_sawtooth(series: Series, sign: int) -> bool:
     teeth = (gain > 0) & (fall >= UNDONE * gain)
     if not teeth.any() or (sign > 0 and _wraps(values[top[teeth]])):
         return False
-    each = np.count_nonzero(teeth) / len(np.unique(entity[teeth]))
+    count = np.count_nonzero(teeth)
+    each = count / len(np.unique(entity[teeth]))
     size = np.maximum.reduceat(values, series.starts) - np.minimum.reduceat(values, series.starts)
     height = np.median((fall / size[entity])[teeth])
-    return bool(each >= MANY_TEETH or (each >= SOME_TEETH and height >= EQUAL_HEIGHT))
+    many = each >= MANY_TEETH and count >= ALL_TEETH
+    return bool(many or (each >= SOME_TEETH and height >= EQUAL_HEIGHT))
 
 
 def _wraps(tops: Vector) -> float:
@@ -194,9 +219,21 @@ def _interleaved(values: Vector) -> int:
         chains = _chains(sign * values, limit)
         if least <= chains <= limit:
             shuffled = np.random.default_rng(0).permutation(values)
-            if _chains(sign * shuffled, chains / CHAINED) * CHAINED >= chains:
+            if _chains(sign * shuffled, chains / CHAINED) * CHAINED >= chains and _take_turns(sign * values):
                 return sign * chains
     return 0
+
+
+def _take_turns(values: Vector) -> bool:
+    """Whether the values at which rising series in turn begin, and end, are from few series as well.
+
+    Those of a gauge that rises for long and falls are in no order. Series in any order turn too often to tell.
+    """
+    turns = np.flatnonzero(np.diff(values) < 0)
+    if len(turns) > MAX_TURNS * len(values):
+        return True
+    limit = CHAINED * 2 * math.sqrt(len(turns))
+    return all(_chains(ends, limit) <= limit for ends in (values[turns], values[turns + 1]))
 
 
 def _jumps(series: Series) -> bool:

@@ -91,3 +91,35 @@ def test_a_level_that_ends_at_its_minimum_is_kept_with_a_warning() -> None:
     verdict = judge(np.linspace(4, 0, 1000) + noise)
     assert verdict.motion is Motion.LEVEL
     assert verdict.warning.startswith("ends the sample at its minimum")
+
+
+def test_a_counter_of_rare_events_needs_two_rises_by_one() -> None:
+    steps = np.isin(np.arange(900), [200, 500])
+    assert judge(np.cumsum(steps).astype(float)).told == "counts what is rare: rose by 1 twice, and never fell"
+    for kept in (np.cumsum(np.arange(900) == 200), 20 * np.cumsum(steps)):
+        verdict = judge(kept.astype(float))
+        assert verdict.motion is Motion.LEVEL
+        assert "never fell: if it moves on, all that follows is flagged" in verdict.warning
+
+
+def test_a_rise_at_the_very_end_proves_nothing() -> None:
+    assert judge((np.arange(900) > 890).astype(float)) == Move()
+
+
+def test_times_that_change_once_are_a_clock() -> None:
+    assert judge(np.where(np.arange(900) < 300, 1.769e9, 1.7693e9)).motion is Motion.CLOCK
+    assert judge(np.where(np.arange(900) < 300, 2.0**30, 2.0**31)).motion is Motion.LEVEL  # a size in bytes
+
+
+def test_a_counter_with_uneven_restarts_has_no_bounds() -> None:
+    values = np.concatenate([np.arange(length) * 3.0 for length in (200, 350, 40, 610, 80, 400, 150)])
+    assert judge(values).told == "a counter: only rises, 6 restarts"
+    assert judge(np.concatenate([np.arange(300) * 3.0] * 6)).motion is Motion.LEVEL
+
+
+def test_a_gauge_that_climbs_for_long_and_drops_is_not_several_counters() -> None:
+    random = np.random.default_rng(3)
+    values = np.concatenate(
+        [np.sort(random.uniform(low, low + random.uniform(0.1, 0.5), 60)) for low in random.uniform(0, 0.5, 60)]
+    )
+    assert judge(values + random.normal(0, 0.002, len(values))).motion is Motion.LEVEL
