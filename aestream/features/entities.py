@@ -61,7 +61,7 @@ def propose(
     while best and len(best) < MAX_NAMES:
         others = (tuple(sorted((*best, name), key=names.index)) for name in names if name not in best)
         more = sample.choose(found, others, least=sample.gain(_together(found, best), best))
-        if not more:
+        if not more or sample.by_chance(found, best, more):
             break
         best = more
     if best and keys is not None:
@@ -107,6 +107,12 @@ class _Sample:
             )
             for name, values in self.fields
         )
+
+    def by_chance(self, found: Mapping[str, Places], names: Sequence[str], more: Sequence[str]) -> bool:
+        """Whether dividing entities further gains no more than it would with the values of the added field shuffled."""
+        shuffled = np.random.default_rng(0).permutation(_together(found, [name for name in more if name not in names]))
+        divided = _together({"": shuffled, **found}, ["", *names])
+        return self.gain(divided, more) >= self.gain(_together(found, more), more)
 
     def choose(self, found: Mapping[str, Places], groups: Iterable[tuple[str, ...]], least: int = 0) -> tuple[str, ...]:
         """The names that gain most and more than `least`; of equal ones those with the fewest entities."""

@@ -101,6 +101,17 @@ def test_a_number_may_tell_entities_apart() -> None:
     assert propose(texts, numbers) == ("unit",)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_gauge_of_few_values_is_no_part_of_a_key(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    host, texts, numbers = hosts(random)
+    numbers["octets"] = counter(random, host)
+    numbers["dropped"] = np.cumsum(random.random(N) < 0.01) + 100.0 * host  # rises too seldom within a host
+    numbers["queue"] = (random.random(N) < 0.05).astype(float)
+    texts = {**texts, "queue": [str(value) for value in numbers["queue"]]}
+    assert propose(texts, numbers) == ("host",)
+
+
 def test_the_order_of_time_decides() -> None:
     random = np.random.default_rng(0)
     host, texts, numbers = hosts(random)
