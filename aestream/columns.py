@@ -238,6 +238,10 @@ def describe_gap(value: object) -> str:
     return f"{value!r}, which stands for a missing value" if isinstance(value, str) else describe(value)
 
 
+# What `describe` calls a list that may hold records.
+OBJECTS = "a list of objects"
+
+
 def describe(value: object) -> str:
     """What a value is, in plain words."""
     if value is MISSING:
@@ -251,9 +255,13 @@ def describe(value: object) -> str:
     kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
         (str, "text"),
         ((bool, np.bool_), "true/false"),
-        ((list, tuple), "a list"),
+        ((list, tuple), OBJECTS if _holds_objects(value) else "a list"),
         ((int, float, np.integer, np.floating), "a number" if is_number(value) else "a number too large"),
         (Mapping, "an object"),
         (datetime.date, "a timestamp"),
     )
     return next((kind for types, kind in kinds if isinstance(value, types)), type(value).__name__)
+
+
+def _holds_objects(value: object) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], Mapping)

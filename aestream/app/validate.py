@@ -137,8 +137,8 @@ def _records(settings: Settings) -> Iterator[Check]:
     if refused:
         yield Check("records", Outcome.FAILED, f"training would refuse them: {seen.review.refusal}")
     else:
-        told = f"{used} of {len(seen.notes)} fields are features; `aestream init` shows each"
-        yield Check("records", Outcome.OK, told)
+        told = f"{used} of {len(seen.notes)} fields of the newest records are features"
+        yield Check("records", Outcome.OK, f"{told}; `aestream init` shows each, and looks at older ones too")
     for warning in seen.review.warnings:
         yield Check("records", Outcome.WARNING, warning)
 

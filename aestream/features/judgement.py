@@ -13,7 +13,7 @@ from enum import StrEnum
 import numpy as np
 
 from aestream.artefact import FieldNote
-from aestream.columns import POLICIES, TEXT, Column, Kind
+from aestream.columns import OBJECTS, POLICIES, TEXT, Column, Kind
 from aestream.features.clocks import epoch_unit
 from aestream.features.fields import OF_ONE_KIND, UNIT_NAMES, Field
 from aestream.features.labels import is_date_text, turnover
@@ -49,6 +49,7 @@ class Cause(StrEnum):
     EXCLUDED = "excluded"
     SELDOM = "seldom"
     MIXED = "mixed"
+    OBJECTS = "objects"
     CONSTANT = "constant"
     MOVES = "moves"
     TIMESTAMP = "timestamp"
@@ -138,6 +139,8 @@ class Judge:
         told = self.selection.ruled_out(name)
         if told:
             return self._left_out(field, Cause.EXCLUDED, told)
+        if field.kind == OBJECTS:
+            return self._left_out(field, Cause.OBJECTS, OBJECTS)
         for cause, told in ((Cause.MIXED, _mixed(field)), (Cause.SELDOM, self._seldom(field))):
             if told:
                 return self._left_out(field, cause, told)
@@ -172,6 +175,7 @@ class Judge:
             Cause.SELDOM: f"`missing={name}=impute`" if field.present >= MIN_IMPUTED * self.records else "",
             Cause.TIMESTAMP: f"`timestamps={name}`",
             Cause.UNIT: f"`units={name}`",
+            Cause.OBJECTS: f"`unpack={name}`",
             Cause.MOVES: f"`include=*,{name}`",
             Cause.CONSTANT: f"`include=*,{name}`",
             Cause.NAME: f"`include=*,{name}`" if field.kind == "numeric" or self._few(field) else "",

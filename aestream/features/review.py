@@ -27,7 +27,8 @@ def review(findings: Sequence[Finding], kinds: Sequence[RecordKind], key: Sequen
 
     `kinds` are the kinds of record that the sample holds; `key` are the fields that were found to tell entities apart.
     """
-    warnings = [f"{found.name}: {found.warning}" for found in findings if found.warning]
+    told_of = {text: [found.name for found in findings if found.warning == text] for text in _warnings(findings)}
+    warnings = [f"{_few(names)}: {'each ' if len(names) > 1 else ''}{text}" for text, names in told_of.items()]
     moving = [found.name for found in findings if found.cause is Cause.MOVES]
     if moving:
         told = (
@@ -41,7 +42,15 @@ def review(findings: Sequence[Finding], kinds: Sequence[RecordKind], key: Sequen
     if key:
         names = ",".join(key)
         warnings.append(f"{names} tells entities apart: `key={names}` says so, and counters are judged by entity")
-    return Review(warnings, _blind(findings, kinds))
+    refusal = _blind(findings, kinds)
+    objects = [] if refusal else [found for found in findings if found.cause is Cause.OBJECTS]
+    warnings += [f"{found.name}: {found.reason}, left out; {found.remedy} reads what is in it" for found in objects]
+    return Review(warnings, refusal)
+
+
+def _warnings(findings: Sequence[Finding]) -> Sequence[str]:
+    """The different warnings, in order."""
+    return list(dict.fromkeys(found.warning for found in findings if found.warning))
 
 
 def _blind(findings: Sequence[Finding], kinds: Sequence[RecordKind]) -> str:
@@ -56,10 +65,10 @@ def _blind(findings: Sequence[Finding], kinds: Sequence[RecordKind]) -> str:
         told = f"{len(seldom)} of {len(seldom) + len(varying)} numeric fields are missing in many records and left out"
         return f"{told}{_kinds(kinds)}; `force=true` trains without them"
     if not varying:
-        told = "; ".join(f"{found.name}: {found.reason}" for found in findings if found.kind == "numeric")
-        return (
-            f"no number that varies is left for a model to see ({told or 'no field is numeric'}); `force=true` trains"
-        )
+        shown = [found for found in findings if found.kind == "numeric" or found.cause is Cause.OBJECTS]
+        told = "; ".join(f"{found.name}: {found.reason}" for found in shown) or "no field is numeric"
+        inside = "".join(f"; {found.remedy} reads what is in it" for found in shown if found.cause is Cause.OBJECTS)
+        return f"no number that varies is left for a model to see ({told}){inside}; `force=true` trains all the same"
     return ""
 
 
@@ -67,10 +76,14 @@ def _kinds(kinds: Sequence[RecordKind]) -> str:
     """The kinds of record and what to do about them."""
     if len(kinds) < 2:  # noqa: PLR2004 - one kind is none
         return ": `missing=impute` keeps them"
-    shown = ", ".join(f"{kind.name} ({percent(kind.share, 1)}: {_few(kind.fields)})" for kind in kinds)
+    shown = ", ".join(f"{kind.name} ({percent(kind.share, 1)}{_fields(kind)})" for kind in kinds)
     filters = [kind.where or f"{kind.fields[0]}=*" for kind in kinds if kind.where or kind.fields]
     each = f", or `where={filters[0]}` makes a model of one kind" if filters else ""
     return f"; there are {len(kinds)} kinds of record: {shown}; `missing=impute` makes one model of all{each}"
+
+
+def _fields(kind: RecordKind) -> str:
+    return f": {_few(kind.fields)}" if kind.fields else ""
 
 
 def _few(names: Sequence[str]) -> str:

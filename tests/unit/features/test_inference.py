@@ -55,6 +55,7 @@ def test_nested_numbers_are_features_by_path() -> None:
         ("at", lambda row: f"2026-01-01T00:00:{row % 60:02}Z", "a date or a time as text"),
         ("flags", lambda row: row % 2 == 0 if row % 4 else "no", "not true/false: text in 25 % of the records"),
         ("tags", lambda _: [1, 2], "not numeric: a list"),
+        ("items", lambda _: [{"a": 1}], "a list of objects"),
         ("mixed", lambda row: "n/a" if row % 4 == 0 else NOISE[row], "null or missing in 25 % of the records"),
         ("rare", lambda row: NOISE[row] if row % 2 else ..., "missing in 50 % of the records"),
         ("nullish", lambda row: NOISE[row] if row % 2 else None, "null or missing in 50 % of the records"),
