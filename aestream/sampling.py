@@ -149,8 +149,8 @@ class TopicSampler:
             raise DataError(f"all of the {seen} records in the input topic are passed over: check `where` and `layout`")
         if not len(found):
             raise DataError(
-                f"none of the {seen} records in the input topic is {self.codec.record} ({why}): check `topics`, and "
-                "what is produced there"
+                f"none of the {seen} records in the input topic can be read: {why}; or check `topics`, and what is "
+                "produced there"
             )
         order, times, _ = _in_order(found.timestamps)
         rows = order.tolist()

@@ -225,7 +225,7 @@ def test_each_record_of_a_message_is_learnt_from_and_the_newest_are_enough() -> 
 def test_why_there_is_nothing_to_learn_from_is_said() -> None:
     arrays = MemoryBroker({"in": 1})
     arrays.append("in", Message(b"[{},{}]", timestamp=NOON), 0)
-    with pytest.raises(DataError, match=r"is a JSON object \(an array of 2 records: set `unpack`=.\)"):
+    with pytest.raises(DataError, match=r"can be read: an array of 2 records: set `unpack`=\.; or check"):
         sampler(arrays).documents()
     with pytest.raises(DataError, match="all of the 3 records in the input topic are passed over: check `where`"):
         unpacking(several(3), where={"name": "cpu"}).documents()
