@@ -18,6 +18,14 @@ _MIN_ROWS = 20  # no row may fill more than its share of what is kept, however m
 _GOLDEN, _RANGE = 2_654_435_769, 2**32  # the multiples of the first, modulo the second, are spread evenly
 
 
+def evenly(first: int, count: int) -> Vector:
+    """The places of the numbers from `first` on -> (count,) in [0, 1).
+
+    Those below a share are that share of the numbers, spread over all of them, whatever comes back every few numbers.
+    """
+    return np.arange(first, first + count) * _GOLDEN % _RANGE / _RANGE
+
+
 class Spread:
     """At most `records` records of at most `max_bytes` together, chosen with an equal chance at any time.
 
@@ -72,11 +80,10 @@ class Spread:
             self._thin()
 
     def _places(self, keys: Sequence[bytes | None]) -> tuple[Vector, Vector]:
-        numbers = np.arange(self._seen, self._seen + len(keys))
         some = list(map(bool, keys))
         hashes = np.full(len(keys), np.inf)
         hashes[some] = np.fromiter(map(zlib.crc32, filter(None, keys)), np.uint64) * _GOLDEN % _RANGE / _RANGE
-        return numbers * _GOLDEN % _RANGE / _RANGE, hashes
+        return evenly(self._seen, len(keys)), hashes
 
     def _wanted(self, rows: Vector, hashes: Vector) -> Flags:
         return (rows < self._share_of_rows) | (hashes < self._share_of_keys)

@@ -21,6 +21,7 @@ from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.features.arrow import Problems, matrix_of, records_of
 from aestream.features.schema import FeatureSchema
+from aestream.features.spread import evenly
 from aestream.files.csv import read_values
 from aestream.files.formats import format_of, read_tables
 from aestream.files.json import read_records
@@ -88,7 +89,7 @@ def _take_lines(spread: _Spread, chunks: Iterator[list[bytes]], lines: Codec) ->
     """Take records of JSON; return why one of them cannot be read, if none of its chunk can."""
     why: str | None = None
     for chunk in chunks:
-        taken = chunk[spread.next(len(chunk))]
+        taken = [chunk[place] for place in spread.next(len(chunk)).tolist()]
         found = list(itertools.chain.from_iterable(lines.documents(taken)))
         if not found and why is None:
             why = next(filter(None, map(lines.refusal, taken)), None)
@@ -102,30 +103,33 @@ def _take_rows(spread: _Spread, tables: Iterator[tuple[pa.Table, Problems]]) -> 
     why: str | None = None
     for table, unread in tables:
         why = why or next(iter(unread.values()), None)
-        rows = np.setdiff1d(np.arange(len(table))[spread.next(len(table))], list(unread))
+        rows = np.setdiff1d(spread.next(len(table)), list(unread))
         if spread.add(records_of(table.take(rows)), table.nbytes * len(rows) // max(len(table), 1)):
             break
     return why
 
 
 class _Spread:
-    """Chooses every record, or every second, fourth, eighth ... one, so that few enough are spread over `wanted`."""
+    """Chooses every record, or half, a quarter, an eighth ... of them, so that few enough are spread over `wanted`.
+
+    Not every second or fourth one: of hosts that take turns, that would show some and hide the others.
+    """
 
     def __init__(self, wanted: int) -> None:
         self.records: list[Any] = []
         self._wanted = wanted
         self.seen = 0
-        self._stride = 1
+        self._share = 1.0
         self._bytes = 0
 
-    def next(self, count: int) -> slice:
+    def next(self, count: int) -> Places:
         """Which of the next `count` records to add."""
         count = min(count, self._wanted - self.seen)
-        while len(self.records) + count // self._stride > _MOST_RECORDS:
+        while len(self.records) + count * self._share > _MOST_RECORDS:
             self._thin()
-        first = -self.seen % self._stride
+        places = evenly(self.seen, count)
         self.seen += count
-        return slice(first, count, self._stride)
+        return np.flatnonzero(places < self._share)
 
     def add(self, records: Sequence[Mapping[str, Any]], size: int) -> bool:
         """Add records that take `size` bytes; return whether enough have been seen."""
@@ -136,7 +140,9 @@ class _Spread:
         return self.seen >= self._wanted
 
     def _thin(self) -> None:
-        self.records, self._bytes, self._stride = self.records[::2], self._bytes // 2, 2 * self._stride
+        kept = evenly(0, len(self.records)) < 0.5  # noqa: PLR2004 - half
+        self.records = list(itertools.compress(self.records, kept.tolist()))
+        self._bytes, self._share = self._bytes // 2, self._share / 2
 
 
 def score(detector: Detector, matrix: Matrix) -> Columns:

@@ -85,13 +85,13 @@ def test_documents_are_spread_over_the_records_that_are_wanted(tmp_path: Path, s
     else:
         row = '{{"n": {}}}'.format if suffix == "jsonl" else str
         write(path, "\n".join(["n"] * (suffix == "csv") + [row(i) for i in range(50_000)]))
-    for wanted, least in ((100, 100), (9_000, 9_000), (40_000, 5_000), (10**6, 5_000)):
+    for wanted, least in ((100, 100), (9_000, 9_000), (40_000, 4_900), (10**6, 4_900)):
         found = np.array([record["n"] for record in documents(path, wanted)])
         assert least <= len(found) <= min(wanted, 10_000)
         assert found[0] == 0
         steps = np.diff(found)
-        assert steps.min() == steps.max()
-        assert min(wanted, 50_000) - steps[0] <= found[-1] < wanted
+        assert steps.max() <= 3 * steps.mean()
+        assert min(wanted, 50_000) - steps.max() <= found[-1] < wanted
 
 
 def test_a_table_that_lacks_a_column_is_one_line(tmp_path: Path) -> None:

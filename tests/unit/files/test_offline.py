@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,22 @@ def test_features_of_a_file_are_inferred_and_an_empty_one_is_refused(tmp_path: P
     assert [note.name for note in found.notes if not note.used] == ["rate"]
     with pytest.raises(DataError, match=r"none of the 1 records in .* can be read: not JSON"):
         documents(jsonl(tmp_path / "b.jsonl", "", "x"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+@pytest.mark.parametrize("hosts", [2, 3, 4, 6, 8, 12])
+def test_hosts_that_take_turns_are_all_seen_in_a_long_file(tmp_path: Path, suffix: str, hosts: int) -> None:
+    path, count = tmp_path / f"long.{suffix}", 50_000
+    if suffix == "csv":
+        path.write_text("host,load\n" + "".join(f"web-{row % hosts},{row}\n" for row in range(count)))
+    else:
+        path.write_text("".join(f'{{"host": "web-{row % hosts}", "load": {row}}}\n' for row in range(count)))
+    found = documents(path, records=count)
+    seen = Counter(record["host"] for record in found)
+    assert len(found) > 5000
+    assert len(seen) == hosts
+    assert min(seen.values()) > 0.8 * len(found) / hosts
+    assert np.ptp([int(record["load"]) for record in found]) > 0.99 * count
 
 
 def test_all_kinds_go_through_files_of_any_format(tmp_path: Path) -> None:
