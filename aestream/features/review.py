@@ -11,7 +11,7 @@ from aestream.features.kinds import RecordKind
 
 # A model that lacks more of the numeric fields than this, because they are often missing, sees too little.
 MOST = 0.5
-_LISTED = 5
+_LISTED, _LISTED_OF_A_KIND = 5, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,9 @@ def _kinds(kinds: Sequence[RecordKind]) -> str:
 
 
 def _fields(kind: RecordKind) -> str:
-    return f": {_few(kind.fields)}" if kind.fields else ""
+    return f": {_few(kind.fields, _LISTED_OF_A_KIND)}" if kind.fields else ""
 
 
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
+def _few(names: Sequence[str], listed: int = _LISTED) -> str:
+    more = f" and {len(names) - listed} more" if len(names) > listed else ""
+    return ", ".join(names[:listed]) + more
