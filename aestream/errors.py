@@ -3,6 +3,7 @@
     AestreamError
     ├── ConfigurationError     a setting, an option or a command line that cannot be used (exit code 2)
     ├── DataError              a file or a sample of records that cannot be used
+    │   └── UnreadableError    a file or a topic of which no record can be read
     ├── ModelError             a model that is missing, damaged or does not fit the records
     ├── InvalidRecordsError    so many dead letters that the worker stops
     └── TransportError         a broker or a topic that cannot be used
@@ -28,6 +29,10 @@ class ConfigurationError(AestreamError):
 
 class DataError(AestreamError):
     """A file or a sample of records that cannot be used."""
+
+
+class UnreadableError(DataError):
+    """A file or a topic of which no record can be read. Another layout may read them."""
 
 
 class ModelError(AestreamError):

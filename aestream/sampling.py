@@ -13,7 +13,7 @@ import numpy as np
 
 from aestream.codecs.base import Codec
 from aestream.columns import Kind
-from aestream.errors import DataError
+from aestream.errors import DataError, UnreadableError
 from aestream.features import coverage
 from aestream.features.documents import Documents
 from aestream.features.inference import Inference, infer
@@ -148,7 +148,7 @@ class TopicSampler:
         if not len(found) and why is None:
             raise DataError(f"all of the {seen} records in the input topic are passed over: check `where` and `layout`")
         if not len(found):
-            raise DataError(
+            raise UnreadableError(
                 f"none of the {seen} records in the input topic can be read: {why}; or check `topics`, and what is "
                 "produced there"
             )

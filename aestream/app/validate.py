@@ -9,7 +9,7 @@ from functools import partial
 
 from aestream.app import clients, models, samplers
 from aestream.app.topics import Survey, need_input, survey
-from aestream.errors import AestreamError, TransportError
+from aestream.errors import AestreamError, TransportError, UnreadableError
 from aestream.registry.fallback import fall_back
 from aestream.service import schedule
 from aestream.settings.settings import Settings
@@ -130,7 +130,8 @@ def _records(settings: Settings) -> Iterator[Check]:
         documents = replace(sampler, records=_LOOKED_AT).documents()
         seen = samplers.inference(settings, documents)
     except AestreamError as error:
-        yield Check("records", Outcome.WARNING, str(error))
+        unreadable = isinstance(error, UnreadableError)
+        yield Check("records", Outcome.FAILED if unreadable else Outcome.WARNING, str(error))
         return
     used = sum(bool(note.used) for note in seen.notes)
     refused = seen.review.refusal and not settings.trainer.force

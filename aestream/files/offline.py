@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from aestream.codecs.base import Codec
 from aestream.columns import Kind, Value
 from aestream.detector.detector import Detector
-from aestream.errors import DataError
+from aestream.errors import DataError, UnreadableError
 from aestream.features.arrow import Problems, matrix_of, records_of
 from aestream.features.schema import FeatureSchema
 from aestream.features.spread import evenly
@@ -79,7 +79,7 @@ def documents(path: Path, lines: Codec, *, records: int, encoding: str | None = 
     if not spread.records and why is None:
         raise DataError(f"all of the {spread.seen} records in {path} are passed over: check `where` and `layout`")
     if not spread.records:
-        raise DataError(f"none of the {spread.seen} records in {path} can be read: {why}")
+        raise UnreadableError(f"none of the {spread.seen} records in {path} can be read: {why}")
     if format_of(path) == "csv":
         read_values(spread.records)
     return spread.records
