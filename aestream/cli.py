@@ -170,7 +170,7 @@ def _init(options: argparse.Namespace) -> int:
     out: Path | None = options.out
     if out is not None and out.exists():
         raise ConfigurationError(f"{out} already exists: choose another file, or move that one away")
-    text = propose.proposed_configuration(_settings(options), options.file, options.topic)
+    text, notes = propose.proposed_configuration(_settings(options), options.file, options.topic)
     if out is None:
         print(text, end="")
         return 0
@@ -179,6 +179,8 @@ def _init(options: argparse.Namespace) -> int:
     except OSError as error:
         raise ConfigurationError(f"{out} cannot be written: {error.strerror}") from error
     print(f"wrote {out}")
+    for note in notes:
+        print(f"note: {note}")
     return 0
 
 

@@ -103,7 +103,7 @@ def fields(notes: Sequence[FieldNote]) -> None:
     for note in notes:
         missing = f", missing in {percent(note.missing, 1)}" if note.used and note.missing else ""
         setting = in_variables(note.remedy).replace(note.name, "…")  # the name stands in the first column
-        row = (note.name, note.used or "left out", note.reason + missing, setting)
+        row = (note.name, note.used or "left out", in_variables(note.reason) + missing, setting)
         cells = (cell if cell.isprintable() else ascii(cell) for cell in row)
         table.add_row(*(escape(cell.removeprefix(_PREFIX)) for cell in cells), style="" if note.used else "yellow")
     if table.row_count:

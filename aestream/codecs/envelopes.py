@@ -15,6 +15,7 @@ PLAIN = "plain"
 # A record, what is wrong with it, or why it is passed over; or several of these. Another value is no record.
 Found: TypeAlias = Any
 
+_METRIC = {"name", "tags", "fields", "timestamp"}  # what a metric of Telegraf consists of
 _MONITORING = ("@metadata", "agent", "ecs")  # what Beats say about themselves
 
 
@@ -81,12 +82,17 @@ def foreign(record: object) -> str | None:
     return "debezium" if isinstance(change, dict) and _is_change(change) and "source" in change else None
 
 
+def is_metric(record: Mapping[str, Any]) -> bool:
+    """Whether a record that was read as a plain one looks like a metric of Telegraf: one can be read either way."""
+    return record.keys() == _METRIC and isinstance(record["fields"], dict) and isinstance(record["tags"], dict)
+
+
 def known_as(layout: str) -> str:
     """What a message of a layout is, for people."""
     return {
         "debezium": "a change event of Debezium",
         "opentelemetry": "metrics of OpenTelemetry",
-        "telegraf": "a batch of Telegraf's metrics",
+        "telegraf": "metrics of Telegraf",
     }[layout]
 
 

@@ -16,10 +16,14 @@ _LISTED, _LISTED_OF_A_KIND = 5, 2
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One line for each thing to know. `refusal` says why a model could not see much; empty if it can."""
+    """One line for each thing to know. `refusal` says why a model could not see much; empty if it can.
+
+    `mixed`: because the sample holds several kinds of record.
+    """
 
     warnings: Sequence[str] = ()
     refusal: str = ""
+    mixed: bool = False
 
 
 def review(findings: Sequence[Finding], kinds: Sequence[RecordKind], key: Sequence[str]) -> Review:
@@ -39,13 +43,13 @@ def review(findings: Sequence[Finding], kinds: Sequence[RecordKind], key: Sequen
         warnings.append(
             f"{_few(moving)}: {told} and what follows would be flagged; send rates, or force it with `include`"
         )
-    if key:
-        names = ",".join(key)
-        warnings.append(f"{names} tells entities apart: `key={names}` says so, and counters are judged by entity")
     refusal = _blind(findings, kinds)
+    if key and not refusal:  # among several kinds of record, whatever tells the kinds apart looks like an entity
+        names, tell = ",".join(key), "tells" if len(key) == 1 else "tell"
+        warnings.append(f"{names} {tell} entities apart: `key={names}` says so, and counters are judged by entity")
     objects = [] if refusal else [found for found in findings if found.cause is Cause.OBJECTS]
     warnings += [f"{found.name}: {found.reason}, left out; {found.remedy} reads what is in it" for found in objects]
-    return Review(warnings, refusal)
+    return Review(warnings, refusal, mixed=bool(refusal) and len(kinds) > 1)
 
 
 def _warnings(findings: Sequence[Finding]) -> Sequence[str]:

@@ -42,7 +42,8 @@ def written(path: Path, count: int = 700) -> Path:
 def test_a_proposal_names_kinds_reasons_and_policies_and_trains_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     written(Path("a.jsonl"))
     assert main(["init", "--file", "a.jsonl", "--out", ".env"]) == 0
-    assert capsys.readouterr().out == "wrote .env\n"
+    said = capsys.readouterr().out
+    assert said.startswith("wrote .env\nnote: id: left out, because it only moves one way")
     text = Path(".env").read_text()
     words = [line.split() for line in text.splitlines()]
     assert ["#", "sensor.load", "numeric"] in [line[:3] for line in words]
@@ -110,3 +111,57 @@ def test_how_the_records_are_found_in_a_message_is_part_of_the_proposal(capsys: 
     assert (found.layout, found.unpack, found.where) == ("plain", "items", {"plant": 'a "b"'})
     assert main(["train", "b.jsonl"]) == 0
     assert "700 records" in capsys.readouterr().out
+
+
+METRICS = {
+    "cpu": ["usage_user", "usage_system", "usage_iowait"],
+    "mem": ["used_percent", "cached", "dirty"],
+    "swap": ["free", "in", "out"],
+    "nginx": ["active", "reading", "writing"],
+    "redis": ["clients", "keyspace_hits", "evicted"],
+}
+
+
+def telegraf(path: Path, names: list[str]) -> None:
+    rng = random.Random(0)
+    lines = []
+    for i in range(400):
+        for host in ("a", "b"):
+            for name in names:
+                fields = {field: rng.gauss(50, 9) for field in METRICS[name]}
+                metric = {"fields": fields, "name": name, "tags": {"host": host}, "timestamp": 1_760_000_000 + 10 * i}
+                lines.append(json.dumps(metric))
+    path.write_text("\n".join(lines))
+
+
+def test_the_layout_of_the_records_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    telegraf(Path("a.jsonl"), ["cpu"])
+    assert main(["init", "--file", "a.jsonl", "--out", ".env"]) == 0
+    assert settings.load().records.layout == "telegraf"
+    assert settings.load().features.include == ["host", "usage_user", "usage_system", "usage_iowait"]
+    assert main(["train", "a.jsonl"]) == 0
+    row = '{"schema": null, "payload": {"op": "c", "before": null, "after": {"a": %d}, "source": {}}}'
+    Path("b.jsonl").write_text("\n".join(row % (i * i % 97) for i in range(200)))
+    Path(".env").unlink()
+    capsys.readouterr()
+    assert main(["init", "--file", "b.jsonl"]) == 0
+    assert "\nAESTREAM_RECORDS__LAYOUT=debezium\n" in capsys.readouterr().out
+
+
+def test_a_proposal_for_several_kinds_of_record_does_not_hide_them(capsys: pytest.CaptureFixture[str]) -> None:
+    telegraf(Path("a.jsonl"), list(METRICS))
+    assert main(["init", "--file", "a.jsonl", "--out", ".env"]) == 0
+    wrote, *notes = capsys.readouterr().out.splitlines()
+    assert wrote == "wrote .env"
+    assert any("5 kinds of record" in note and "AESTREAM_RECORDS__WHERE=name=" in note for note in notes)
+    assert not any("entities apart" in note for note in notes)
+    assert settings.load().features.include == []
+    assert main(["train", "a.jsonl"]) == 1
+    assert "5 kinds of record" in capsys.readouterr().err
+    assert main(["train", "a.jsonl", "--set", "records.where=name=mem"]) == 0
+
+
+def test_what_no_layout_reads_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.jsonl").write_text("[1]\n[2]\n")
+    assert main(["init", "--file", "a.jsonl"]) == 1
+    assert "an array of 1 record: set AESTREAM_RECORDS__UNPACK=." in capsys.readouterr().err

@@ -261,7 +261,7 @@ def test_only_records_with_the_wanted_values_count(where: dict[str, str], matche
     [
         ([{"a": 1}] * 20, "an array of 20 records: set `unpack`=."),
         (otlp({"name": "x", "gauge": points({"asDouble": 1})}), "metrics of OpenTelemetry: set `layout`=opentelemetry"),
-        ({"metrics": [METRIC]}, "a batch of Telegraf's metrics: set `layout`=telegraf"),
+        ({"metrics": [METRIC]}, "metrics of Telegraf: set `layout`=telegraf"),
         (change("c", {"a": 1}), "a change event of Debezium: set `layout`=debezium"),
         ({"schema": {}, "payload": change("d", None)}, "a change event of Debezium: set `layout`=debezium"),
     ],
