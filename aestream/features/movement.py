@@ -44,6 +44,8 @@ MAX_SURE = 12
 RUNS_AWAY, MOVES_ON = 6.0, 2.0
 # The correlation of a level's medians with time from which it grows.
 GROWS = 0.9
+# An entity with so many values is judged alone, too, so many entities at most; a word is worth what this share does.
+MIN_ALONE, MAX_ALONE, SOME = 100, 200, 0.05
 _SIGMAS = 2.563  # between the tenth and the ninetieth percentile of a normal distribution
 
 
@@ -86,7 +88,24 @@ def judge(values: Vector, order: Order = Order()) -> Move:  # noqa: B008 - immut
         return clock
     if unit and move == Move() and may_be_past(series, unit):
         return Move(warning=f"looks like {unit} since 1970, in no order: exclude it if it is a time")
-    return move
+    return _in_some(series) if move == Move() else move
+
+
+def _in_some(series: Series) -> Move:
+    """A level, with a warning if it runs away in some of the entities, as on the disks that fill."""
+    long = np.flatnonzero(series.lengths >= MIN_ALONE)
+    if len(long) < 2:  # noqa: PLR2004 - one entity has been judged as a whole
+        return Move()
+    long = long[:: math.ceil(len(long) / MAX_ALONE)]
+    alone = [
+        series.values[start : start + count]
+        for start, count in zip(series.starts[long], series.lengths[long], strict=True)
+    ]
+    running = sum(_trend(Series.of(values, Order())).motion is not Motion.LEVEL for values in alone)
+    if running < max(1.0, SOME * len(alone)):
+        return Move()
+    told = f"moves one way all through the sample in {running} of {len(alone)} entities"
+    return Move(warning=f"{told}: what follows there may be flagged; train often, or leave it out with `exclude`")
 
 
 def only_rises(values: Vector, order: Order, enough: int) -> bool:
