@@ -13,7 +13,7 @@ from aestream.codecs.envelopes import PLAIN, is_metric
 from aestream.errors import UnreadableError
 from aestream.features.documents import Documents
 from aestream.features.inference import Inference
-from aestream.features.judgement import MIN_PRESENT, Cause, Finding, percent
+from aestream.features.judgement import MIN_PRESENT, Cause, Finding, percent, written
 from aestream.settings import reference
 from aestream.settings.settings import PREFIX, Settings
 from aestream.thresholds.calibrators import USUAL_RATE
@@ -21,7 +21,6 @@ from aestream.thresholds.calibrators import USUAL_RATE
 # What is tried if the records are not read: these layouts know their messages, and refuse others.
 _LAYOUTS = ("debezium", "telegraf", "opentelemetry")
 # Characters that a list of names cannot hold, or would read as a pattern: `?`, which matches any one, replaces them.
-_UNWRITABLE = re.compile(r"[,*?\[\s]")
 _TO_QUOTE = re.compile(r"[\s#'\"$`\\]")
 
 
@@ -105,15 +104,15 @@ def _lines(seen: Inference, source: str, records: int, connection: Mapping[str, 
     yield f"# Features ({len(chosen)}):"
     yield from _table([(found.name, found.note.used, _with_missing(found)) for found in chosen])
     unless = "# " if seen.review.mixed else ""  # with these lines, training would not refuse such records
-    yield unless + _setting("INCLUDE", [_written(found.name) for found in chosen])
+    yield unless + _setting("INCLUDE", [written(found.name) for found in chosen])
     yield ""
     yield f"# Left out ({len(others)}). Add a name above to use the field anyway, if that is possible:"
     yield from _table([(found.name, reference.in_variables(found.reason)) for found in others])
     yield "# AESTREAM_FEATURES__EXCLUDE="
     yield ""
     yield "# Fields that tell entities apart (hosts, machines, cards). Unset: the record's key."
-    yield f"# {_setting('KEY', [_written(name) for name in seen.key])}".replace("# # ", "# ")
-    times = [_written(found.name) for found in others if found.cause is Cause.TIMESTAMP]
+    yield f"# {_setting('KEY', [written(name) for name in seen.key])}".replace("# # ", "# ")
+    times = [written(found.name) for found in others if found.cause is Cause.TIMESTAMP]
     yield ""
     yield "# Timestamps to use, as time of day and weekday, if what is normal depends on them:"
     yield f"# {_setting('TIMESTAMPS', times)}".replace("# # ", "# ")
@@ -123,7 +122,7 @@ def _lines(seen: Inference, source: str, records: int, connection: Mapping[str, 
     yield "# A record that lacks a feature becomes a dead letter, unless its policy is to impute the sample's median or"
     yield "# the most frequent category or boolean. Proposed for features that more than 1 % of the records lack."
     yield from _table([(found.name, f"missing in {percent(found.missing, 1)}") for found in gaps])
-    yield unless + _setting("MISSING", ["dead_letter", *(f"{_written(found.name)}=impute" for found in often)])
+    yield unless + _setting("MISSING", ["dead_letter", *(f"{written(found.name)}=impute" for found in often)])
     yield ""
     yield "## When a record counts as an anomaly"
     yield ""
@@ -145,10 +144,6 @@ def _with_missing(found: Finding) -> str:
 
 def _setting(name: str, items: Sequence[str]) -> str:
     return f"{'' if items else '# '}AESTREAM_FEATURES__{name}={_quoted(','.join(items))}"
-
-
-def _written(name: str) -> str:
-    return _UNWRITABLE.sub("?", name)
 
 
 def _quoted(value: str) -> str:

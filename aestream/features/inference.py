@@ -78,7 +78,8 @@ def infer(documents: Documents, selection: Selection | None = None) -> Inference
     findings += [judge.twice(found) for found in sample.namesakes]
     for finding in findings:
         option = wanted.named.get(finding.name, "")
-        if finding.column is None and option in {"include", "timestamps", "units"}:
+        read = option == "units" and finding.kind == "numeric"  # and left out for another reason
+        if finding.column is None and option in {"include", "timestamps", "units"} and not read:
             raise DataError(f"the field {finding.name!r} is named in `{option}`, but cannot be used: {finding.reason}")
     return Inference(findings, review(findings, sample.kinds(), key), key, sample.clock(findings))
 

@@ -16,7 +16,7 @@ from aestream.artefact import FieldNote
 from aestream.columns import OBJECTS, POLICIES, TEXT, Column, Kind
 from aestream.features.clocks import epoch_unit
 from aestream.features.fields import OF_ONE_KIND, UNIT_NAMES, Field
-from aestream.features.labels import is_date_text, turnover
+from aestream.features.labels import has_commas, is_date_text, turnover
 from aestream.features.movement import Motion, judge
 from aestream.features.order import Order
 from aestream.features.schema import Path
@@ -39,6 +39,8 @@ _ID_NAME = re.compile(
 )
 _ID_CAMEL = re.compile(r"[a-z0-9](Id|ID|Uid|UID|Key|Seq|Nr|Number|Index|Offset)$")
 _GLOB = re.compile(r"[*?\[]")
+# What a name in a comma-separated list of names and globs cannot hold; `?` stands for it.
+_UNWRITABLE = re.compile(r"[,*?\[`]|[^\S ]|^ | $")
 
 
 class Cause(StrEnum):
@@ -113,8 +115,8 @@ class Selection:
         return dict(reversed(pairs))
 
     def forces(self, name: str) -> bool:
-        """Whether a field is to be used although inference would leave it out."""
-        return name in self.include
+        """Whether a field is to be used although inference would leave it out: a `*` does not say so."""
+        return matches(name, [wanted for wanted in self.include if wanted == name or "*" not in wanted])
 
     def ruled_out(self, name: str) -> str:
         """Say why a field is not wanted; nothing if it may be."""
@@ -165,12 +167,12 @@ class Judge:
             told,
             self._missing(field),
             cause,
-            f"`exclude={field.name}`",
+            f"`exclude={written(field.name)}`",
             warning,
         )
 
     def _left_out(self, field: Field, cause: Cause, told: str) -> Finding:
-        name = field.name
+        name = written(field.name)
         remedies = {
             Cause.SELDOM: f"`missing={name}=impute`" if field.present >= MIN_IMPUTED * self.records else "",
             Cause.TIMESTAMP: f"`timestamps={name}`",
@@ -181,7 +183,7 @@ class Judge:
             Cause.NAME: f"`include=*,{name}`" if field.kind == "numeric" or self._few(field) else "",
         }
         missing, remedy = self._missing(field), remedies.get(cause, "")
-        return Finding(name, field.path, field.kind, None, told, missing, cause, remedy)
+        return Finding(field.name, field.path, field.kind, None, told, missing, cause, remedy)
 
     def _missing(self, field: Field) -> float:
         return 1 - field.present / self.records
@@ -260,6 +262,9 @@ class Judge:
             return self._quantity(field, units[0].base)
         if is_date_text(values):
             return self._left_out(field, Cause.TIMESTAMP, "a date or a time as text")
+        if len(texts) > MAX_CATEGORIES and has_commas(values):
+            told = f"numbers with commas, such as {values[0]!r}: write them with a point"
+            return self._left_out(field, Cause.MIXED, told)
         if len(texts) == 1 and not forced:
             return self._left_out(field, Cause.CONSTANT, f"constant: always {values[0]!r}")
         named = _names(field.name, texts, forced=forced)
@@ -288,6 +293,11 @@ def imputes(name: str, missing: Sequence[str]) -> bool:
 def matches(name: str, patterns: Sequence[str]) -> bool:
     """Whether a field is named by one of these names or globs."""
     return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def written(name: str) -> str:
+    """A name as it can stand in a comma-separated list, as a glob where it cannot."""
+    return _UNWRITABLE.sub("?", name)
 
 
 def percent(count: float, of: float) -> str:

@@ -15,7 +15,8 @@ MIN_SHARE = 0.01
 # A field belongs to another if this share of its records has the other, too, and this share of those without the other
 # lacks it; and if it has at least half as many records.
 TOGETHER, HALF = 0.98, 0.5
-# Fields exclude each other if no more of the records with one have the other, although chance would give EXPECTED.
+# Fields exclude each other if no more of the records with one have the other, although chance would give EXPECTED to
+# one and all that it excludes.
 APART, EXPECTED = 0.02, 20
 # A value tells a kind apart if this share of the kind has it, and this share of what has it is of the kind.
 TELLS = 0.99
@@ -86,10 +87,10 @@ def _blocks(presence: Flags, fields: Places) -> list[Places]:
     heads = [group[0] for group in members]
     size, count = np.diag(both)[heads], both[np.ix_(heads, heads)]
     apart = count <= APART * np.minimum.outer(size, size)
-    sure = apart & (np.multiply.outer(size, size) >= EXPECTED * seen.shape[1])
+    sure = size * (apart @ size) >= EXPECTED * seen.shape[1]
     chosen: list[int] = []
     for block in range(len(heads)):
-        if sure[block].any() and all(apart[block, other] for other in chosen):
+        if sure[block] and all(apart[block, other] for other in chosen):
             chosen.append(block)
     pattern = same.ravel()
     blocks = [fields[np.isin(pattern, members[block])] for block in chosen]

@@ -48,6 +48,7 @@ _DATE_TEXT = re.compile(
     re.IGNORECASE,
 )
 _PADDED = re.compile(r"[+-]?0\d+")
+_WITH_COMMA = re.compile(r"[+-]?(?:\d+,\d+|\d{1,3}(?:([.,' ])\d{3})(?:\1\d{3})*(?:[.,]\d+)?)")
 
 
 def is_date_text(texts: Collection[str]) -> bool:
@@ -60,6 +61,13 @@ def is_date_text(texts: Collection[str]) -> bool:
 def is_padded(texts: Collection[str]) -> bool:
     """Whether numbers in text are labels: some begin with a zero that no number needs, such as 00123."""
     return any(_PADDED.fullmatch(text.strip()) for text in set(texts))
+
+
+def has_commas(texts: Collection[str]) -> bool:
+    """Whether texts are numbers with a decimal comma, or with separators between thousands."""
+    different = set(texts)
+    numbers = sum(_WITH_COMMA.fullmatch(text.strip()) is not None for text in different)
+    return bool(different) and numbers >= NEARLY_ALL * len(different)
 
 
 def turnover(texts: Sequence[str], rows: Places, records: int) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aestream.columns import Kind
-from aestream.features.judgement import Cause, Finding, percent
-from aestream.features.kinds import RecordKind
+from aestream.features.judgement import MIN_IMPUTED, Cause, Finding, percent
+from aestream.features.kinds import MIN_SHARE, RecordKind
 
 # A model that lacks more of the numeric fields than this, because they are often missing, sees too little.
 MOST = 0.5
@@ -64,10 +64,15 @@ def _blind(findings: Sequence[Finding], kinds: Sequence[RecordKind]) -> str:
         for found in findings
         if found.column is not None and found.column.kind is Kind.NUMERIC and not found.column.steady
     ]
-    seldom = [found for found in findings if found.cause is Cause.SELDOM and found.kind == "numeric"]
+    seldom = [
+        found
+        for found in findings
+        if found.cause is Cause.SELDOM and found.kind == "numeric" and 1 - found.missing >= MIN_SHARE
+    ]
     if len(seldom) > MOST * (len(seldom) + len(varying)):
         told = f"{len(seldom)} of {len(seldom) + len(varying)} numeric fields are missing in many records and left out"
-        return f"{told}{_kinds(kinds)}; `force=true` trains without them"
+        impute = any(1 - found.missing >= MIN_IMPUTED for found in seldom)
+        return f"{told}{_kinds(kinds, impute=impute)}; `force=true` trains without them"
     if not varying:
         shown = [found for found in findings if found.kind == "numeric" or found.cause is Cause.OBJECTS]
         told = "; ".join(f"{found.name}: {found.reason}" for found in shown) or "no field is numeric"
@@ -76,14 +81,18 @@ def _blind(findings: Sequence[Finding], kinds: Sequence[RecordKind]) -> str:
     return ""
 
 
-def _kinds(kinds: Sequence[RecordKind]) -> str:
-    """The kinds of record and what to do about them."""
-    if len(kinds) < 2:  # noqa: PLR2004 - one kind is none
-        return ": `missing=impute` keeps them"
-    shown = ", ".join(f"{kind.name} ({percent(kind.share, 1)}{_fields(kind)})" for kind in kinds)
-    filters = [kind.where or f"{kind.fields[0]}=*" for kind in kinds if kind.where or kind.fields]
-    each = f", or `where={filters[0]}` makes a model of one kind" if filters else ""
-    return f"; there are {len(kinds)} kinds of record: {shown}; `missing=impute` makes one model of all{each}"
+def _kinds(kinds: Sequence[RecordKind], *, impute: bool) -> str:
+    """The kinds of record and what to do about them: one model of each, or of all, if missing values can be imputed."""
+    several = len(kinds) > 1
+    shown = ", ".join(f"{kind.name} ({percent(kind.share, 1)}{_fields(kind)})" for kind in kinds[:_LISTED])
+    more = f" and {len(kinds) - _LISTED} more" if len(kinds) > _LISTED else ""
+    filters = [kind.where or f"{kind.fields[0]}=*" for kind in kinds if several and (kind.where or kind.fields)]
+    remedies = (
+        ["`missing=impute` makes one model of all" if several else "`missing=impute` keeps them"] if impute else []
+    )
+    remedies += [f"`where={filters[0]}` makes a model of one kind"] if filters else []
+    told = f"; there are {len(kinds)} kinds of record: {shown}{more}" if several else ""
+    return told + (f"; {', or '.join(remedies)}" if remedies else "")
 
 
 def _fields(kind: RecordKind) -> str:

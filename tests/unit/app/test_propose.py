@@ -96,8 +96,8 @@ def test_names_that_a_list_cannot_hold_are_written_as_patterns() -> None:
     assert "'line\\nbreak'" in text
     Path(".env").write_text(text)
     loaded = settings.load()
-    assert loaded.features.include == ["a?b", 'say?"hi"']
-    assert loaded.features.missing == ["dead_letter", 'say?"hi"=impute']
+    assert loaded.features.include == ["a?b", 'say "hi"']
+    assert loaded.features.missing == ["dead_letter", 'say "hi"=impute']
     assert loaded.kafka.group_id == "a b"
 
 

@@ -125,6 +125,25 @@ def test_numbers_in_quotes_are_numbers_and_words_for_nothing_are_missing() -> No
     assert schema.columns == (Column(), Column())
 
 
+def test_numbers_with_decimal_commas_are_told() -> None:
+    left_out = infer_schema(records(amount=lambda row: f"{NOISE[row]:.3f}".replace(".", ",")))[1]
+    assert reason("amount", left_out) == "numbers with commas, such as '51,257': write them with a point"
+
+
+def test_units_of_a_counter_are_read_and_it_is_left_out() -> None:
+    left_out = infer_schema(records(sent=lambda row: f"{row * 3} kB"), units=["sent"])[1]
+    assert reason("sent", left_out) == "a counter: only rises"
+
+
+@pytest.mark.parametrize("name", ["a,b", " a", "x[*]", "line\nbreak", 'req{path="/a,b"}', "say `hi`"])
+def test_the_remedy_finds_a_field_of_any_name(name: str) -> None:
+    sample = records(**{name: lambda row: row * 3})
+    (note,) = infer_schema(sample)[1]
+    option, _, wanted = note.remedy.strip("`").partition("=")
+    assert option == "include"
+    assert infer_schema(sample, include=wanted.split(","))[0].names == ("load", name)
+
+
 def test_what_cannot_be_forced_in_is_an_error() -> None:
     with pytest.raises(DataError, match="'name' is named in `include`, but cannot be used: free text"):
         infer_schema(records(name=lambda row: f"n{row}"), include=["name"])

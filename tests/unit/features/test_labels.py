@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from aestream.features.labels import is_date_text, is_padded, turnover
+from aestream.features.labels import has_commas, is_date_text, is_padded, turnover
 
 N = 3000
 SEEDS = range(20)
@@ -53,6 +53,16 @@ def test_numbers_that_begin_with_zero_are_labels() -> None:
     assert is_padded(["12345", " 00123 "])
     assert is_padded(["007"])
     assert not is_padded(["0", "0.5", "-0.25", "100", "0e3", ""])
+
+
+@pytest.mark.parametrize("texts", [["12,5", "-0,25"], ["1,234", "12,345.60"], ["1.234.567,8"], ["12 345"], ["1'000"]])
+def test_numbers_with_commas_or_separators(texts: list[str]) -> None:
+    assert has_commas(texts)
+
+
+@pytest.mark.parametrize("texts", [[], ["12.5"], ["1,2,3"], ["10.0.1.200"], ["a,b"], ["1,234", "x"]])
+def test_other_texts_are_no_numbers_with_commas(texts: list[str]) -> None:
+    assert not has_commas(texts)
 
 
 def pods(random: Random) -> list[str]:

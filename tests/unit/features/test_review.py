@@ -8,6 +8,7 @@ from aestream.features.review import Review
 
 N = 1000
 NOISE = np.random.default_rng(0).normal(size=(N, 4))
+GAUGES: list[list[float]] = np.random.default_rng(0).normal(50, 10, (2000, 2)).tolist()
 
 
 def review_of(records: list[dict[str, Any]]) -> Review:
@@ -45,3 +46,30 @@ def test_a_kind_without_fields_of_its_own_has_only_a_share() -> None:
         {"x": NOISE[row, 0], **({"a": NOISE[row, 1], "b": NOISE[row, 2]} if row % 4 == 0 else more)} for row in range(N)
     ]
     assert "2 kinds of record: others (75 %), with a (25 %: a, b); " in review_of(records).refusal
+
+
+def refusal(kinds: list[int]) -> str:
+    """Why no model is trained on records of these kinds, each with two fields of its own."""
+    records = [{f"a{kind}": first, f"b{kind}": second} for kind, (first, second) in zip(kinds, GAUGES, strict=True)]
+    return infer(Documents(records)).review.refusal
+
+
+def test_records_of_one_kind_are_not_refused() -> None:
+    assert refusal([0] * 2000) == ""
+
+
+def test_several_kinds_are_told_with_what_to_do() -> None:
+    told = refusal([row % 3 for row in range(2000)])
+    assert "6 of 6 numeric fields are missing in many records and left out; there are 3 kinds of record" in told
+    assert "`missing=impute` makes one model of all, or `where=a0=*` makes a model of one kind" in told
+
+
+def test_a_few_records_of_another_kind_do_not_matter() -> None:
+    assert refusal([int(row % 500 == 3) for row in range(2000)]) == ""
+
+
+def test_imputing_is_not_offered_where_it_would_not_help() -> None:
+    told = refusal([row % 15 for row in range(2000)])
+    assert "there are 15 kinds of record" in told
+    assert "and 10 more; `where=" in told
+    assert "impute" not in told
