@@ -74,11 +74,21 @@ def _blind(findings: Sequence[Finding], kinds: Sequence[RecordKind]) -> str:
         impute = any(1 - found.missing >= MIN_IMPUTED for found in seldom)
         return f"{told}{_kinds(kinds, impute=impute)}; `force=true` trains without them"
     if not varying:
-        shown = [found for found in findings if found.kind == "numeric" or found.cause is Cause.OBJECTS]
-        told = "; ".join(f"{found.name}: {found.reason}" for found in shown) or "no field is numeric"
-        inside = "".join(f"; {found.remedy} reads what is in it" for found in shown if found.cause is Cause.OBJECTS)
-        return f"no number that varies is left for a model to see ({told}){inside}; `force=true` trains all the same"
+        seen = _reasons(findings)
+        return f"no number that varies is left for a model to see ({seen}); `force=true` trains all the same"
     return ""
+
+
+def _reasons(findings: Sequence[Finding]) -> str:
+    """Why fields are no numbers that vary, and what would change that: those that a setting can read come first."""
+    ranks = {Cause.UNIT: 0, Cause.OBJECTS: 0, Cause.MIXED: 2, Cause.CONSTANT: 3, Cause.NAME: 3}
+    ranked = sorted(findings, key=lambda found: 1 if found.kind == "numeric" else ranks.get(found.cause, 3))
+    told = [
+        f"{found.name}: {found.reason}{f', {found.remedy} uses it' if found.column is None and found.remedy else ''}"
+        for found in ranked[:_LISTED]
+    ]
+    more = [f"{len(ranked) - _LISTED} more fields"] if len(ranked) > _LISTED else []
+    return "; ".join([*told, *more]) or "no fields at all"
 
 
 def _kinds(kinds: Sequence[RecordKind], *, impute: bool) -> str:
