@@ -28,6 +28,8 @@ MIN_PRESENT = 0.99
 # The share of records that must have a field whose missing values are imputed: fewer teach too little.
 MIN_IMPUTED = 0.1
 NEARLY_ALL = 0.95
+# Numbers that differ by less than this share of them differ by rounding.
+ROUNDING = 1e-12
 # With fewer values than this, distinct numbers prove nothing.
 MIN_EVIDENCE = 30
 # Text is a category when it has at most this many different values, each repeated this often on average.
@@ -206,7 +208,7 @@ class Judge:
         low, high = float(values.min()), float(values.max())
         written = f" {BASES[field.unit]}" if field.unit else ", in quotes" if field.quoted else ""
         used = Column(quoted=field.quoted, unit=field.unit, imputed=self._imputed(field))
-        if low == high:
+        if high - low <= ROUNDING * max(abs(low), abs(high)):
             told = f"always {low:.6g}{written}: any other value is an anomaly"
             return self._used(field, replace(used, steady=True, imputed=True), told)
         move = judge(numbers, self.order)

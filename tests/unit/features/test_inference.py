@@ -118,6 +118,11 @@ def test_a_constant_number_or_flag_is_a_feature_that_may_not_move() -> None:
     assert left_out == []
 
 
+def test_a_rounding_error_does_not_make_a_constant_move() -> None:
+    schema = infer_schema(records(limit=lambda row: 0.1 + 0.2 if row % 2 else 0.3))[0]
+    assert schema.columns[1:] == (Column(imputed=True, steady=True),)
+
+
 def test_numbers_in_quotes_are_numbers_and_words_for_nothing_are_missing() -> None:
     schema, _ = infer_schema(records(amount=lambda row: "N/A" if row == 7 else f"{NOISE[row]:.3f}"))
     assert schema.columns == (Column(), Column(quoted=True))
