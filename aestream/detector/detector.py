@@ -1,7 +1,7 @@
 """The detector: features, model, score and threshold as one thing that is fitted, asked, saved and loaded."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,8 @@ from aestream.types import Flags, Matrix, Vector
 
 # scikit-learn's `check_estimator` fits ten rows.
 MIN_ROWS = 10
+# The median record has at least this score, unless outliers set the threshold: in a gaussian sample 0.2.
+CALM = 0.015
 
 
 class Detector:
@@ -157,11 +159,21 @@ class Detector:
     def warnings(self) -> tuple[str, ...]:
         """Return what a person should know about the calibration and the constants, one sentence each."""
         threshold, usual = self._fitted.threshold, calibrators.USUAL_RATE
-        told = (*threshold.warnings, *self._fitted.constants.warnings)
+        told = (*self._outliers(), *threshold.warnings, *self._fitted.constants.warnings)
         if self.options.false_alarm_rate is not None or threshold.false_alarm_rate <= usual:
             return told
         instead = f"the false-alarm rate is {threshold.false_alarm_rate:.2g}, the lowest that so few records support"
         return (f"{instead}: {threshold.records_needed(usual)} would support {usual:g}", *told)
+
+    def _outliers(self) -> Iterator[str]:
+        """Say that outliers of the sample set the threshold, if they do."""
+        median = self._fitted.score_quantiles.get("0.5", 1.0)
+        if median < CALM:
+            yield (
+                f"some records of the sample are {1 / max(median, 1e-9):.0f} times as unusual as the median one, "
+                "perhaps because of an incident, and the threshold is as high: leave that time out of the sample, or "
+                "raise `false_alarm_rate`"
+            )
 
     @property
     def latent_size(self) -> int:

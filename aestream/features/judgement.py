@@ -6,7 +6,7 @@ import datetime
 import fnmatch
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -39,6 +39,7 @@ MIN_REPEATS = 5
 _ID_NAME = re.compile(
     r"(^|[._\-\s])(id|uid|uuid|guid|pk|key|seq|sequence|serial|index|idx|offset|number|no|nr|hash)$", re.IGNORECASE
 )
+_KEY_NAME = re.compile(r"(^|[._\-\s])([iI][dD]|uid|uuid|guid|pk)$|[a-z0-9](Id|ID|Uid|UID)$")
 _ID_CAMEL = re.compile(r"[a-z0-9](Id|ID|Uid|UID|Key|Seq|Nr|Number|Index|Offset)$")
 _GLOB = re.compile(r"[*?\[]")
 # What a name in a comma-separated list of names and globs cannot hold; `?` stands for it.
@@ -139,21 +140,23 @@ class Judge:
 
     def finding(self, field: Field) -> Finding:
         """What the sample shows about a field."""
-        name = field.name
-        told = self.selection.ruled_out(name)
-        if told:
-            return self._left_out(field, Cause.EXCLUDED, told)
-        if field.kind == OBJECTS:
-            return self._left_out(field, Cause.OBJECTS, OBJECTS)
-        for cause, told in ((Cause.MIXED, _mixed(field)), (Cause.SELDOM, self._seldom(field))):
+        timed = matches(field.name, self.selection.timestamps)
+        for cause, told in self._hindrances(field, timed=timed):
             if told:
                 return self._left_out(field, cause, told)
-        if matches(name, self.selection.timestamps):
-            return self._time(field)
         judges = {"numeric": self._number, "text": self._text, "true/false": self._flag}
-        if field.kind in judges:
-            return judges[field.kind](field)
-        return self._left_out(field, Cause.TIMESTAMP, "a timestamp")
+        if timed or field.kind not in judges:
+            return self._time(field) if timed else self._left_out(field, Cause.TIMESTAMP, "a timestamp")
+        return judges[field.kind](field)
+
+    def _hindrances(self, field: Field, *, timed: bool) -> Iterator[tuple[Cause, str]]:
+        """What may keep a field from being a feature, whatever its kind; nothing where it does not."""
+        yield Cause.EXCLUDED, self.selection.ruled_out(field.name)
+        yield Cause.OBJECTS, OBJECTS if field.kind == OBJECTS else ""
+        dates = not timed and field.kind == "text" and is_date_text(field.of("text")[1])
+        yield Cause.TIMESTAMP, "a date or a time as text" if dates else ""
+        yield Cause.MIXED, _mixed(field)
+        yield Cause.SELDOM, self._seldom(field)
 
     def twice(self, field: Field) -> Finding:
         """Leave out a field whose name another field has: a key with a dot in it beside a path."""
@@ -218,7 +221,7 @@ class Judge:
                 return self._left_out(field, Cause.TIMESTAMP if move.motion is Motion.CLOCK else Cause.MOVES, move.told)
             return self._used(field, used, told, f"{move.told}: records will leave what was learnt")
         if not forced and _is_identifier(field.name, values):
-            return self._left_out(field, Cause.NAME, "an identifier: whole numbers, nearly all different")
+            return self._left_out(field, Cause.NAME, "an identifier: whole numbers, many of them different")
         return self._used(field, used, told, move.warning)
 
     def _quantity(self, field: Field, base: str) -> Finding:
@@ -262,8 +265,6 @@ class Judge:
         units = [unit for unit in map(unit_of, texts) if unit is not None]
         if len(units) >= OF_ONE_KIND * len(texts):
             return self._quantity(field, units[0].base)
-        if is_date_text(values):
-            return self._left_out(field, Cause.TIMESTAMP, "a date or a time as text")
         if len(texts) > MAX_CATEGORIES and has_commas(values):
             told = f"numbers with commas, such as {values[0]!r}: write them with a point"
             return self._left_out(field, Cause.MIXED, told)
@@ -339,8 +340,11 @@ def _names(name: str, texts: Counter[str], *, forced: bool) -> str:
 
 
 def _is_identifier(name: str, values: Vector) -> bool:
-    """Whether whole numbers that are nearly all different are called an identifier."""
+    """Whether whole numbers are called an identifier, and are more than codes, or nearly all different."""
     if len(values) < MIN_EVIDENCE or not np.all(values == np.floor(values)):
         return False
+    distinct = len(np.unique(values))
+    if _KEY_NAME.search(name) and distinct > MAX_CATEGORIES:
+        return True
     called = _ID_NAME.search(name) or _ID_CAMEL.search(name)
-    return bool(called) and len(np.unique(values)) >= NEARLY_ALL * len(values)
+    return bool(called) and distinct >= NEARLY_ALL * len(values)

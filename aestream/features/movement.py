@@ -44,8 +44,9 @@ MAX_SURE = 12
 RUNS_AWAY, MOVES_ON = 6.0, 2.0
 # The correlation of a level's medians with time from which it grows.
 GROWS = 0.9
-# An entity with so many values is judged alone, too, so many entities at most; a word is worth what this share does.
-MIN_ALONE, MAX_ALONE, SOME = 100, 200, 0.05
+# An entity with so many values is judged alone, too, so many entities at most. What this share of them does is worth
+# a word; what so many do, at least two, would flag more records than anybody wants to see.
+MIN_ALONE, MAX_ALONE, SOME, MANY = 100, 200, 0.05, 0.2
 _SIGMAS = 2.563  # between the tenth and the ninetieth percentile of a normal distribution
 
 
@@ -92,7 +93,7 @@ def judge(values: Vector, order: Order = Order()) -> Move:  # noqa: B008 - immut
 
 
 def _in_some(series: Series) -> Move:
-    """A level, with a warning if it runs away in some of the entities, as on the disks that fill."""
+    """Judge a level by entity: it may run away in some of them, as on the disks that fill."""
     long = np.flatnonzero(series.lengths >= MIN_ALONE)
     if len(long) < 2:  # noqa: PLR2004 - one entity has been judged as a whole
         return Move()
@@ -101,10 +102,13 @@ def _in_some(series: Series) -> Move:
         series.values[start : start + count]
         for start, count in zip(series.starts[long], series.lengths[long], strict=True)
     ]
-    running = sum(_trend(Series.of(values, Order())).motion is not Motion.LEVEL for values in alone)
+    ways = [motion for values in alone if (motion := _trend(Series.of(values, Order())).motion) is not Motion.LEVEL]
+    running = len(ways)
     if running < max(1.0, SOME * len(alone)):
         return Move()
     told = f"moves one way all through the sample in {running} of {len(alone)} entities"
+    if running >= max(2.0, MANY * len(alone)):
+        return Move(ways[0], told)
     return Move(warning=f"{told}: what follows there may be flagged; train often, or leave it out with `exclude`")
 
 

@@ -391,3 +391,11 @@ def test_gaps_in_an_array_are_refused_unless_they_are_imputed() -> None:
     found = Detector(steps=100, missing="impute").fit(table)
     assert np.isfinite(found.score(table)).all()
     assert np.isfinite(found.reconstruct(table)).all()
+
+
+def test_outliers_that_set_the_threshold_are_told() -> None:
+    calm = server(600)
+    assert not any("incident" in warning for warning in Detector(steps=30).fit(calm).warnings)
+    calm[200:206] += 50
+    (told,) = [warning for warning in Detector(steps=30).fit(calm).warnings if "incident" in warning]
+    assert "times as unusual as the median one" in told

@@ -61,8 +61,10 @@ def test_nested_numbers_are_features_by_path() -> None:
         ("nullish", lambda row: NOISE[row] if row % 2 else None, "null or missing in 50 % of the records"),
         ("nan", lambda row: NOISE[row] if row % 2 else math.nan, "null or missing in 50 % of the records"),
         ("nothing", lambda _: None, "null or missing in 100 % of the records"),
-        ("user_id", lambda row: (row * 7919) % 100_003, "an identifier: whole numbers, nearly all different"),
-        ("orderId", lambda row: (row * 7919) % 100_003, "an identifier: whole numbers, nearly all different"),
+        ("user_id", lambda row: (row * 7919) % 100_003, "an identifier: whole numbers, many of them different"),
+        ("orderId", lambda row: (row * 7919) % 100_003, "an identifier: whole numbers, many of them different"),
+        ("customer_id", lambda row: (row * 7919) % 103, "an identifier: whole numbers, many of them different"),
+        ("shipped", lambda row: f"2026-01-{row % 28 + 1:02}" if row % 3 else None, "a date or a time as text"),
         ("seq", lambda row: 1000 + row, "a counter: only rises"),
         ("bytes_total", lambda row: 10 * (row // 3), "a counter: only rises"),
         ("cpu_seconds", lambda row: 0.1 + row * 0.37, "a counter: only rises"),
@@ -90,6 +92,8 @@ def test_what_is_no_feature_is_left_out_with_the_reason(name: str, value: Any, e
         ("huge", lambda row: (1 << 70) + int(NOISE[row] * 2**66)),
         ("level", lambda row: 5 if row < 200 else 6),  # a level that shifted once is no counter
         ("gappy", lambda row: ... if row == 7 else NOISE[row]),  # missing in 0.25 %
+        ("paid", lambda row: (row * 7919) % 103),
+        ("zone_id", lambda row: (row * 7919) % 7),
         ("width", lambda row: (row * 7919) % 100_003),  # all different, but not called an identifier
     ],
 )
