@@ -14,12 +14,12 @@ import numpy as np
 from aestream.codecs.base import Codec
 from aestream.columns import Kind
 from aestream.errors import DataError, UnreadableError
-from aestream.features import coverage
-from aestream.features.documents import Documents
-from aestream.features.inference import Inference, infer
 from aestream.features.schema import FeatureSchema
-from aestream.features.spread import Spread
 from aestream.files import offline
+from aestream.inference import coverage
+from aestream.inference.documents import Documents
+from aestream.inference.infer import Inference, infer
+from aestream.inference.spread import Spread
 from aestream.transport import clocks
 from aestream.transport.base import History
 from aestream.types import Batch, Matrix, Places, Stamps

@@ -11,9 +11,10 @@ from pathlib import Path
 from aestream.app import samplers
 from aestream.codecs.envelopes import PLAIN, is_metric
 from aestream.errors import UnreadableError
-from aestream.features.documents import Documents
-from aestream.features.inference import Inference
-from aestream.features.judgement import MIN_PRESENT, Cause, Finding, percent, written
+from aestream.inference.documents import Documents
+from aestream.inference.infer import Inference
+from aestream.inference.judgement import MIN_PRESENT, Cause, Finding, percent
+from aestream.inference.selection import written
 from aestream.settings import reference
 from aestream.settings.settings import PREFIX, Settings
 from aestream.thresholds.calibrators import USUAL_RATE

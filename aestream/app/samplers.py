@@ -10,9 +10,9 @@ from aestream.codecs.base import Codec
 from aestream.codecs.json import JsonCodec
 from aestream.codecs.layouts import Layout
 from aestream.errors import DataError
-from aestream.features.documents import Documents
-from aestream.features.inference import Inference, infer
-from aestream.features.judgement import Selection
+from aestream.inference.documents import Documents
+from aestream.inference.infer import Inference, infer
+from aestream.inference.selection import Selection
 from aestream.sampling import Choose, FileSampler, TopicSampler
 from aestream.settings.settings import Settings
 

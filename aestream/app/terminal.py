@@ -15,8 +15,8 @@ from rich.table import Column, Table
 
 from aestream.artefact import FieldNote, Manifest
 from aestream.columns import Value
-from aestream.features.inference import Inference
-from aestream.features.judgement import percent
+from aestream.inference.infer import Inference
+from aestream.inference.judgement import percent
 from aestream.messages.cloudevents import moment
 from aestream.messages.scores import Score
 from aestream.models.fit import Progress as Step

@@ -8,7 +8,7 @@ from pathlib import Path
 from aestream.app import models, samplers
 from aestream.app.service import surrounded
 from aestream.app.validate import check_configuration
-from aestream.features.inference import Inference
+from aestream.inference.infer import Inference
 from aestream.models.fit import Progress
 from aestream.models.threads import use_threads
 from aestream.service import schedule

@@ -14,9 +14,9 @@ import numpy as np
 from aestream.columns import Kind
 from aestream.detector.deviations import Tolerances
 from aestream.errors import DataError
-from aestream.features.judgement import imputes
 from aestream.features.numeric import CONSTANT_SHARE
 from aestream.features.schema import FeatureSchema
+from aestream.inference.selection import imputes
 from aestream.types import Arrays, Matrix, Places, Vector
 
 # The strength of a move by one unit or less. It grows by 1 for each power of ten: 500 units are 4.7. The unit is 1 for

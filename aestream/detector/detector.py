@@ -19,7 +19,8 @@ from aestream.detector.learn import learn
 from aestream.detector.options import Options
 from aestream.errors import DataError, ModelError
 from aestream.features.schema import FeatureSchema
-from aestream.features.table import finite, learn_table, read_table
+from aestream.features.table import finite, read_table
+from aestream.inference.table import learn_table
 from aestream.models.fit import Progress
 from aestream.thresholds import calibrators
 from aestream.types import Flags, Matrix, Vector

@@ -9,38 +9,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from aestream.artefact import FieldNote
-from aestream.columns import Column
 from aestream.errors import DataError
 from aestream.features import arrow
-from aestream.features.documents import Documents
-from aestream.features.inference import infer
-from aestream.features.judgement import Selection, imputes
 from aestream.features.schema import FeatureSchema
 from aestream.types import Matrix
 
 
-def learn_table(
-    table: Any, *, timestamps: Sequence[str] = (), missing: Sequence[str] = ()
-) -> tuple[Matrix, FeatureSchema, Sequence[FieldNote]]:
-    """Choose the features of a table -> matrix (n, d), schema, and what became of each field.
-
-    An array keeps all its columns, as numbers called `feature_0` and so on; the schema of a DataFrame or of records is
-    inferred. `timestamps` and `missing` are those of a `Selection`.
-
-    Raises DataError when the table has no usable feature or holds values that are not finite.
-    """
+def whole_records(table: Any) -> Sequence[Mapping[str, Any]] | None:
+    """The rows of a DataFrame or a list of records, to infer the features from; None for anything else."""
     frame = _frame(table)
-    records = _records(table) if frame is None else arrow.records_of(frame)
-    if records is None:
-        array = _array(table)
-        names = [f"feature_{column}" for column in range(array.shape[1])]
-        columns = tuple(Column(imputed=imputes(name, missing)) for name in names)
-        schema = FeatureSchema(tuple(names), tuple((name,) for name in names), columns)
-        return finite(array, schema), schema, []
-    found = infer(Documents(records), Selection(timestamps=timestamps, missing=missing))
-    schema = found.schema()
-    return schema.matrix(records) if frame is None else _of_frame(frame, schema), schema, found.notes
+    return _records(table) if frame is None else arrow.records_of(frame)
 
 
 def read_table(table: Any, schema: FeatureSchema) -> Matrix:
@@ -56,7 +34,7 @@ def read_table(table: Any, schema: FeatureSchema) -> Matrix:
         return schema.matrix(records)
     if isinstance(table, Sequence) and not len(table):
         return np.empty((0, len(schema)))
-    return finite(_array(table), schema)
+    return finite(array_of(table), schema)
 
 
 def finite(matrix: Matrix, schema: FeatureSchema) -> Matrix:
@@ -118,7 +96,8 @@ def _records(table: Any) -> Sequence[Mapping[str, Any]] | None:
     return None
 
 
-def _array(table: Any) -> Matrix:
+def array_of(table: Any) -> Matrix:
+    """A table of numbers, (n, d). Raises DataError for anything else."""
     try:
         array: Matrix = np.asarray(table, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -21,11 +21,11 @@ from aestream.detector.detector import Detector
 from aestream.errors import DataError, UnreadableError
 from aestream.features.arrow import Problems, matrix_of, records_of
 from aestream.features.schema import FeatureSchema
-from aestream.features.spread import evenly
 from aestream.files.csv import read_values
 from aestream.files.formats import format_of, read_tables
 from aestream.files.json import read_records
 from aestream.files.writers import Columns, Writer
+from aestream.inference.spread import evenly
 from aestream.types import Matrix, Places, Vector
 
 # What the features are inferred from.

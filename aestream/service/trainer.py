@@ -12,7 +12,7 @@ from typing import Any
 from aestream.artefact import FieldNote
 from aestream.detector.detector import Detector
 from aestream.errors import AestreamError, DataError
-from aestream.features.inference import Inference
+from aestream.inference.infer import Inference
 from aestream.models.fit import Progress
 from aestream.registry.base import Registry
 from aestream.sampling import Sampler

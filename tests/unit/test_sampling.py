@@ -15,9 +15,9 @@ from aestream import sampling
 from aestream.codecs.json import JsonCodec
 from aestream.codecs.layouts import Layout
 from aestream.errors import DataError
-from aestream.features.documents import Documents
-from aestream.features.inference import Inference, infer
-from aestream.features.judgement import Selection
+from aestream.inference.documents import Documents
+from aestream.inference.infer import Inference, infer
+from aestream.inference.selection import Selection
 from aestream.sampling import FileSampler, TopicSampler
 from aestream.transport.memory import MemoryBroker, MemoryHistory, Message
 

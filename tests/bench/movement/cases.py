@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aestream.features.movement import Motion
+from aestream.inference.movement import Motion
 from aestream.types import Vector
 
 Random = np.random.Generator

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aestream.features.movement import Motion
+from aestream.inference.movement import Motion
 from tests.bench.movement.cases import (
     START,
     Made,

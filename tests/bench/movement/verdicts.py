@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from aestream.features.movement import Motion, Move, judge
-from aestream.features.order import Order
+from aestream.inference.movement import Motion, Move, judge
+from aestream.inference.order import Order
 from tests.bench.movement import forward, levels
 from tests.bench.movement.cases import CASES, Case
 

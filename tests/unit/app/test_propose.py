@@ -11,8 +11,8 @@ import pytest
 from aestream.app.propose import propose
 from aestream.cli import main
 from aestream.columns import Column, Kind
-from aestream.features.inference import Inference
-from aestream.features.judgement import Finding
+from aestream.inference.infer import Inference
+from aestream.inference.judgement import Finding
 from aestream.registry.local import LocalRegistry
 from aestream.settings import settings
 

@@ -194,7 +194,7 @@ def test_no_library_of_dataframes_is_imported() -> None:
         "        if name in {'pandas', 'polars'}: raise ImportError(name)\n"
         "sys.meta_path.insert(0, Absent())\n"
         "import pyarrow as pa, datetime\n"
-        "from aestream.features.table import learn_table\n"
+        "from aestream.inference.table import learn_table\n"
         "t = pa.table({'at': pa.array([10**18 + 7 * i for i in range(99)], pa.timestamp('ns')),"
         " 'x': [float(i % 7) for i in range(99)], 'n': [{'y': i % 5} for i in range(99)]})\n"
         "matrix, schema, left_out = learn_table(t)\n"

@@ -15,11 +15,11 @@ from aestream.codecs.json import JsonCodec
 from aestream.codecs.layouts import Layout
 from aestream.detector.detector import Detector
 from aestream.errors import DataError
-from aestream.features.documents import Documents
-from aestream.features.inference import infer
-from aestream.features.judgement import Selection
 from aestream.features.schema import FeatureSchema
 from aestream.files import offline
+from aestream.inference.documents import Documents
+from aestream.inference.infer import infer
+from aestream.inference.selection import Selection
 from tests.unit.files import LINES, documents
 
 SCHEMA = FeatureSchema(("cpu.user", "load", "rate"), (("cpu", "user"), ("load",), ("rate",)))

@@ -15,8 +15,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from aestream.errors import DataError, TransportError
-from aestream.features.inference import Inference
 from aestream.features.schema import FeatureSchema
+from aestream.inference.infer import Inference
 from aestream.registry.local import LocalRegistry
 from aestream.sampling import Sample
 from aestream.service.metrics import TrainerMetrics

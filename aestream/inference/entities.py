@@ -10,10 +10,10 @@ from typing import Self
 
 import numpy as np
 
-from aestream.features.clocks import epoch_unit
-from aestream.features.labels import is_date_text, turnover
-from aestream.features.movement import MIN_EVIDENCE, only_rises
-from aestream.features.order import Order
+from aestream.inference.clocks import epoch_unit
+from aestream.inference.labels import is_date_text, turnover
+from aestream.inference.movement import MIN_EVIDENCE, only_rises
+from aestream.inference.order import Order
 from aestream.types import Places, Vector
 
 # An entity has at least this many records on average, and at least this share of the records has one.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aestream.columns import Kind
-from aestream.features.judgement import MIN_IMPUTED, Cause, Finding, percent
-from aestream.features.kinds import MIN_SHARE, RecordKind
+from aestream.inference.judgement import MIN_IMPUTED, Cause, Finding, percent
+from aestream.inference.kinds import MIN_SHARE, RecordKind
 
 # A model that lacks more of the numeric fields than this, because they are often missing, sees too little.
 MOST = 0.5

@@ -7,10 +7,10 @@ import pytest
 from aestream.artefact import FieldNote
 from aestream.columns import Column, Kind
 from aestream.errors import DataError
-from aestream.features.documents import Documents
-from aestream.features.inference import infer
-from aestream.features.judgement import Selection, imputes
 from aestream.features.schema import FeatureSchema
+from aestream.inference.documents import Documents
+from aestream.inference.infer import infer
+from aestream.inference.selection import Selection, imputes
 
 NOISE: list[float] = np.random.default_rng(0).normal(50, 10, 400).tolist()
 

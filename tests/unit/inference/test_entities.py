@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from aestream.features.entities import codes, propose
+from aestream.inference.entities import codes, propose
 from aestream.types import Vector
 
 N = 2400

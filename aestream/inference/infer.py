@@ -10,14 +10,15 @@ import numpy as np
 
 from aestream.artefact import FieldNote
 from aestream.errors import DataError
-from aestream.features import entities
-from aestream.features.documents import Documents
-from aestream.features.fields import Field, gather
-from aestream.features.judgement import Cause, Finding, Judge, Selection
-from aestream.features.kinds import RecordKind, record_kinds
-from aestream.features.order import Order
-from aestream.features.review import Review, review
 from aestream.features.schema import FeatureSchema
+from aestream.inference import entities
+from aestream.inference.documents import Documents
+from aestream.inference.fields import Field, gather
+from aestream.inference.judgement import Cause, Finding, Judge
+from aestream.inference.kinds import RecordKind, record_kinds
+from aestream.inference.order import Order
+from aestream.inference.review import Review, review
+from aestream.inference.selection import Selection
 from aestream.types import Places, Stamps, Vector
 
 # With fewer records per entity than this on average, a key identifies records, not entities.

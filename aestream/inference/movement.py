@@ -9,8 +9,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from aestream.features.clocks import epoch_unit, is_recent, may_be_past, moves_with_time
-from aestream.features.order import Order, Series
+from aestream.inference.clocks import epoch_unit, is_recent, may_be_past, moves_with_time
+from aestream.inference.order import Order, Series
 from aestream.types import Vector
 
 # With fewer values than this, no movement proves anything.

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from aestream.features.coverage import dominant_cycle, in_words, warnings
+from aestream.inference.coverage import dominant_cycle, in_words, warnings
 from aestream.settings.reference import in_variables
 from aestream.types import Matrix, Stamps
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from aestream.features.movement import Motion, Move, judge
-from aestream.features.order import Order
+from aestream.inference.movement import Motion, Move, judge
+from aestream.inference.order import Order
 from aestream.types import Vector
 from tests.bench.movement.verdicts import CASES, verdicts, wrong
 

@@ -3,7 +3,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from aestream.features.kinds import RecordKind, record_kinds
+from aestream.inference.kinds import RecordKind, record_kinds
 
 SEEDS = range(10)
 Records = Sequence[Mapping[str, object]]

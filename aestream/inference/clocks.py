@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aestream.features.order import BLOCKS, Series
+from aestream.inference.order import BLOCKS, Series
 from aestream.types import Vector
 
 # 2001 to 2100 in seconds since 1970; in ms, us and ns, a power of 1000 more.

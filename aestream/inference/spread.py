@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aestream.features.documents import Documents
+from aestream.inference.documents import Documents
 from aestream.types import Flags, Places, Stamps, Vector
 
 # Fewer keys than this are not typical of all of them, and each has enough records among those from all times.

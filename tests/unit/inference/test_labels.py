@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from aestream.features.labels import has_commas, is_date_text, is_padded, turnover
+from aestream.inference.labels import has_commas, is_date_text, is_padded, turnover
 
 N = 3000
 SEEDS = range(20)

@@ -2,9 +2,9 @@ from typing import Any
 
 import numpy as np
 
-from aestream.features.documents import Documents
-from aestream.features.inference import infer
-from aestream.features.review import Review
+from aestream.inference.documents import Documents
+from aestream.inference.infer import infer
+from aestream.inference.review import Review
 
 N = 1000
 NOISE = np.random.default_rng(0).normal(size=(N, 4))

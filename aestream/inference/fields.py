@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from aestream.columns import TEXT, UNITS, BadValueError, Column, Kind, describe, is_missing, is_number
-from aestream.features.clocks import epoch_unit
-from aestream.features.labels import is_padded
 from aestream.features.schema import Path
+from aestream.inference.clocks import epoch_unit
+from aestream.inference.labels import is_padded
 from aestream.quantities import stands_for_nothing, text_number
 from aestream.types import Places, Vector
 

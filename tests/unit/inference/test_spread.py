@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aestream.features.documents import Documents
-from aestream.features.spread import Spread
+from aestream.inference.documents import Documents
+from aestream.inference.spread import Spread
 
 
 def chosen(

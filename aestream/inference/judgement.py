@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import datetime
-import fnmatch
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
 from aestream.artefact import FieldNote
-from aestream.columns import OBJECTS, POLICIES, TEXT, Column, Kind
-from aestream.features.clocks import epoch_unit
-from aestream.features.fields import OF_ONE_KIND, UNIT_NAMES, Field
-from aestream.features.labels import has_commas, is_date_text, turnover
-from aestream.features.movement import Motion, judge
-from aestream.features.order import Order
+from aestream.columns import OBJECTS, TEXT, Column, Kind
 from aestream.features.schema import Path
+from aestream.inference.clocks import epoch_unit
+from aestream.inference.fields import OF_ONE_KIND, UNIT_NAMES, Field
+from aestream.inference.labels import has_commas, is_date_text, turnover
+from aestream.inference.movement import Motion, judge
+from aestream.inference.order import Order
+from aestream.inference.selection import Selection, imputes, matches, written
 from aestream.quantities import BASES, unit_of
 from aestream.types import Vector
 
@@ -41,9 +41,6 @@ _ID_NAME = re.compile(
 )
 _KEY_NAME = re.compile(r"(^|[._\-\s])([iI][dD]|uid|uuid|guid|pk)$|[a-z0-9](Id|ID|Uid|UID)$")
 _ID_CAMEL = re.compile(r"[a-z0-9](Id|ID|Uid|UID|Key|Seq|Nr|Number|Index|Offset)$")
-_GLOB = re.compile(r"[*?\[]")
-# What a name in a comma-separated list of names and globs cannot hold; `?` stands for it.
-_UNWRITABLE = re.compile(r"[,*?\[`]|[^\S ]|^ | $")
 
 
 class Cause(StrEnum):
@@ -85,49 +82,6 @@ class Finding:
         """What the manifest says about the field."""
         used = "" if self.column is None else "constant" if self.column.steady else str(self.column.kind)
         return FieldNote(self.name, used, self.reason, self.missing, self.remedy)
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What the user asked for.
-
-    `include` and `exclude` are names or globs on dotted names; an exact name in `include` forces a field in. Of
-    `timestamps` the time of day and the weekday are used. `missing` are policies (see `imputes`). `units`: texts to
-    read as numbers with a unit. `key`: the fields that tell entities apart. `time`: the field that orders records.
-    """
-
-    include: Sequence[str] = ()
-    exclude: Sequence[str] = ()
-    timestamps: Sequence[str] = ()
-    missing: Sequence[str] = ()
-    units: Sequence[str] = ()
-    key: Sequence[str] = ()
-    time: str | None = None
-
-    @property
-    def named(self) -> Mapping[str, str]:
-        """The fields that are given by an exact name, with the option that names them first."""
-        options = {
-            "include": self.include,
-            "timestamps": self.timestamps,
-            "units": self.units,
-            "key": self.key,
-            "time": [self.time] if self.time else [],
-        }
-        pairs = [(name, option) for option, names in options.items() for name in names if not _GLOB.search(name)]
-        return dict(reversed(pairs))
-
-    def forces(self, name: str) -> bool:
-        """Whether a field is to be used although inference would leave it out: a `*` does not say so."""
-        return matches(name, [wanted for wanted in self.include if wanted == name or "*" not in wanted])
-
-    def ruled_out(self, name: str) -> str:
-        """Say why a field is not wanted; nothing if it may be."""
-        if matches(name, self.exclude):
-            return "excluded by name"
-        if self.include and not matches(name, self.include) and not matches(name, self.timestamps):
-            return "not among the fields to include"
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,29 +232,6 @@ class Judge:
         told = f"{len(texts)} different values, the most frequent {first!r} ({percent(often, len(values))})"
         column = Column(Kind.CATEGORICAL, tuple(sorted(texts)), imputed=self._imputed(field))
         return self._used(field, column, told, turned)
-
-
-def imputes(name: str, missing: Sequence[str]) -> bool:
-    """Whether missing values of a feature are imputed.
-
-    The items of `missing` are `POLICY`, for all features, or `NAME=POLICY`; the last one that matches wins.
-    """
-    policy = POLICIES[0]
-    for item in missing:
-        pattern, _, wanted = item.rpartition("=")
-        if not pattern or matches(name, [pattern]):
-            policy = wanted
-    return policy == "impute"
-
-
-def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether a field is named by one of these names or globs."""
-    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def written(name: str) -> str:
-    """A name as it can stand in a comma-separated list, as a glob where it cannot."""
-    return _UNWRITABLE.sub("?", name)
 
 
 def percent(count: float, of: float) -> str:
