@@ -19,6 +19,8 @@ from aestream.inference.labels import is_padded
 from aestream.quantities import stands_for_nothing, text_number
 from aestream.types import Places, Vector
 
+# Beyond any meaning, and its square still a number.
+FAR = 1e150
 # A field is of one kind if at least this share of its values is.
 OF_ONE_KIND = 0.99
 
@@ -131,11 +133,12 @@ class Field:
         return measured
 
     def numbers(self, records: int) -> Vector:
-        """The numbers by record, (n,); NaN where a record has none."""
+        """The numbers by record, (n,), within FAR so that no square overflows; NaN where a record has none."""
         column = np.full(records, np.nan)
         rows, values = self.of("numeric")
         column[rows] = np.asarray(values, np.float64)
-        return column
+        near: Vector = np.clip(column, -FAR, FAR)
+        return near
 
 
 def gather(records: Sequence[Mapping[str, Any]]) -> list[Field]:

@@ -23,6 +23,8 @@ from aestream.types import Places, Stamps, Vector
 
 # With fewer records per entity than this on average, a key identifies records, not entities.
 MIN_RECORDS_PER_ENTITY = 2.0
+# Seconds since the epoch beyond which no calendar goes.
+LATEST = 2.5e11
 # A field whose times rise in this share of so many steps tells when the records of a file are from.
 IN_ORDER, STEPS = 0.9, 100
 
@@ -43,7 +45,8 @@ class Inference:
     @property
     def stamps(self) -> Stamps:
         """The times in milliseconds since the epoch, sorted, without those that are unknown; empty if all are."""
-        return np.sort(np.rint(self.times[np.isfinite(self.times)] * 1000).astype(np.int64))
+        known = self.times[np.abs(self.times) < LATEST]
+        return np.sort(np.rint(known * 1000).astype(np.int64))
 
     @property
     def notes(self) -> Sequence[FieldNote]:
@@ -139,7 +142,7 @@ class _Sample:
         if self.times is not None:
             return self.times
         for finding in findings:
-            if finding.cause is Cause.TIMESTAMP:
+            if finding.cause is Cause.TIMESTAMP and len(self.documents) > 1:
                 times = self.fields[finding.name].moments(len(self.documents))
                 if times is not None and np.mean(np.diff(times[:: len(times) // STEPS + 1]) >= 0) >= IN_ORDER:
                     return times

@@ -308,7 +308,8 @@ def _trend(series: Series) -> Move:
         return _running(sign, series)
     before = np.sort(np.concatenate(blocks[:-1]))
     extreme = before[int((0.99 if sign > 0 else 0.01) * (len(before) - 1))]
-    grows = sign * np.corrcoef(middle, np.arange(len(middle)))[0, 1] > GROWS if moved else False
+    with np.errstate(divide="ignore", invalid="ignore"):  # medians so close to each other, or so far, that squares fail
+        grows = sign * np.corrcoef(middle, np.arange(len(middle)))[0, 1] > GROWS if moved else False
     if abs(moved) >= MOVES_ON * noise and (grows or sign * (middle[-1] - extreme) > 0):
         end = "maximum" if sign > 0 else "minimum"
         return Move(warning=f"ends the sample at its {end}: if it moves on, all that follows is flagged")

@@ -235,3 +235,12 @@ def test_the_last_policy_that_names_a_feature_wins() -> None:
     assert imputes("a", ["impute"])
     assert not imputes("cpu.user", ["impute", "cpu.*=dead_letter"])
     assert imputes("a=b", ["a=b=impute"])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("extreme", [1e308, 1e-320])
+def test_numbers_at_the_limits_of_a_double_are_judged_without_a_warning(extreme: float) -> None:
+    random = np.random.default_rng(1)
+    sample = records(far=lambda _: float(random.choice([-extreme, 0.0, extreme])))
+    assert infer_schema(sample)[0].names == ("load", "far")
+    assert infer(Documents(sample[:1], timestamps=np.array([2**62]))).stamps.tolist() == []
