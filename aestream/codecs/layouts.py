@@ -87,17 +87,19 @@ class Layout:
         raise Refused(Reason.EMPTY, "the value is empty")
 
     def _wanted(self, record: dict[str, Any]) -> bool:
-        return all(_is(_value(record, name), wanted) for name, wanted in self.where.items())
+        return all(_is(value_of(record, name), wanted) for name, wanted in self.where.items())
 
 
-def _value(record: Found, name: str) -> object:
-    """The value of a field by its dotted name; None where there is none."""
-    if isinstance(record, dict):
-        if name in record:
-            return record[name]
-        first, _, rest = name.partition(".")
-        return _value(record.get(first), rest) if rest else None
-    return None
+def value_of(record: Found, name: str) -> object:
+    """The value of a field by its dotted name; None where there is none. The names on its path may have dots too."""
+    if not isinstance(record, dict):
+        return None
+    if name in record:
+        return record[name]
+    parts = name.split(".")
+    paths = ((".".join(parts[:i]), ".".join(parts[i:])) for i in range(1, len(parts)))
+    found = (value_of(record.get(first), rest) for first, rest in paths)
+    return next((value for value in found if value is not None), None)
 
 
 def _is(value: object, wanted: str) -> bool:

@@ -244,6 +244,8 @@ def test_arrays_of_a_known_form_are_unpacked_first() -> None:
         ({"tags.env": "prod"}, True),
         ({"tags.env.x": "prod"}, False),
         ({"a.b": "1"}, True),
+        ({"c.d.e": "2"}, True),
+        ({"c.d.f": "2"}, False),
         ({"none": "null"}, True),
         ({"core": "*", "a.b": "*", "tags.env": "*"}, True),
         ({"none": "*"}, False),
@@ -252,7 +254,7 @@ def test_arrays_of_a_known_form_are_unpacked_first() -> None:
     ],
 )
 def test_only_records_with_the_wanted_values_count(where: dict[str, str], matches: bool) -> None:
-    record = {"name": "cpu", "core": 0, "on": True, "tags": {"env": "prod"}, "a.b": 1, "none": None}
+    record = {"name": "cpu", "core": 0, "on": True, "tags": {"env": "prod"}, "a.b": 1, "c.d": {"e": 2}, "none": None}
     assert records(record, Layout(where=where)) == ([record] if matches else [])
 
 
