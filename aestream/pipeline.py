@@ -30,7 +30,8 @@ class Pipeline:
     """One model's way from a batch of raw records to the messages about them, dead letters included.
 
     Records that cannot be scored go to `dead_letters_topic`. `top_features` is the number of features that explain an
-    anomaly; `latent` and `reconstruction` add these to every score.
+    anomaly; `latent` and `reconstruction` add these to every score. `entity` names the fields that say which entity an
+    anomaly is about.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Pipeline:
         *,
         dead_letters_topic: str,
         top_features: int,
+        entity: Sequence[str] = (),
         latent: bool = False,
         reconstruction: bool = False,
     ) -> None:
@@ -49,6 +51,7 @@ class Pipeline:
         self._renderer = renderer
         self._dead_letters_topic = dead_letters_topic
         self._top_features = top_features
+        self._entity = tuple(entity)
         self._latent = latent
         self._reconstruction = reconstruction
 
@@ -74,7 +77,7 @@ class Pipeline:
         becomes a dead letter, which is cut to fit.
         """
         while True:
-            scored = self._score(decoded)
+            scored = self._score(batch, decoded)
             messages = self._renderer.render(batch, scored)
             problems = _too_large(messages, scored, max_bytes)
             if not problems:
@@ -85,8 +88,8 @@ class Pipeline:
             messages.append(dead_letters(topic, batch, decoded.invalid, max_bytes=max_bytes(topic)))
         return Results(messages, scored, decoded.invalid, decoded.passed)
 
-    def _score(self, decoded: Decoded) -> Scored:
-        """Score the valid rows in one forward pass; explain those that were flagged."""
+    def _score(self, batch: Batch, decoded: Decoded) -> Scored:
+        """Score the valid rows in one forward pass; explain those that were flagged, and read their entities."""
         found = self._detector.detect(decoded.matrix, latent=self._latent, reconstruction=self._reconstruction)
         flagged = np.flatnonzero(found.anomaly)
         return Scored(
@@ -101,7 +104,15 @@ class Pipeline:
             None if found.reconstruction is None else self._detector.schema.show(found.reconstruction),
             self._detector.unseen(decoded.matrix),
             decoded.elements,
+            self._entities(batch, decoded, flagged),
         )
+
+    def _entities(self, batch: Batch, decoded: Decoded, flagged: Places) -> Sequence[Mapping[str, str]]:
+        """The fields that name the entity of each flagged row."""
+        if not self._entity or not len(flagged):
+            return ()
+        elements = decoded.elements[flagged] if len(decoded.elements) else decoded.elements
+        return self._decoder.texts(batch.values, decoded.rows[flagged], elements, self._entity)
 
     def _explain(self, decoded: Decoded, flagged: Places) -> Sequence[list[FeatureShare]]:
         """The features with the largest shares of each flagged row's error, largest first."""

@@ -138,6 +138,7 @@ def pipeline(settings: Settings, detector: Detector, version: str) -> Pipeline:
         renderer,
         dead_letters_topic=settings.topics.dead_letters,
         top_features=settings.output.top_features,
+        entity=settings.features.key,
         latent=settings.output.latent,
         reconstruction=settings.output.reconstruction,
     )

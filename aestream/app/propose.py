@@ -111,7 +111,7 @@ def _lines(seen: Inference, source: str, records: int, connection: Mapping[str, 
     yield from _table([(found.name, reference.in_variables(found.reason)) for found in others])
     yield "# AESTREAM_FEATURES__EXCLUDE="
     yield ""
-    yield "# Fields that tell entities apart (hosts, machines, cards). Unset: the record's key."
+    yield "# Fields that tell entities apart (hosts, machines, cards); anomalies name theirs. Unset: the record's key."
     yield f"# {_setting('KEY', [written(name) for name in seen.key])}".replace("# # ", "# ")
     times = [written(found.name) for found in others if found.cause is Cause.TIMESTAMP]
     yield ""

@@ -14,7 +14,8 @@ from aestream.messages.cloudevents import event
 from aestream.types import Batch, Flags, Headers, Matrix, Outgoing, Places, Vector
 
 EVENT_TYPE = "io.aestream.score.v1"
-_KEY_CHARACTERS = 1024  # a longer key is cut in the JSON; the message's own key stays whole
+# A longer key is cut in the JSON, as is a field of an entity; the message's own key stays whole.
+_KEY_CHARACTERS = 1024
 
 _TRACE_BYTES = 512  # W3C's have 55: a longer one is not a trace
 _WHOLE: Places = np.empty(0, np.intp)
@@ -54,7 +55,10 @@ class FeatureShare(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class Score(msgspec.Struct, omit_defaults=True, gc=False):
-    """One record's score, as published. docs/score.schema.json describes it."""
+    """One record's score, as published. docs/score.schema.json describes it.
+
+    `entity`: for an anomaly, the fields that tell entities apart, as text.
+    """
 
     score: float
     anomaly: bool
@@ -65,6 +69,7 @@ class Score(msgspec.Struct, omit_defaults=True, gc=False):
     model: str
     source: Origin
     key: str | None
+    entity: dict[str, str] | None = None
     features: list[FeatureShare] | None = None
     latent: list[float] | None = None
     reconstruction: dict[str, Value] | None = None
@@ -75,7 +80,8 @@ class Scored(msgspec.Struct, frozen=True):
 
     `rows` are places in the batch; `features[i]` belongs to `rows[flagged[i]]`. `unseen` counts the values of each
     categorical feature that training has not seen. `elements` are the records' places in their messages, -1 for one
-    that is its whole message; empty if all are.
+    that is its whole message; empty if all are. `entities[i]` are the fields that name the entity of
+    `rows[flagged[i]]`, as text; empty if no such fields are given.
     """
 
     rows: Places
@@ -89,6 +95,7 @@ class Scored(msgspec.Struct, frozen=True):
     reconstruction: Sequence[Sequence[Value]] | None
     unseen: Mapping[str, int] = {}
     elements: Places = _WHOLE
+    entities: Sequence[Mapping[str, str]] = ()
 
 
 class Renderer:
@@ -135,8 +142,10 @@ class Renderer:
         origins = list(map(Origin, topics, partitions, column(batch.offsets), column(batch.timestamps), *elements))
         records = self._records(scored, origins, keys)
         flagged = scored.flagged.tolist()
-        for place, features in zip(flagged, scored.features, strict=True):
+        entities = scored.entities or [{}] * len(flagged)
+        for place, features, entity in zip(flagged, scored.features, entities, strict=True):
             records[place].features = features
+            records[place].entity = {name: text[:_KEY_CHARACTERS] for name, text in entity.items()} or None
 
         messages = []
         if self._scores_topic is not None:
@@ -160,7 +169,7 @@ class Renderer:
         optional: list[Iterable[Any]] = []
         if scored.latent is not None or scored.reconstruction is not None:
             latent = same(None) if scored.latent is None else scored.latent.tolist()
-            optional = [same(None), latent]
+            optional = [same(None), same(None), latent]
             if scored.reconstruction is not None:
                 optional.append([dict(zip(self._names, row, strict=True)) for row in scored.reconstruction])
         return list(

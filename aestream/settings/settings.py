@@ -118,7 +118,7 @@ class Features(BaseModel):
     key: Names = Field(
         [],
         description="Fields that tell entities apart, such as hosts or machines, comma-separated. Unset: the record's "
-        "key. Counters are judged by entity.",
+        "key. Counters are judged by entity, and anomalies name theirs.",
     )
     time: OptionalText = Field(
         None, description="The field that orders an entity's records. Unset: the Kafka timestamp."

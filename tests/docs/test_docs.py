@@ -106,7 +106,8 @@ def test_every_field_of_a_score_is_documented_and_fits_the_schema() -> None:
     page = (ROOT / "docs/output.md").read_text()
     assert not [name for name in Score.__struct_fields__ if f"| `{name}` |" not in page]
     share = FeatureShare("cpu", 0.9, 0.2, 1.0)
-    score = Score(2.0, True, 4.0, 2.0, 0.001, "scored", "m@1", Origin("t", 0, 7, 1), None, [share], [0.5], {"cpu": 0.2})
+    origin, about = Origin("t", 0, 7, 1), {"host": "web-1"}
+    score = Score(2.0, True, 4.0, 2.0, 0.001, "scored", "m@1", origin, None, about, [share], [0.5], {"cpu": 0.2})
     document = msgspec.json.decode(msgspec.json.encode(score))
     schema = msgspec.json.decode((ROOT / "docs/score.schema.json").read_bytes())
     jsonschema.validate(document, schema)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,7 @@ def hosts() -> Detector:
     return Detector(false_alarm_rate=0.01, steps=200).fit([host(i) for i in range(1500)])
 
 
-def of_layout(detector: Detector, layout: Layout) -> Pipeline:
+def of_layout(detector: Detector, layout: Layout, *, entity: Sequence[str] = ()) -> Pipeline:
     renderer = Renderer(
         model="m@1",
         threshold=detector.threshold,
@@ -161,7 +162,7 @@ def of_layout(detector: Detector, layout: Layout) -> Pipeline:
         anomalies_topic="anomalies",
     )
     decoder = JsonCodec(10_000, layout).decoder(detector.schema)
-    return Pipeline(detector, decoder, renderer, dead_letters_topic="dead", top_features=5)
+    return Pipeline(detector, decoder, renderer, dead_letters_topic="dead", top_features=5, entity=entity)
 
 
 def test_the_elements_of_a_message_are_scored_apart_and_its_dead_letter_is_whole(hosts: Detector) -> None:
@@ -219,3 +220,86 @@ def test_the_table_of_a_database_is_scored_and_its_deletes_are_passed_over(hosts
     assert not results.invalid
     expected = hosts.detect(hosts.schema.matrix([host(i) for i in range(3)])).score
     assert results.scored.score.tolist() == pytest.approx(expected.tolist())
+
+
+BROKEN = {"cpu": 500.0, "io": 20.0}
+
+
+def otlp(name: str, values: dict[str, float]) -> dict[str, Any]:
+    """What OpenTelemetry's collector sends about a host."""
+    about = {"host.name": {"stringValue": name}, "host.cores": {"intValue": "8"}}
+    metrics = [{"name": m, "gauge": {"dataPoints": [{"timeUnixNano": "1", "asDouble": v}]}} for m, v in values.items()]
+    attributes = [{"key": key, "value": value} for key, value in about.items()]
+    return {"resource": {"attributes": attributes}, "scopeMetrics": [{"metrics": metrics}]}
+
+
+@pytest.mark.parametrize(
+    ("layout", "key", "messages", "expected"),
+    [
+        (
+            Layout(),
+            ["host.name", "port", "spare"],
+            [
+                {"host": {"name": "a"}, "port": 1, **host(1)},
+                {"io": "none"},
+                {"host": {"name": "b"}, "port": 2, "spare": True, **BROKEN},
+                {"host": {"name": "c"}, **BROKEN, "io": "20.0"},  # not for the typed decoder
+                BROKEN,
+            ],
+            {
+                (2, None): {"host.name": "b", "port": "2", "spare": "true"},
+                (3, None): {"host.name": "c"},
+                (4, None): None,
+            },
+        ),
+        (
+            Layout(unpack="items"),
+            ["site", "host"],
+            [
+                {"site": "x", "items": [{"host": "a", **BROKEN}, {"host": "b", **host(1)}, {"host": "c", **BROKEN}]},
+                {"site": "y", "items": [{"host": "d", **host(2)}]},
+                {"site": "z", "items": [{"host": "e", "cpu": "?"}, {"host": "f", "site": "own", **BROKEN}]},
+            ],
+            {
+                (0, 0): {"site": "x", "host": "a"},
+                (0, 2): {"site": "x", "host": "c"},
+                (2, 1): {"site": "own", "host": "f"},
+            },
+        ),
+        (
+            Layout("opentelemetry"),
+            ["host.name", "host.cores"],
+            [
+                {"resourceMetrics": [otlp("a", host(1)), otlp("b", BROKEN)]},
+                {"resourceMetrics": [otlp("c", host(2))]},
+                {"resourceMetrics": [otlp("d", BROKEN)]},
+            ],
+            {
+                (0, 1): {"host.name": "b", "host.cores": "8"},
+                (2, 0): {"host.name": "d", "host.cores": "8"},
+            },
+        ),
+    ],
+    ids=["plain", "unpacked", "opentelemetry"],
+)
+def test_an_anomaly_says_which_entity_it_is_about(
+    hosts: Detector,
+    layout: Layout,
+    key: list[str],
+    messages: list[dict[str, Any]],
+    expected: dict[tuple[int, int | None], dict[str, str] | None],
+) -> None:
+    records = batch(messages)
+
+    def documents(pipeline: Pipeline) -> list[list[dict[str, Any]]]:
+        scores, anomalies, *_ = pipeline.results(records, pipeline.decode(records), lambda _topic: 10_000).messages
+        assert (scores.topic, anomalies.topic) == ("scores", "anomalies")
+        return [[json.loads(value or b"") for value in topic.values] for topic in (scores, anomalies)]
+
+    scores, anomalies = documents(of_layout(hosts, layout, entity=key))
+    assert {(a["source"]["offset"], a["source"].get("element")): a.get("entity") for a in anomalies} == expected
+    assert [score for score in scores if score["anomaly"]] == anomalies
+    assert not any("entity" in score for score in scores if not score["anomaly"])
+    for anomaly in anomalies:
+        jsonschema.validate(anomaly, SCHEMA)
+    assert not any("entity" in anomaly for topic in documents(of_layout(hosts, layout)) for anomaly in topic)

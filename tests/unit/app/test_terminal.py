@@ -11,7 +11,7 @@ from aestream.messages.scores import FeatureShare, Origin, Score
 def score(timestamp: int, key: str | None = "k") -> Score:
     features = [FeatureShare("cpu.user", 9.25, 1.0, 0.75), FeatureShare("load", 1.0, 1.0, 0.25)]
     origin = Origin("in", 1, 2, timestamp)
-    return Score(3.5, True, 7.0, 2.0, 0.001, "scored", "default@1", origin, key, features)
+    return Score(3.5, True, 7.0, 2.0, 0.001, "scored", "default@1", origin, key, features=features)
 
 
 def test_a_line_says_when_where_and_what() -> None:

@@ -9,7 +9,7 @@ from aestream.demo.live import LiveView, PlainView, Progress, Rate, strip
 from aestream.messages.scores import FeatureShare, Origin, Score
 
 FEATURES = [FeatureShare(f"metric_{i}", 2.0 + i, 1.0, 0.5 / (i + 1)) for i in range(5)]
-ANOMALY = Score(3.5, True, 1.0, 0.3, 0.001, "scored", "m@1", Origin("in", 0, 1, 1), None, FEATURES)
+ANOMALY = Score(3.5, True, 1.0, 0.3, 0.001, "scored", "m@1", Origin("in", 0, 1, 1), None, features=FEATURES)
 
 
 def progress(scored: int) -> Progress:

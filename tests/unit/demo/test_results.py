@@ -32,7 +32,9 @@ ISSUE = [
 def score(row: int, value: float, *, top: str | None = None) -> bytes:
     features = [FeatureShare(top, 9.0, 1.0, 0.8)] if top else None
     origin = Origin("in", 0, FIRST + row, 1_000 + row)
-    return msgspec.json.encode(Score(value, value > 1, value / 2, 0.5, 0.1, "scored", "m@1", origin, None, features))
+    return msgspec.json.encode(
+        Score(value, value > 1, value / 2, 0.5, 0.1, "scored", "m@1", origin, None, features=features)
+    )
 
 
 def batch(topic: str, values: list[bytes], *, headers: list[tuple[tuple[str, bytes], ...]] | None = None) -> Batch:

@@ -93,6 +93,16 @@ def test_keys_go_along_and_are_shown_as_text() -> None:
     assert [document["key"] for document in documents(none)] == [None, None]
 
 
+def test_an_anomaly_names_its_entity_and_plain_scores_do_not() -> None:
+    found = scored([0, 1, 2, 3], flagged=[0, 2, 3])
+    named = msgspec.structs.replace(found, entities=[{"host": "é" * 5000, "disk": "sda"}, {}, {"host": ""}])
+    scores, anomalies = map(documents, render(batch(), named))
+    assert [anomaly.get("entity") for anomaly in anomalies] == [{"host": "é" * 1024, "disk": "sda"}, None, {"host": ""}]
+    assert [score for score in scores if score["anomaly"]] == anomalies
+    assert ["entity" in score for score in scores] == [True, False, False, True]
+    assert not any("entity" in document for messages in render(batch(), found) for document in documents(messages))
+
+
 def test_rows_without_a_score_are_left_out_and_the_others_keep_their_place() -> None:
     scores, anomalies = render(batch(), scored([1, 3], flagged=[1]))
     assert [document["source"]["offset"] for document in documents(scores)] == [8, 0]
