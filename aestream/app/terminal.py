@@ -163,14 +163,20 @@ def anomaly(message: bytes) -> None:
 
 
 def anomaly_line(score: Score) -> str:
-    """Time, score, place, and the features that show the anomaly."""
+    """Time, score, place, the entity or else the key, and the features that show the anomaly."""
     place = score.source.place
-    key = f" key {score.key}" if score.key else ""
+    about = f" {entity(score)}" if score.entity else f" key {score.key}" if score.key else ""
     features = "; ".join(
         f"{f.name} {shown(f.observed)}, expected {shown(f.expected)} ({f.share:.0%})"
         for f in (score.features or ())[:3]
     )
-    return f"{moment(score.source.timestamp):%Y-%m-%d %H:%M:%S} score {score.score:.2f} {place}{key}: {features}"
+    return f"{moment(score.source.timestamp):%Y-%m-%d %H:%M:%S} score {score.score:.2f} {place}{about}: {features}"
+
+
+def entity(score: Score) -> str:
+    """What an anomaly is about, such as `host=web-1 disk=sda`; empty if it names no entity."""
+    pairs = (f"{name}={text}" for name, text in (score.entity or {}).items())
+    return " ".join(pair if pair.isprintable() else ascii(pair)[1:-1] for pair in pairs)
 
 
 def shown(value: Value) -> str:

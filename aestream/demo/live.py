@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from aestream.app.terminal import shown
+from aestream.app.terminal import entity, shown
 from aestream.messages.scores import FeatureShare, Score
 from aestream.types import Vector
 
@@ -102,7 +102,8 @@ class PlainView:
         self._lines += 1
         if self._lines <= _MOST_LINES:
             told = "; ".join(_feature(f) for f in (score.features or ())[:_SHOWN_FEATURES])
-            self._print(f"anomaly in row {row}, score {score.score:.2f}: {told}")
+            about = f", {entity(score)}" if score.entity else ""
+            self._print(f"anomaly in row {row}{about}, score {score.score:.2f}: {told}")
         if self._lines == _MOST_LINES:
             self._print("further anomalies are only counted")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from aestream.app.terminal import anomaly_line
@@ -19,6 +20,13 @@ def test_a_line_says_when_where_and_what() -> None:
         "2023-11-14 22:13:20 score 3.50 in/1/2 key k: cpu.user 9.25, expected 1 (75%); load 1, expected 1 (25%)"
     )
     assert " key " not in anomaly_line(score(0, None))
+
+
+def test_a_line_names_the_entity_in_place_of_the_key() -> None:
+    about = msgspec.structs.replace(score(0), entity={"host": "web-1", "disk": "sda"})
+    assert " in/1/2 host=web-1 disk=sda: cpu.user " in anomaly_line(about)
+    strange = msgspec.structs.replace(score(0), entity={"host": "\x1b[31mweb\n"})
+    assert r" in/1/2 host=\x1b[31mweb\n: cpu.user " in anomaly_line(strange)
 
 
 @pytest.mark.parametrize("timestamp", [2**62, 253_402_300_800_000, -(2**62)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from rich.console import Console
 
@@ -45,6 +46,13 @@ def test_plain_lines_come_every_two_seconds_and_a_bounded_number_of_anomalies() 
         "metric_2 4, expected 1 (17%)"
     )
     assert lines[-1] == "further anomalies are only counted"
+
+
+def test_a_plain_line_names_the_entity() -> None:
+    console = Console(width=200, color_system=None)
+    with console.capture() as capture, PlainView(console) as view:
+        view.anomaly(7, msgspec.structs.replace(ANOMALY, entity={"host": "web-1"}))
+    assert capture.get().startswith("anomaly in row 7, host=web-1, score 3.50: metric_0 2, ")
 
 
 def test_the_live_view_shows_numbers_and_the_last_anomalies_and_fits_the_screen() -> None:
