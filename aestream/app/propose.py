@@ -112,7 +112,8 @@ def _lines(seen: Inference, source: str, records: int, connection: Mapping[str, 
     yield "# AESTREAM_FEATURES__EXCLUDE="
     yield ""
     yield "# Fields that tell entities apart (hosts, machines, cards); anomalies name theirs. Unset: the record's key."
-    yield f"# {_setting('KEY', [written(name) for name in seen.key])}".replace("# # ", "# ")
+    exact = all(written(name) == name for name in seen.key)
+    yield ("" if exact else "# ") + _setting("KEY", seen.key)
     times = [written(found.name) for found in others if found.cause is Cause.TIMESTAMP]
     yield ""
     yield "# Timestamps to use, as time of day and weekday, if what is normal depends on them:"

@@ -46,7 +46,7 @@ def review(findings: Sequence[Finding], kinds: Sequence[RecordKind], key: Sequen
     refusal = _blind(findings, kinds)
     if key and not refusal:  # among several kinds of record, whatever tells the kinds apart looks like an entity
         names, tell = ",".join(key), "tells" if len(key) == 1 else "tell"
-        warnings.append(f"{names} {tell} entities apart: `key={names}` says so, and counters are judged by entity")
+        warnings.append(f"{names} {tell} entities apart: `key={names}` says so, and anomalies then name theirs")
     objects = [] if refusal else [found for found in findings if found.cause is Cause.OBJECTS]
     warnings += [f"{found.name}: {found.reason}, left out; {found.remedy} reads what is in it" for found in objects]
     return Review(warnings, refusal, mixed=bool(refusal) and len(kinds) > 1)

@@ -34,14 +34,10 @@ class Selection:
     @property
     def named(self) -> Mapping[str, str]:
         """The fields that are given by an exact name, with the option that names them first."""
-        options = {
-            "include": self.include,
-            "timestamps": self.timestamps,
-            "units": self.units,
-            "key": self.key,
-            "time": [self.time] if self.time else [],
-        }
-        pairs = [(name, option) for option, names in options.items() for name in names if not _GLOB.search(name)]
+        globs = {"include": self.include, "timestamps": self.timestamps, "units": self.units}
+        pairs = [(name, option) for option, names in globs.items() for name in names if not _GLOB.search(name)]
+        pairs += [(name, "key") for name in self.key]
+        pairs += [(self.time, "time")] if self.time else []
         return dict(reversed(pairs))
 
     def forces(self, name: str) -> bool:

@@ -165,3 +165,10 @@ def test_what_no_layout_reads_is_named(capsys: pytest.CaptureFixture[str]) -> No
     Path("a.jsonl").write_text("[1]\n[2]\n")
     assert main(["init", "--file", "a.jsonl"]) == 1
     assert "an array of 1 record: set AESTREAM_RECORDS__UNPACK=." in capsys.readouterr().err
+
+
+def test_what_tells_entities_apart_is_proposed_for_use() -> None:
+    rows = [{"host": f"web-{i % 3}", "rx": (i // 3) * 7 + 1000 * (i % 3), "load": i * 37 % 101} for i in range(900)]
+    Path("a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["init", "--file", "a.jsonl", "--out", ".env"]) == 0
+    assert settings.load().features.key == ["host"]

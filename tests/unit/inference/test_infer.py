@@ -244,3 +244,10 @@ def test_numbers_at_the_limits_of_a_double_are_judged_without_a_warning(extreme:
     sample = records(far=lambda _: float(random.choice([-extreme, 0.0, extreme])))
     assert infer_schema(sample)[0].names == ("load", "far")
     assert infer(Documents(sample[:1], timestamps=np.array([2**62]))).stamps.tolist() == []
+
+
+def test_a_key_is_a_name_and_no_glob() -> None:
+    sample = records(host=lambda row: f"h{row % 3}")
+    with pytest.raises(DataError, match=r"the field 'hos\*' is named in `key`, but no record of the sample has it"):
+        infer_schema(sample, key=["hos*"])
+    assert infer_schema(sample, key=["host"])[0].names == ("load", "host")
