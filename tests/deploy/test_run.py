@@ -34,17 +34,22 @@ def carried() -> list[str]:
     )
 
 
-def running(machine: Machine) -> list[str]:
+def running(machine: Machine, *options: str) -> list[str]:
     """The units of commands that run."""
-    listed = machine.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "aestream-run-*").stdout
-    return [line.split()[0] for line in listed.splitlines()]
+    asked = ("list-units", "--all", "--plain", "--no-legend", *options, "aestream-run-*")
+    return [line.split()[0] for line in machine.run("systemctl", *asked).stdout.splitlines()]
 
 
 def started(machine: Machine) -> str:
     """The unit of the one command that runs, once it has begun."""
-    wait_until(lambda: len(running(machine)) == 1)
-    (unit,) = running(machine)
-    return unit
+    found: list[str] = []
+
+    def one() -> bool:
+        found[:] = running(machine, "--state=running")  # not one that has ended, and is about to go
+        return len(found) == 1
+
+    wait_until(one)
+    return found[0]
 
 
 @pytest.fixture
