@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,6 +46,11 @@ class Sample:
     keys: Sequence[bytes | None] = ()
     timestamps: Stamps = field(default_factory=lambda: np.empty(0, np.int64))
     warnings: Sequence[str] = ()
+
+    @property
+    def numbers(self) -> Matrix:
+        """The numeric features, (n, k)."""
+        return self.matrix[:, [column.kind is Kind.NUMERIC for column in self.schema.columns]]
 
     @property
     def covered(self) -> str:
@@ -113,14 +118,9 @@ class TopicSampler:
         keys = list(map(keys.__getitem__, order.tolist()))
         origin = {"offsets": offsets, "period_ms": [int(times[0]), int(times[-1])] if len(times) else []}
         matrix = np.concatenate(parts)[order]
-        covering, values = times, matrix[:, [column.kind is Kind.NUMERIC for column in schema.columns]]
-        if len(found.stamps) and not np.array_equal(found.stamps, documents.timestamps):
-            # a field tells the time, and is known of some of the records only: no cycle is looked for
-            covering, values, warnings = found.stamps, np.empty((len(found.stamps), 0)), []
-        read = max(seen, len(matrix))
-        more = self._left_out_older(times, read)
-        warnings += coverage.warnings(covering, values, records=read, wanted=self.records, more=more)
-        return Sample(matrix, schema, found, invalid, origin, keys, times, warnings)
+        sample = Sample(matrix, schema, found, invalid, origin, keys, times, warnings)
+        by_field = len(found.stamps) > 0 and not np.array_equal(found.stamps, documents.timestamps)
+        return replace(sample, warnings=self._warnings(sample, seen, by_field=by_field))
 
     def documents(self, progress: Progress | None = None) -> Documents:
         """Read whole records that are spread over the sample, in time order, to infer the features from.
@@ -155,6 +155,19 @@ class TopicSampler:
         order, times, _ = _in_order(found.timestamps)
         rows = order.tolist()
         return Documents(list(map(found.records.__getitem__, rows)), list(map(found.keys.__getitem__, rows)), times)
+
+    def _warnings(self, sample: Sample, seen: int, *, by_field: bool) -> Sequence[str]:
+        """What to know about the times that a sample covers, of which so many messages were read.
+
+        Where a field tells the time, it is known of some of the records only, and no cycle is looked for.
+        """
+        times, values, told = sample.timestamps, sample.numbers, sample.warnings
+        if by_field:
+            times, told = sample.inference.stamps, ()
+            values = np.empty((len(times), 0))
+        read = max(seen, len(sample.matrix))
+        more = self._left_out_older(sample.timestamps, read)
+        return [*told, *coverage.warnings(times, values, records=read, wanted=self.records, more=more)]
 
     def _left_out_older(self, times: Stamps, seen: int) -> bool:
         """Whether the topic seems to hold records that are older than the sample."""

@@ -124,7 +124,7 @@ def _sizes(settings: Settings, found: Survey) -> Iterator[Check]:
 
 
 def _records(settings: Settings) -> Iterator[Check]:
-    """What a model could see in the newest records: nothing is wrong with a topic that has none yet."""
+    """What a model could see in the newest records. A topic without any is no failure: they may come."""
     sampler = samplers.of_topics(settings, settings.topics.input)
     try:
         documents = replace(sampler, records=_LOOKED_AT).documents()

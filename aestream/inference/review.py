@@ -35,14 +35,9 @@ def review(findings: Sequence[Finding], kinds: Sequence[RecordKind], key: Sequen
     warnings = [f"{_few(names)}: {'each ' if len(names) > 1 else ''}{text}" for text, names in told_of.items()]
     moving = [found.name for found in findings if found.cause is Cause.MOVES]
     if moving:
-        told = (
-            "left out, because it only moves one way"
-            if len(moving) == 1
-            else "left out, because they only move one way"
-        )
-        warnings.append(
-            f"{_few(moving)}: {told} and what follows would be flagged; send rates, or force it with `include`"
-        )
+        told = "it only moves" if len(moving) == 1 else "they only move"
+        remedy = "send rates, or force it with `include`"
+        warnings.append(f"{_few(moving)}: left out, because {told} one way and what follows would be flagged; {remedy}")
     refusal = _blind(findings, kinds)
     if key and not refusal:  # among several kinds of record, whatever tells the kinds apart looks like an entity
         names, tell = ",".join(key), "tells" if len(key) == 1 else "tell"

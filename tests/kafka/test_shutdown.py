@@ -118,7 +118,8 @@ def test_a_reload_during_the_start_is_kept_for_later(
 
 def test_too_many_dead_letters_halt_it_before_the_commit(cluster: Cluster, make_settings: Make, tmp_path: Path) -> None:
     # 1. Good records, scored and committed. 2. A broken producer: 60 bad ones in a row, where 50 are the limit.
-    # Result: exit 1, one line that names the setting; none of the 60 is committed, and no dead letter is published.
+    # Result: exit 1, one line that names the setting; the batch that goes past the limit is not committed, and none of
+    # its dead letters is published. A slow producer may have had a batch before with a few of the 60.
     topic = cluster.topic()
     settings = make_settings(tmp_path, topic) | {"dead_letters__max_consecutive_count": "50"}
     group = settings["kafka__group_id"]
@@ -130,8 +131,9 @@ def test_too_many_dead_letters_halt_it_before_the_commit(cluster: Cluster, make_
         line = worker.log.strip().splitlines()[-1]
     assert "AESTREAM_DEAD_LETTERS__MAX_CONSECUTIVE_COUNT" in line
     assert "Traceback" not in worker.log
-    assert cluster.committed(group, topic) == {0: 350}
-    assert cluster.count(settings["topics__dead_letters"]) == 49
+    before = cluster.committed(group, topic)[0] - 350
+    assert 0 <= before < 50
+    assert cluster.count(settings["topics__dead_letters"]) == 49 + before
     assert cluster.members(group) == 0
 
 
