@@ -84,6 +84,7 @@ class ApacheKafka(Broker):
             "transaction.state.log.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
             "auto.create.topics.enable": "false",
+            "log.retention.ms": "-1",  # some tests write records of 1970
             **self._properties,
         }
 

@@ -45,6 +45,13 @@ def test_history_takes_equal_shares_of_records_of_one_moment(transport: Transpor
     }
 
 
+@pytest.fixture
+def _not_embedded(request: pytest.FixtureRequest) -> None:
+    if "embedded" in request.node.name:
+        pytest.skip("the embedded broker soon deletes records of 1970")
+
+
+@pytest.mark.usefixtures("_not_embedded")
 def test_history_reads_timestamps_in_seconds(transport: Transport) -> None:
     topic = transport.topic(2)
     now = int(time.time())
@@ -58,11 +65,10 @@ def test_history_reads_timestamps_in_seconds(transport: Transport) -> None:
     assert sum(map(len, batches)) == pytest.approx(50, abs=6)
 
 
+@pytest.mark.usefixtures("_not_embedded")
 def test_history_goes_by_offset_where_timestamps_tell_no_time(
-    transport: Transport, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+    transport: Transport, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if "embedded" in request.node.name:
-        pytest.skip("the embedded broker soon deletes records of 1970")
     topic = transport.topic(2)
     now = int(time.time() * 1000)
     for i in range(50):
