@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from aestream.app import samplers
 from aestream.detector.detector import Detector
@@ -110,16 +109,12 @@ def _load(settings: Settings, folder: Path) -> Detector:
     trained = detector.manifest.metadata.get("layout", here)
     differs = [name for name, value in here.items() if trained.get(name) != value]
     if differs:
-        then, now = (_written(found[differs[0]]) for found in (trained, here))
+        then, now = (reference.written(found[differs[0]]) for found in (trained, here))
         raise ModelError(
             f"the model was trained with `{differs[0]}={then}`, and here it is {now or 'not set'}: set it as it was, "
             "or train again"
         )
     return detector
-
-
-def _written(value: Any) -> str:
-    return reference.pairs(value) if isinstance(value, dict) else value or ""
 
 
 def pipeline(settings: Settings, detector: Detector, version: str) -> Pipeline:

@@ -81,8 +81,7 @@ def trained(run: Run, model: str) -> None:
         console.print(f"the records cover {run.covered}", highlight=False, soft_wrap=True)
     for reason, count in run.invalid.items():
         console.print(f"skipped {count} records: {reason}", highlight=False, soft_wrap=True)
-    for warning in run.warnings:
-        console.print(f"note: {in_variables(warning)}", highlight=False, markup=False, soft_wrap=True)
+    _notes(run.warnings)
 
 
 def version(run: Run, model: str) -> None:
@@ -94,6 +93,11 @@ def version(run: Run, model: str) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _notes(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        console.print(f"note: {in_variables(warning)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def fields(notes: Sequence[FieldNote]) -> None:
@@ -121,8 +125,7 @@ def model(manifest: Manifest, name: str) -> None:
     }
     for what, told in lines.items():
         console.print(f"{what:<10} {told}", highlight=False, markup=False, soft_wrap=True)
-    for warning in manifest.metadata.get("warnings", ()):
-        console.print(f"note: {in_variables(warning)}", highlight=False, markup=False, soft_wrap=True)
+    _notes(manifest.metadata.get("warnings", ()))
     fields(manifest.fields)
 
 

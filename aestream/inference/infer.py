@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -88,7 +89,7 @@ def infer(documents: Documents, selection: Selection | None = None) -> Inference
     return Inference(findings, review(findings, sample.kinds(), key), key, sample.clock(findings))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Sample:
     """Records and their fields by name, in the order of time; `namesakes` have the name of one of the fields.
 
@@ -123,7 +124,7 @@ class _Sample:
     def proposed_key(self) -> Sequence[str]:
         """The fields that tell entities apart; none if nothing does, or if the records' keys do."""
         numbers = {name: found.numbers(len(self.documents)) for name, found in self._of_kind("numeric")}
-        labels = self._texts() | {name: self._text(name) for name, values in numbers.items() if _whole(values)}
+        labels = self._texts | {name: self._text(name) for name, values in numbers.items() if _whole(values)}
         return entities.propose(labels, numbers, self.times, self.documents.keys if self._keyed else None)
 
     def entities(self, key: Sequence[str]) -> Places | None:
@@ -135,7 +136,7 @@ class _Sample:
     def kinds(self) -> Sequence[RecordKind]:
         """The kinds of record; none if all are of one kind."""
         rows = {name: found.present_rows for name, found in self.fields.items()}
-        return record_kinds(rows, self._texts(), len(self.documents))
+        return record_kinds(rows, self._texts, len(self.documents))
 
     def clock(self, findings: Sequence[Finding]) -> Vector:
         """The times (n,), or those in the first field that tells the time in order; empty where there is none."""
@@ -157,6 +158,7 @@ class _Sample:
     def _of_kind(self, kind: str) -> list[tuple[str, Field]]:
         return [(name, found) for name, found in self.fields.items() if found.kind == kind]
 
+    @cached_property
     def _texts(self) -> dict[str, Sequence[str | None]]:
         return {name: self._text(name) for name, _ in self._of_kind("text")}
 

@@ -112,7 +112,7 @@ def _describe(model: type[BaseModel], path: tuple[str, ...], section: str) -> It
         secret = SecretStr in _kinds(kind)
         variable = PREFIX + "__".join(here).upper()
         duration = any(isinstance(m, BeforeValidator) and m.func is seconds for m in field.metadata)
-        text = _text(default, duration)
+        text = written(default, duration=duration)
         yield Setting(".".join(here), variable, text, field.description or "", section, secret, duration)
 
 
@@ -142,10 +142,10 @@ def in_force(settings: Settings) -> Iterator[str]:
         value: Any = settings
         for part in setting.dotted.split("."):
             value = getattr(value, part)
-        yield f"{setting.variable}={_text(value, setting.duration)}"
+        yield f"{setting.variable}={written(value, duration=setting.duration)}"
 
 
-def _text(value: Any, duration: bool) -> str:
+def written(value: Any, *, duration: bool = False) -> str:
     """A value as a user would write it in the environment; a secret as asterisks."""
     if duration and value is not None:
         return _duration(value)
@@ -154,13 +154,13 @@ def _text(value: Any, duration: bool) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
-        return pairs(value)
+        return _pairs(value)
     if isinstance(value, list):
         return ",".join(map(str, value))
     return _size(value) if isinstance(value, ByteSize) else str(value)
 
 
-def pairs(value: Mapping[str, Any]) -> str:
+def _pairs(value: Mapping[str, Any]) -> str:
     """`name=value,name=value`, or JSON if a name could not be read back."""
     short = ",".join(f"{name}={size}" for name, size in value.items())
     plain = all("," not in name and name == name.strip() and not name.startswith("{") for name in value)
