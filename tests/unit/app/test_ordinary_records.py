@@ -114,3 +114,17 @@ def test_nothing_is_flagged_where_nothing_is_wrong(
 @pytest.mark.parametrize("name", WRONG)
 def test_a_constant_that_moves_is_an_anomaly(name: str, tmp_path: Path) -> None:
     assert flagged(tmp_path, WRONG[name]) == 1.0
+
+
+def test_a_model_is_not_used_where_records_are_found_in_messages_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier, later = telemetry(tmp_path, lambda _: {"name": "a=b"})
+    there = ["--set", f"model.store={tmp_path / 'models'}"]
+    assert main(["train", str(earlier), *there, "--set", 'records.where={"name": "a=b"}']) == 0
+    capsys.readouterr()
+    assert main(["score", str(later), "-o", str(tmp_path / "s.csv"), *there]) == 1
+    said = capsys.readouterr().err
+    assert "trained with AESTREAM_RECORDS__WHERE=name=a=b, and here it is not set" in said
+    assert main(["score", str(later), "-o", str(tmp_path / "s.csv"), *there, "--set", "records.where=name=a"]) == 1
+    assert "and here it is name=a: set it as it was, or train again" in capsys.readouterr().err
