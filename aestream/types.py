@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -183,3 +183,28 @@ class TopicState:
         if self.operations is not None and operation not in self.operations:
             return f"is denied to this user: grant {operation} on it"
         return None
+
+
+class Status(IntEnum):
+    """How far a record could be judged: `warming` and `late` ones have a score, but are never flagged."""
+
+    SCORED = 0
+    WARMING = 1  # too little is known yet of its entity
+    LATE = 2  # older than its entity's last record
+
+
+class Level(IntEnum):
+    """Where an entity's errors lie: as in training, held (a threshold raised for a while), or moved for good."""
+
+    USUAL = 0
+    HELD = 1
+    MOVED = 2
+
+
+class Phase(IntEnum):
+    """A record's place in an episode, which is a group of anomalies of one entity close in time."""
+
+    NONE = 0
+    OPENED = 1
+    ONGOING = 2
+    CLOSED = 3
