@@ -94,7 +94,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scik
         seed = self.random_state
         if not isinstance(seed, int | np.integer):
             seed = check_random_state(seed).randint(2**31)
-        self.detector_ = Detector(seed=int(seed), **options).fit_matrix(matrix, FeatureSchema.of_names(list(names)))
+        detector = Detector(seed=int(seed), window=1, **options)  # rows are samples in any order
+        self.detector_ = detector.fit_matrix(matrix, FeatureSchema.of_names(list(names)))
         self.offset_ = -1.0
         return self
 

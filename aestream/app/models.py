@@ -43,6 +43,7 @@ def new_detector(settings: Settings) -> Detector:
         min_abs_deviation=settings.features.min_abs_deviation,
         min_rel_deviation=settings.features.min_rel_deviation,
         flag_unseen=settings.features.flag_unseen,
+        window=1,
     )
 
 

@@ -54,6 +54,13 @@ class Detector:
         min_abs_deviation: by feature name: a smaller difference from what was expected, in its units, does not count.
         min_rel_deviation: the same, as a share of what was expected.
         flag_unseen: whether a category that training has not seen is an anomaly. False: it is taken for the likeliest.
+        window: how many records of an entity are seen together. `auto`: 10 if the rows of an entity follow each other,
+            else 1. With 1, given as a number, nothing is remembered, and counters are left out.
+        max_gap: after a longer gap, in usual intervals of an entity, its window starts anew. None: by the training.
+        clock: whether the time of day and the weekday are seen as well: `on`, `off`, or `auto`, if they tell something.
+        holidays: a country, such as `DE` or `US-CA`, whose public holidays are seen as well.
+        adaptation: what becomes of the threshold where errors have drifted: `off`, `bounded` (it follows a level that
+            stays, and a rate only a little), or `held` (it holds the false-alarm rate whatever happens).
 
     Raises ConfigurationError when an option cannot work.
     """
@@ -75,6 +82,11 @@ class Detector:
         min_abs_deviation: Mapping[str, float] | None = None,
         min_rel_deviation: Mapping[str, float] | None = None,
         flag_unseen: bool = False,
+        window: int | str = "auto",
+        max_gap: float | None = None,
+        clock: str = "auto",
+        holidays: str | None = None,
+        adaptation: str = "bounded",
     ) -> None:
         self.options = Options(
             false_alarm_rate,
@@ -91,6 +103,11 @@ class Detector:
             dict(min_abs_deviation or {}),
             dict(min_rel_deviation or {}),
             flag_unseen,
+            window,
+            max_gap,
+            clock,
+            holidays,
+            adaptation,
         )
         self.fields: tuple[FieldNote, ...] = ()
         self._state: Fitted | None = None

@@ -10,6 +10,12 @@ from aestream.errors import ConfigurationError
 from aestream.thresholds import calibrators
 
 DIRECTIONS = ("up", "down", "both")
+# Whether the time of day and the weekday are inputs; `auto`: if they tell something about the records.
+CLOCKS = ("auto", "on", "off")
+# How far the threshold of an entity follows its errors: see `state.alarms`.
+ADAPTATIONS = ("off", "bounded", "held")
+# Longer windows cost more and find less (`tests.bench.quality --parts series`).
+MOST_ROWS = 100
 
 
 class Rule(NamedTuple):
@@ -35,6 +41,13 @@ RULES: Mapping[str, Rule] = {
     "hidden": Rule(lambda size: size >= 1, "give a whole number from 1"),
     # With fewer rows there might be none outside a row's own stretch.
     "memory": Rule(lambda rows: rows == 0 or rows >= 10, "give 10 rows or more, or 0 for none"),  # noqa: PLR2004
+    "window": Rule(
+        lambda window: window == "auto" or (isinstance(window, int) and 1 <= window <= MOST_ROWS),
+        f"write auto, or a whole number of records from 1 to {MOST_ROWS}",
+    ),
+    "max_gap": Rule(lambda gap: gap > 1, "give a number of usual intervals above 1"),
+    "clock": Rule(lambda clock: clock in CLOCKS, f"write {', '.join(CLOCKS)}"),
+    "adaptation": Rule(lambda how: how in ADAPTATIONS, f"write {', '.join(ADAPTATIONS)}"),
     "missing": Rule(_known_policies, f"write {' or '.join(POLICIES)}, for all features or as NAME=POLICY"),
 }
 _LEAST = Rule(lambda size: 0 <= size < math.inf, "give a number from 0")
@@ -63,7 +76,13 @@ class Options:
     direction: Mapping[str, str]
     min_abs_deviation: Mapping[str, float]
     min_rel_deviation: Mapping[str, float]
-    flag_unseen: bool = False  # models of before do not say
+    # Models of before do not say: they judge records alone.
+    flag_unseen: bool = False
+    window: int | str = 1
+    max_gap: float | None = None
+    clock: str = "off"
+    holidays: str | None = None
+    adaptation: str = "off"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, before any training. Raises ConfigurationError."""
