@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from aestream import artefact
 from aestream.artefact import Manifest
@@ -15,9 +14,11 @@ from aestream.detector.attribution import Attribution, shares
 from aestream.detector.constants import Constants
 from aestream.detector.deviations import Deviations, Tolerances
 from aestream.detector.neighbours import Memory
-from aestream.detector.network import CHUNK, Look, Network
+from aestream.detector.network import Network
 from aestream.detector.options import Options
+from aestream.detector.representation import represented
 from aestream.detector.residuals import LatentBounds, ResidualScore
+from aestream.detector.rows import Frame, Rows
 from aestream.detector.unseen import likeliest
 from aestream.errors import ConfigurationError, DataError, ModelError
 from aestream.features.encoder import FeatureEncoder
@@ -26,11 +27,6 @@ from aestream.models.base import Autoencoder, restore, state
 from aestream.thresholds import calibrators
 from aestream.thresholds.base import Threshold
 from aestream.types import Arrays, Flags, Matrix, Vector
-
-# A feature that is so many of its usual spreads from what was expected is not asked what to expect of the others,
-# unless its square is less than this share of the largest: then it may only be drawn along. Three sigma; both by the
-# HitRate of `tests.bench.quality --parts series`.
-CLEARLY_OFF, DRAWN_ALONG = 3.0, 0.1
 
 # What a manifest that is half there brings up, down to torch's own RuntimeError for arrays of another shape.
 _UNUSABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, ConfigurationError)
@@ -59,9 +55,7 @@ class Fitted:
     options: Options
     constants: Constants
     encoder: FeatureEncoder
-    network: Network
-    scorer: ResidualScore
-    memory: Memory | None
+    judge: Rows
     threshold: Threshold
     score_quantiles: Mapping[str, float]
     training: Mapping[str, Any]
@@ -75,70 +69,50 @@ class Fitted:
     @property
     def describing(self) -> Autoencoder:
         """The network that encodes and reconstructs: one of its own where the options asked for it."""
-        return self.representation or self.network.model
+        return self.representation or self.judge.network.model
+
+    def frame(self, matrix: Matrix) -> Frame:
+        """What the network sees of (n, d) rows: without constants, and unseen categories as the likeliest ones."""
+        moving = self.constants.without(matrix)
+        if not self.options.flag_unseen:
+            moving = likeliest(moving, self.encoder, self.judge.network.model)
+        return Frame(moving, torch.from_numpy(self.encoder.transform(moving).astype(np.float32)))
 
     def detect(self, matrix: Matrix, *, latent: bool, reconstruction: bool) -> Detection:
         """Judge (n, d) rows."""
-        strength = self.constants.strength(matrix)
-        matrix = self._for_network(matrix)
-        scaled = torch.from_numpy(self.encoder.transform(matrix).astype(np.float32))  # (n, w)
-        count, width = scaled.shape
-        error, any_counts, counting = np.empty(count), np.empty(count, bool), torch.empty_like(scaled)
-        latents = np.empty((count, self.describing.latent_size)) if latent else None
-        expected = np.empty((count, width)) if reconstruction else None
-        with torch.inference_mode():
-            for start in range(0, count, CHUNK):
-                place = slice(start, start + CHUNK)
-                look = self.network.look(matrix[place], scaled[place])
-                error[place] = self.scorer.error(look.residuals).numpy()
-                counting[place], any_counts[place] = look.counting_inputs, look.any_counts()
-                code, rebuilt = look.latent, look.rebuilt
-                if self.representation is not None and (latent or reconstruction):
-                    code = self.representation.encode(look.inputs)
-                    rebuilt = self.representation.decode(code)
-                if latents is not None:
-                    latents[place] = code[0].numpy()
-                if expected is not None:
-                    expected[place] = rebuilt.mean(dim=0).numpy()
-            if self.memory is not None:  # after the network, not in turns with it: each fills the core's cache
-                error = self.memory.join(error, counting)
-        error = np.hypot(error * any_counts, self.threshold.value * strength)
+        frame, own = self.frame(matrix), self.representation is not None
+        judged = self.judge.judge(frame, latent=latent and not own, rebuilt=reconstruction and not own)
+        code, expected = judged.latent, judged.rebuilt
+        if self.representation is not None and (latent or reconstruction):
+            code, expected = represented(self.representation, frame.newest[1])
+        error = np.hypot(judged.error, self.threshold.value * self.constants.strength(matrix))
         score = error / self.threshold.value
         return Detection(
             error=error,
             score=score,
             p_value=self.threshold.p_value(error),
             anomaly=score > 1.0,
-            latent=latents,
-            reconstruction=None if expected is None else self._user_units(expected, scaled, matrix),
+            latent=code if latent else None,
+            reconstruction=self._user_units(expected, frame) if reconstruction and expected is not None else None,
         )
 
     def attribute(self, matrix: Matrix) -> Attribution:
         """Explain (m, d) rows.
 
-        A feature is as far off as it is to the member that can make the most of it; a constant is as far off as an
-        ordinary feature that alone makes a row as anomalous.
+        A constant is as far off as an ordinary feature that alone makes a row as anomalous.
         """
         observed = np.array(matrix, dtype=np.float64)
-        steady, matrix = self.constants.squares(observed), self._for_network(observed)
-        scaled = torch.from_numpy(self.encoder.transform(matrix).astype(np.float32))  # (m, w)
-        expected, squares, any_counts = np.empty(scaled.shape), np.empty(scaled.shape), np.empty(len(scaled), bool)
-        with torch.inference_mode():
-            for start in range(0, len(scaled), CHUNK):
-                place = slice(start, start + CHUNK)
-                look = self._look_past_the_clear(matrix[place], scaled[place])
-                expected[place] = look.expected.numpy()
-                squares[place] = self.scorer.squares(look.residuals).amin(dim=0).numpy()
-                any_counts[place] = look.any_counts()
+        steady, frame = self.constants.squares(observed), self.frame(observed)
+        blame = self.judge.blame(frame)
         alone = self.threshold.value**2 * self.encoder.width
-        together = self.constants.joined(self.encoder.by_feature(squares), steady * alone)
+        together = self.constants.joined(self.encoder.by_feature(blame.squares), steady * alone)
         if not self.options.flag_unseen:
             together[self.schema.unseen(observed)] = 0.0
         share = shares(together)
-        share[~(any_counts | steady.any(axis=1))] = 0.0
+        share[~(blame.counts | steady.any(axis=1))] = 0.0
         return Attribution(
             observed=observed,
-            expected=self.constants.joined(self.encoder.inverse(expected, matrix)),
+            expected=self.constants.joined(self.encoder.inverse(blame.expected, frame.newest[0])),
             deviation=np.sqrt(together),
             share=share,
         )
@@ -162,7 +136,7 @@ class Fitted:
             "options": asdict(self.options),
             "schema": self.schema.to_dict(),
             "schema_hash": self.schema.hash,
-            "model": _described(self.network.model),
+            "model": _described(self.judge.network.model),
             "threshold": {"kind": self.threshold.kind, **self.threshold.to_dict()},
             "representation": None if self.representation is None else _described(self.representation),
             "score_quantiles": dict(self.score_quantiles),
@@ -171,10 +145,10 @@ class Fitted:
         parts: dict[str, Arrays] = {
             "constants": self.constants.arrays(),
             "encoder": self.encoder.arrays(),
-            "model": state(self.network.model),
-            "bounds": self.network.bounds.arrays(),
-            "scorer": self.scorer.arrays(),
-            "memory": {} if self.memory is None else self.memory.arrays(),
+            "model": state(self.judge.network.model),
+            "bounds": self.judge.network.bounds.arrays(),
+            "scorer": self.judge.scorer.arrays(),
+            "memory": {} if self.judge.memory is None else self.judge.memory.arrays(),
             "threshold": self.threshold.arrays(),
             "representation": {} if self.representation is None else state(self.representation),
         }
@@ -207,9 +181,11 @@ class Fitted:
                 options=options,
                 constants=constants,
                 encoder=encoder,
-                network=Network(model, LatentBounds.from_arrays(part("bounds")), deviations),
-                scorer=ResidualScore.from_arrays(part("scorer")),
-                memory=Memory.from_arrays(part("memory")) if options.memory else None,
+                judge=Rows(
+                    Network(model, LatentBounds.from_arrays(part("bounds")), deviations),
+                    ResidualScore.from_arrays(part("scorer")),
+                    Memory.from_arrays(part("memory")) if options.memory else None,
+                ),
                 threshold=calibrators.restore(manifest.threshold, part("threshold")),
                 score_quantiles=manifest.score_quantiles,
                 training=manifest.training,
@@ -220,31 +196,15 @@ class Fitted:
             raise ModelError(f"{directory}: {missing}: train again or roll back") from error
         return fitted, manifest
 
-    def _for_network(self, matrix: Matrix) -> Matrix:
-        """What the network looks at of (n, d) rows: without constants, and unseen categories as the likeliest ones."""
-        moving = self.constants.without(matrix)
-        return moving if self.options.flag_unseen else likeliest(moving, self.encoder, self.network.model)
-
-    def _look_past_the_clear(self, matrix: Matrix, inputs: Tensor) -> Look:
-        """Look at rows, (B, d) and (B, w), and once more without what is clearly off.
-
-        A feature that is clearly off draws along what is expected of the others, which would share its blame. It is
-        taken for what the members expect of it on the whole, and the network is asked once more.
-        """
-        look = self.network.look(matrix, inputs)
-        squares = self.scorer.squares(look.residuals).mean(dim=0)
-        off = (squares > CLEARLY_OFF**2) & (squares > DRAWN_ALONG * squares.amax(dim=1, keepdim=True))
-        return self.network.look_past(off, look, matrix)
-
-    def _user_units(self, expected: Matrix, scaled: Tensor, matrix: Matrix) -> Matrix:
+    def _user_units(self, expected: Matrix, frame: Frame) -> Matrix:
         """Turn reconstructed inputs (n, w) into features (n, d) in the user's units, within the range seen in training.
 
         A network that only removes noise says how far each value is off, which holds outside that range as well.
         """
-        encoder = self.encoder
+        encoder, (matrix, inputs) = self.encoder, frame.newest
         if self.representation is None or self.options.latent_size is not None:
             return self.constants.joined(encoder.inverse(expected, matrix))
-        return self.constants.joined(encoder.correct(expected, scaled.numpy(), matrix))
+        return self.constants.joined(encoder.correct(expected, inputs.numpy(), matrix))
 
 
 def asked(options: Options, schema: FeatureSchema) -> Tolerances:

@@ -16,6 +16,7 @@ from aestream.detector.network import CHUNK, Network
 from aestream.detector.options import Options
 from aestream.detector.representation import represent
 from aestream.detector.residuals import LatentBounds, ResidualScore
+from aestream.detector.rows import Rows
 from aestream.detector.unseen import likeliest
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
@@ -91,9 +92,7 @@ def learn(
             seed=options.seed,
             progress=progress,
         )
-    network, scorer, memory, errors = _learn_score(
-        model, matrix, rows, folds, encoder.weights, deviations, options.memory
-    )
+    judge, errors = _learn_score(model, matrix, rows, folds, encoder.weights, deviations, options.memory)
     least = errors.min(where=errors > 0, initial=np.inf)  # where nothing counts the error is 0, no threshold
     threshold = calibrator.fit(np.maximum(errors, least if least < np.inf else 1.0), false_alarm_rate=rate)
     scores = np.quantile(errors / threshold.value, QUANTILES)
@@ -101,9 +100,7 @@ def learn(
         options=options,
         constants=constants,
         encoder=encoder,
-        network=network,
-        scorer=scorer,
-        memory=memory,
+        judge=judge,
         threshold=threshold,
         score_quantiles={f"{q:g}": float(score) for q, score in zip(QUANTILES, scores, strict=True)},
         training={"records": len(rows), **asdict(training)},
@@ -125,7 +122,7 @@ def _learn_score(
     weights: Vector | None,
     deviations: Deviations | EveryDeviation,
     kept: int,
-) -> tuple[Network, ResidualScore, Memory | None, Vector]:
+) -> tuple[Rows, Vector]:
     """Learn the usual latent vectors and residuals, and what error every row would have, had it not been seen: (n,).
 
     `matrix` are the rows in the user's units, `kept` how many of them to remember. The usual residuals are all of them,
@@ -152,7 +149,7 @@ def _learn_score(
     memory = None
     if kept:
         memory, errors = Memory.fit(counting_rows, folds.unseen, errors, size=kept, weights=weights)
-    return network, scorer, memory, errors * any_counts
+    return Rows(network, scorer, memory), errors * any_counts
 
 
 def _held_out(logs: Matrix, folds: Folds) -> Vector:

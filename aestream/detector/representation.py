@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from aestream.detector.network import CHUNK
+from aestream.models.base import Autoencoder
 from aestream.models.fit import Progress, fit
 from aestream.models.skip import SkipAutoencoder
+from aestream.types import Matrix
 
 # Units of each hidden layer, by `tests.bench.quality --parts reduction,denoising`.
 HIDDEN = 128
@@ -60,3 +64,14 @@ def represent(
         progress=progress,
     )
     return model
+
+
+@torch.inference_mode()
+def represented(model: Autoencoder, inputs: Tensor) -> tuple[Matrix, Matrix]:
+    """The latent vectors (n, k) and the reconstructions (n, w) of rows (n, w), by the first member."""
+    latent, rebuilt = np.empty((len(inputs), model.latent_size)), np.empty(tuple(inputs.shape))
+    for start in range(0, len(inputs), CHUNK):
+        place = slice(start, start + CHUNK)
+        code = model.encode(inputs[place])
+        latent[place], rebuilt[place] = code[0].numpy(), model.decode(code).mean(dim=0).numpy()
+    return latent, rebuilt

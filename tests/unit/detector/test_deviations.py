@@ -68,7 +68,7 @@ def test_the_largest_numbers_count() -> None:
 def test_nothing_asked_costs_nothing(plain: Detector) -> None:
     neutral = fitted(direction={"feature_0": "both"}, min_abs_deviation={"feature_1": 0.0})
     for detector in (plain, neutral):
-        assert isinstance(detector._fitted.network.deviations, EveryDeviation)
+        assert isinstance(detector._fitted.judge.network.deviations, EveryDeviation)
     assert np.array_equal(plain.error(moved(0, 20)), neutral.error(moved(0, 20)))
 
 

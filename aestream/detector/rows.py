@@ -1,0 +1,136 @@
+"""Judging records one at a time: the error of each row, and which of its inputs are off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aestream.detector.neighbours import Memory
+from aestream.detector.network import CHUNK, Look, Network
+from aestream.detector.residuals import ResidualScore
+from aestream.types import Flags, Matrix, Places, Vector
+
+# A feature that is so many of its usual spreads from what was expected is not asked what to expect of the others,
+# unless its square is less than this share of the largest: then it may only be drawn along. Three sigma; both by the
+# HitRate of `tests.bench.quality --parts series`.
+CLEARLY_OFF, DRAWN_ALONG = 3.0, 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What there is to judge: n records, among the rows that are needed to judge them.
+
+    `matrix` (r, d): rows of the network's features in the user's units; `inputs` (r, w): the same as the network sees
+    them. `windows` (n, L): the places in them of each record's window, newest last; None where the rows are the
+    records, and each is judged alone. `who` (n,): the number of each record's entity, 0 for one without its own.
+    `context` (n, c): inputs that say when it was.
+    """
+
+    matrix: Matrix
+    inputs: Tensor
+    windows: Places | None = None
+    who: Places | None = None
+    context: Matrix | None = None
+
+    def at(self, chosen: Places) -> Frame:
+        """Only some of the records."""
+        if self.windows is None:
+            return Frame(self.matrix[chosen], self.inputs[torch.from_numpy(chosen)])
+        return replace(
+            self,
+            windows=self.windows[chosen],
+            who=None if self.who is None else self.who[chosen],
+            context=None if self.context is None else self.context[chosen],
+        )
+
+    @property
+    def newest(self) -> tuple[Matrix, Tensor]:
+        """The records themselves, (n, d) and (n, w)."""
+        if self.windows is None:
+            return self.matrix, self.inputs
+        last = self.windows[:, -1]
+        return self.matrix[last], self.inputs[torch.from_numpy(last)]
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """What is off in m rows of w inputs: `squares` of the deviations in usual spreads, and what was `expected`, (m, w).
+
+    `counts` (m,): whether anything in the row deviates in a way that counts. `since` (m, w): for how many records of
+    the entity each input has been off without a break, at least 1; None where records are judged alone.
+    """
+
+    squares: Matrix
+    expected: Matrix
+    counts: Flags
+    since: Matrix | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the network makes of n rows: `error` (n,); `latent` (n, k) and `rebuilt` (n, w), where asked for."""
+
+    error: Vector
+    latent: Matrix | None = None
+    rebuilt: Matrix | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The network, the score of its residuals, and the training rows that it is seconded by."""
+
+    network: Network
+    scorer: ResidualScore
+    memory: Memory | None
+
+    def judge(self, frame: Frame, *, latent: bool = False, rebuilt: bool = False) -> Judged:
+        """Judge the records of a frame."""
+        matrix, inputs = frame.newest
+        count, width = inputs.shape
+        error, any_counts, counting = np.empty(count), np.empty(count, bool), torch.empty_like(inputs)
+        judged = Judged(
+            error,
+            np.empty((count, self.network.model.latent_size)) if latent else None,
+            np.empty((count, width)) if rebuilt else None,
+        )
+        with torch.inference_mode():
+            for start in range(0, count, CHUNK):
+                place = slice(start, start + CHUNK)
+                look = self.network.look(matrix[place], inputs[place])
+                error[place] = self.scorer.error(look.residuals).numpy()
+                counting[place], any_counts[place] = look.counting_inputs, look.any_counts()
+                if judged.latent is not None:
+                    judged.latent[place] = look.latent[0].numpy()
+                if judged.rebuilt is not None:
+                    judged.rebuilt[place] = look.expected.numpy()
+            if self.memory is not None:  # after the network, not in turns with it: each fills the core's cache
+                error = self.memory.join(error, counting)
+        return replace(judged, error=error * any_counts)
+
+    def blame(self, frame: Frame) -> Blame:
+        """Explain the records of a frame: an input is as far off as to the member that can make the most of it."""
+        matrix, inputs = frame.newest
+        shape = tuple(inputs.shape)
+        blame = Blame(np.empty(shape), np.empty(shape), np.empty(shape[0], bool))
+        with torch.inference_mode():
+            for start in range(0, shape[0], CHUNK):
+                place = slice(start, start + CHUNK)
+                look = self._look_past_the_clear(matrix[place], inputs[place])
+                blame.expected[place] = look.expected.numpy()
+                blame.squares[place] = self.scorer.squares(look.residuals).amin(dim=0).numpy()
+                blame.counts[place] = look.any_counts()
+        return blame
+
+    def _look_past_the_clear(self, matrix: Matrix, inputs: Tensor) -> Look:
+        """Look at rows, (B, d) and (B, w), and once more without what is clearly off.
+
+        A feature that is clearly off draws along what is expected of the others, which would share its blame. It is
+        taken for what the members expect of it on the whole, and the network is asked once more.
+        """
+        look = self.network.look(matrix, inputs)
+        squares = self.scorer.squares(look.residuals).mean(dim=0)
+        off = (squares > CLEARLY_OFF**2) & (squares > DRAWN_ALONG * squares.amax(dim=1, keepdim=True))
+        return self.network.look_past(off, look, matrix)
