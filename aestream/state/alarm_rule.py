@@ -1,0 +1,182 @@
+"""How an entity's threshold follows its errors, row by row: a rate controller whose reach is bounded.
+
+All in log errors. The threshold of an entity is its bulk, which nine of ten rows do not exceed, plus a margin. Rows
+above it are hot, and are remembered for a while. More of them than the rate allows widen the margin, fewer narrow it.
+Frequency alone moves the threshold no further than a cap, so that a bad day does not silence the alarms; only a level
+that stays raises the bulk itself. Where alarms are too rare to count, they lie a distance beyond this threshold, which
+is steered by their number in the same way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, TypeAlias
+
+from aestream.state.usual import LEAST_RATE
+from aestream.types import Level
+
+Adaptation: TypeAlias = Literal["off", "bounded", "held"]
+
+# The constants were chosen on 37 series (SMD, ASD, MSL) and on the recording of the demo.
+
+# So many hot rows are due in the DUE / rate rows for which they are remembered.
+DUE = 5.0
+# An episode begins with a hot row after so many others, fewer at rates above LEAST_RATE. Its first rows count in full,
+# the rest for less: an incident is one event, however long.
+QUIET = 30
+FULL, LESS = 3, 0.2
+FULL_ALARMS, LESS_ALARMS = 5, 0.3
+# Each hot row widens the margin by RAISE spreads times the share of hot rows that is not due, which counts up to MOST;
+# the first of an episode by FIRST spreads more. Other rows narrow it by what balances this at the requested rate, twice
+# as fast above what training found, down to LEAST_MARGIN of it.
+RAISE, MOST, FIRST = 0.4, 3.0, 0.05
+LEAST_MARGIN = 0.1
+# Each alarm at a rate below LEAST_RATE lengthens the distance by RAISE_DISTANCE spreads likewise. It keeps at least
+# this share of what training found.
+RAISE_DISTANCE = 4.0
+LEAST_DISTANCE = 0.2
+# Frequency alone raises margin and distance by no more than so many spreads each.
+CAP = 0.5
+# A level stays if LEVEL_ROWS of the last LEVEL_SPAN rows were hot. The bulk becomes what LEVEL_BULK of these LEVEL_ROWS
+# do not exceed. So many rows in a row below the former threshold bring the former bulk back.
+LEVEL_ROWS, LEVEL_SPAN, LEVEL_BULK = 20, 40, 16
+RETURN = 20
+# An entity has moved for good if more than MOVED of its rows exceed the threshold from training, in a mean that forgets
+# with MEMORY rows. At the earliest, it has after SOONEST_MOVED rows.
+MOVED, MEMORY, SOONEST_MOVED = 0.5, 500, 347
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is remembered of an entity: one value of 8 bytes each, but for the last hot rows."""
+
+    bulk: float
+    margin: float
+    distance: float
+    hot: float  # hot rows, weighted and fading
+    alarms: float  # alarms, likewise
+    above: float  # the share of rows above the threshold from training
+    former_bulk: float  # before a new level was taken; NaN if none was
+    former_threshold: float
+    last: list[float]  # the last hot rows, in a ring
+    next: int  # the place in the ring for the next one
+    marks: int  # a bit for each of the last LEVEL_SPAN rows, 1 if it was hot
+    marked: int  # how many were
+    quiet: int  # rows since the last hot one
+    length: int  # hot rows of the episode
+    below: int  # rows in a row below the former threshold
+    since: int  # rows since the level moved; 0 if it has not
+
+
+_KINDS: dict[Any, tuple[Any, ...]] = {"float": ("f8",), "int": ("i8",), "list[float]": ("f8", (LEVEL_ROWS,))}
+LAYOUT: list[Any] = [(field.name, *_KINDS[field.type]) for field in fields(Memory)]
+NAMES: list[str] = [field.name for field in fields(Memory)]
+
+SPAN = (1 << LEVEL_SPAN) - 1  # all bits of `marks`
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What the requested rate and the cap make of the constants."""
+
+    rate: float  # of hot rows
+    rare: float  # of alarms, where not every hot row is one; else 0
+    cap: float  # in spreads
+    follows: float  # 1, or 0 if thresholds do not move
+    quiet: int  # rows
+
+    @classmethod
+    def of(cls, rate: float, adaptation: Adaptation) -> Self:
+        """Return the steps for a requested rate of false alarms."""
+        cap = math.inf if adaptation == "held" else CAP
+        often = max(rate, LEAST_RATE)
+        rare = rate if rate < LEAST_RATE else 0.0
+        return cls(often, rare, cap, float(adaptation != "off"), math.ceil(QUIET * LEAST_RATE / often))
+
+
+@dataclass(slots=True)
+class Follower(Memory):
+    """Judges the rows of one entity one after another: the rule as it is meant.
+
+    `usual` has the fields of USUAL. `alarm_rounds.py` does the same for many entities at once, to the bit.
+    """
+
+    steps: Steps
+    usual: Mapping[str, float]
+
+    def judge(self, log: float) -> float:
+        """Return the log threshold for a row with this log error, and learn from the row."""
+        steps, usual = self.steps, self.usual
+        unit = steps.follows * usual["spread"]
+        self.hot *= 1 - steps.rate / DUE
+        if steps.rare:
+            self.alarms *= 1 - steps.rare / DUE
+            ease = 1.0 if self.distance > usual["distance"] else max(1 - self.alarms / DUE, 0.0)
+            least = LEAST_DISTANCE * usual["distance"]
+            self.distance = max(self.distance - RAISE_DISTANCE * steps.rare * unit * ease, least)
+        edge = self.bulk + self.margin
+        threshold = edge + self.distance
+        hot = log > edge
+        if hot:
+            self._heat(log, log > threshold)
+        else:
+            self.quiet += 1
+            ease = max(1 - self.hot / DUE, 0.0) * (2 if self.margin > usual["margin"] else 1)
+            self.margin = max(self.margin - RAISE * steps.rate * unit * ease, LEAST_MARGIN * usual["margin"])
+        self.marked += hot - (self.marks >> (LEVEL_SPAN - 1))
+        self.marks = (self.marks << 1 & SPAN) | hot
+        self.since += self.since > 0
+        if hot and self.marked >= LEVEL_ROWS:
+            self._rise(edge)
+        self.below = self.below + 1 if log < self.former_threshold else 0
+        self.above += ((log > usual["threshold"]) - self.above) / MEMORY
+        if self.below >= RETURN:
+            self._return()
+        if math.isnan(self.former_threshold):
+            self.since = max(self.since, SOONEST_MOVED) if self.above > MOVED else 0
+        return threshold
+
+    @property
+    def level(self) -> Level:
+        """Where the entity's errors lie after the last row."""
+        if self.above > MOVED:
+            return Level.MOVED
+        return Level.USUAL if math.isnan(self.former_threshold) or not self.steps.follows else Level.HELD
+
+    def _heat(self, log: float, alarm: bool) -> None:
+        """Remember a hot row, and widen the margin and the distance."""
+        usual, unit = self.usual, self.steps.follows * self.usual["spread"]
+        self.length = 1 if self.quiet >= self.steps.quiet else self.length + 1
+        self.quiet = 0
+        weight = 1.0 if self.length <= FULL else LESS
+        self.hot += weight
+        raised = self.margin + unit * RAISE * weight * _excess(self.hot) + unit * FIRST * (self.length == 1)
+        self.margin = min(raised, usual["margin"] + usual["spread"] * self.steps.cap)
+        if alarm and self.steps.rare:
+            weight = 1.0 if self.length <= FULL_ALARMS else LESS_ALARMS
+            self.alarms += weight
+            raised = self.distance + unit * RAISE_DISTANCE * weight * _excess(self.alarms)
+            self.distance = min(raised, usual["distance"] + usual["spread"] * self.steps.cap)
+        self.last[self.next] = log
+        self.next = (self.next + 1) % LEVEL_ROWS
+
+    def _rise(self, edge: float) -> None:
+        """Take the last hot rows as the new level."""
+        if math.isnan(self.former_threshold):
+            self.former_bulk, self.former_threshold = self.bulk, edge
+            self.since = self.marks.bit_length()
+        if self.steps.follows:
+            self.bulk = max(self.bulk, sorted(self.last)[LEVEL_BULK - 1])
+            self.hot = min(self.hot, DUE)
+        self.marks = self.marked = 0
+
+    def _return(self) -> None:
+        """Go back to the former level."""
+        self.bulk, self.former_bulk, self.former_threshold = self.former_bulk, math.nan, math.nan
+        self.above, self.below, self.since = 0.0, 0, 0
+
+
+def _excess(remembered: float) -> float:
+    return min(max(remembered / DUE - 1, 0.0), MOST)
