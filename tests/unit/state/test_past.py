@@ -1,0 +1,183 @@
+"""Whole batches against a reference that takes one record at a time."""
+
+import itertools
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from aestream.state.past import Past, Steps
+from aestream.types import Matrix, Places, Status, Vector
+
+NAN = float("nan")
+
+
+@dataclass
+class Entity:
+    """What the reference knows of one entity: everything."""
+
+    last: float = -np.inf
+    first: float = np.inf
+    run: list[list[float]] = field(default_factory=list)
+    bases: dict[int, list[tuple[float, float]]] = field(default_factory=dict)  # (time, reading) by column
+    rates: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass
+class Seen:
+    window: Matrix
+    status: Status
+    fresh: bool
+
+
+class Reference:
+    """One record at a time, as the rules are told."""
+
+    def __init__(self, past: Past) -> None:
+        self.past = past
+        self.entities: dict[int, Entity] = {}
+
+    def see(self, owner: int, reading: Vector, time: float | None) -> Seen:
+        entity = self.entities.setdefault(owner, Entity())
+        known = entity.last > -np.inf
+        if time is None:
+            time = np.floor(entity.last) + 1 if known else 0.0
+        if not np.isfinite(time):
+            time = entity.last
+        late = time < entity.last
+        kept = {column: list(bases[-50:]) for column, bases in entity.bases.items()}
+        row = list(reading)
+        for column in map(int, self.past.counters):
+            row[column] = self.rate(entity, column, reading[column], time, late=late)
+        if late:
+            window = [*entity.run, row][-self.past.window :]
+            entity.bases = kept
+            return Seen(self.padded(window), Status.LATE, fresh=False)
+        gap = self.past.gap is not None and known and time - entity.last > self.past.gap
+        if gap:
+            entity.run = []
+        fresh = not entity.run
+        passed = time > entity.first
+        if passed and not entity.last > entity.first:
+            for column, earlier in itertools.product(map(int, self.past.counters), entity.run):
+                earlier[column] = row[column]
+        entity.run.append(row)
+        entity.last = time
+        if time > -np.inf:
+            entity.first = min(entity.first, time)
+        warming = len(entity.run) < self.past.window or (len(self.past.counters) > 0 and not passed)
+        window = entity.run[-self.past.window :]
+        return Seen(self.padded(window), Status.WARMING if warming else Status.SCORED, fresh)
+
+    def padded(self, window: list[list[float]]) -> Matrix:
+        return np.array([window[0]] * (self.past.window - len(window)) + window)
+
+    @staticmethod
+    def rate(entity: Entity, column: int, reading: float, time: float, *, late: bool) -> float:
+        bases = entity.bases.setdefault(column, [])
+        remembered = [bases[-1]] if bases else []
+        remembered += [base for base in bases if base[0] < bases[-1][0]][-1:]
+        base = next((base for base in remembered if base[0] < time), None)
+        if not np.isfinite(reading):
+            return NAN
+        if not late and time > -np.inf:
+            bases.append((time, reading))
+        if base is None:
+            return NAN
+        elapsed = time - base[0]
+        if reading >= base[1]:
+            rate = (reading - base[1]) / elapsed
+        else:
+            rate = max(reading, 0.0) / elapsed
+            if not late:
+                rate = max(rate, entity.rates.get(column, -np.inf))
+        if not late:
+            entity.rates[column] = rate
+        return rate
+
+
+@dataclass
+class Records:
+    owner: Places
+    matrix: Matrix
+    times: Vector | None
+
+
+def records(seed: int, *, entities: int, counters: int, timed: bool, rows: int = 160, features: int = 4) -> Records:
+    """Records with late ones, equal times, gaps, unknown times, resets, and counters that are missing."""
+    rng = np.random.default_rng(seed)
+    owner = rng.integers(0, entities, rows)
+    matrix = rng.normal(size=(rows, features))
+    for column in range(counters):
+        steps = rng.choice([0.0, 1.0, 7.0, 1e6], size=rows, p=[0.2, 0.5, 0.28, 0.02])
+        total = steps.cumsum()
+        total[rng.random(rows) < 0.15] *= rng.choice([0.0, 0.01, 0.5])
+        matrix[:, column] = total
+    matrix[rng.random((rows, features)) < 0.1] = NAN
+    if not timed:
+        return Records(owner, matrix, None)
+    times = 1.7e9 + rng.choice([0.0, 0.001, 1.0, 30.0], size=rows, p=[0.35, 0.2, 0.4, 0.05]).cumsum().round(3)
+    early = rng.random(rows) < 0.15
+    times[early] -= rng.choice([0.001, 1.0, 5.0], size=early.sum())
+    times[rng.random(rows) < 0.1] = rng.choice([NAN, np.inf])
+    return Records(owner, matrix, times)
+
+
+def seen(steps: Steps) -> list[Seen]:
+    return [
+        Seen(window, Status(status), fresh=bool(fresh))
+        for window, status, fresh in zip(steps.rows[steps.windows], steps.status, steps.fresh, strict=True)
+    ]
+
+
+def blank(past: Past, entities: int) -> NDArray[np.void]:
+    return np.full(entities, past.blank)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize(("window", "counters"), list(itertools.product((1, 2, 5), (0, 1, 3))))
+def test_a_batch_is_seen_as_one_record_at_a_time(window: int, counters: int, timed: bool) -> None:
+    for seed, (entities, gap) in enumerate(itertools.product((1, 3, 60), (None, 20.0, 1.0, None, 20.0))):
+        past = Past(4, window, np.arange(counters), gap)
+        reference = Reference(past)
+        values = blank(past, entities)
+        for part in range(3):
+            batch = records(100 * seed + part, entities=entities, counters=counters, timed=timed)
+            times = None if batch.times is None else batch.times + 40 * part
+            each = itertools.repeat(None, len(batch.owner)) if times is None else times
+            expected = [reference.see(*record) for record in zip(batch.owner, batch.matrix, each, strict=True)]
+            steps = past.follow(values, batch.owner, batch.matrix, times)
+            for row, (found, wanted) in enumerate(zip(seen(steps), expected, strict=True)):
+                assert np.array_equal(found.window, wanted.window, equal_nan=True), (seed, part, row)
+                assert (found.status, found.fresh) == (wanted.status, wanted.fresh), (seed, part, row)
+            expected_order = [
+                row
+                for entity in range(entities)
+                for row in np.flatnonzero(batch.owner == entity)
+                if expected[row].status != Status.LATE
+            ]
+            assert steps.order.tolist() == expected_order
+
+
+@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize(("window", "counters"), [(1, 2), (6, 0), (6, 2)])
+def test_pieces_of_any_size_are_seen_as_the_whole(window: int, counters: int, timed: bool) -> None:
+    past = Past(4, window, np.arange(counters), 20.0)
+    for seed in range(10):
+        batch = records(seed, entities=5, counters=counters, timed=timed)
+        whole = blank(past, 5)
+        expected = seen(past.follow(whole, batch.owner, batch.matrix, batch.times))
+        rng = np.random.default_rng(seed)
+        cuts = np.unique(rng.integers(0, len(batch.owner), 30))
+        pieces, found = blank(past, 5), []
+        for chosen in np.split(np.arange(len(batch.owner)), cuts):
+            present, owner = np.unique(batch.owner[chosen], return_inverse=True)
+            values = pieces[present]
+            times = None if batch.times is None else batch.times[chosen]
+            found += seen(past.follow(values, owner, batch.matrix[chosen], times))
+            pieces[present] = values
+        for one, other in zip(found, expected, strict=True):
+            assert one.window.tobytes() == other.window.tobytes()
+            assert (one.status, one.fresh) == (other.status, other.fresh)
+        assert pieces.tobytes() == whole.tobytes()
