@@ -50,7 +50,7 @@ class Column:
     A missing value is filled in where the column is `imputed`; in any other column it makes the record unusable.
     `quoted`: numbers that come as text, or as text and numbers mixed; if they have units, all are turned into `unit`,
     one of BASES. The unit of a timestamp is one of UNITS. `steady`: a number or boolean that was the same all through
-    the sample.
+    the sample. `rate`: a counter, which a model sees by its increase per second; the column itself holds it as it is.
     """
 
     kind: Kind = Kind.NUMERIC
@@ -59,6 +59,7 @@ class Column:
     imputed: bool = False
     quoted: bool = False
     steady: bool = False
+    rate: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a unit, categories or a flag that do not go with the kind."""
@@ -69,6 +70,8 @@ class Column:
             )
         if self.steady and self.kind not in (Kind.NUMERIC, Kind.BOOLEAN):
             raise ValueError(f"a {self.kind} column cannot be steady")
+        if self.rate and self.kind is not Kind.NUMERIC:
+            raise ValueError(f"a {self.kind} column cannot be a rate")
 
     @property
     def wire(self) -> Any:
@@ -162,7 +165,7 @@ class Column:
             told["categories"] = list(self.categories)
         if self.unit:
             told["unit"] = self.unit
-        return told | {flag: True for flag in ("quoted", "steady") if getattr(self, flag)}
+        return told | {flag: True for flag in _FLAGS if getattr(self, flag)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -170,7 +173,7 @@ class Column:
         if data["missing"] not in POLICIES:
             raise ValueError(f"the policy {data['missing']!r} is not one of {', '.join(POLICIES)}")
         categories = tuple(str(name) for name in data.get("categories", ()))
-        flags = {flag: bool(data.get(flag)) for flag in ("quoted", "steady")}
+        flags = {flag: bool(data.get(flag)) for flag in _FLAGS}
         return cls(Kind(data["kind"]), categories, str(data.get("unit", "")), data["missing"] == "impute", **flags)
 
 
@@ -183,6 +186,7 @@ class BadValueError(ValueError):
 
 
 POLICIES = ("dead_letter", "impute")
+_FLAGS = ("quoted", "steady", "rate")
 _READY: Mapping[Any, set[type]] = {
     float: {float, int, NoneType},
     bool: {bool, NoneType},

@@ -57,6 +57,11 @@ class FeatureSchema:
         """Which features were always the same in the sample, (d,)."""
         return np.array([column.steady for column in self.columns], bool)
 
+    @property
+    def counters(self) -> Places:
+        """The places of the features that are used by their increase per second."""
+        return np.flatnonzero([column.rate for column in self.columns])
+
     def at(self, places: Places) -> Self:
         """Return the schema of the features at these places."""
         chosen = places.tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
@@ -77,8 +77,10 @@ def infer(documents: Documents, selection: Selection | None = None) -> Inference
         raise DataError("the sample has no records: there is nothing to infer features from")
     wanted = selection or Selection()
     sample = _Sample.of(documents, wanted)
+    if sample.scattered and not wanted.key:
+        wanted = replace(wanted, rates=False)
     key = () if wanted.key else sample.proposed_key()
-    judge = Judge(len(documents), Order.of(sample.entities(wanted.key or key), sample.times), wanted)
+    judge = Judge(len(documents), Order.of(sample.entities(wanted.key or key), sample.times), wanted, key)
     findings = [judge.finding(found) for found in sample.fields.values()]
     findings += [judge.twice(found) for found in sample.namesakes]
     for finding in findings:
@@ -148,6 +150,11 @@ class _Sample:
                 if times is not None and np.mean(np.diff(times[:: len(times) // STEPS + 1]) >= 0) >= IN_ORDER:
                     return times
         return np.empty(0)
+
+    @property
+    def scattered(self) -> bool:
+        """Whether the records have keys that tell records apart, not entities: nothing follows a record of its key."""
+        return any(self.documents.keys) and not self._keyed
 
     @property
     def _keyed(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -17,8 +17,8 @@ from aestream.features.schema import Path
 from aestream.inference.clocks import epoch_unit
 from aestream.inference.fields import OF_ONE_KIND, UNIT_NAMES, Field
 from aestream.inference.labels import has_commas, is_date_text, turnover
-from aestream.inference.movement import Motion, judge
-from aestream.inference.order import Order
+from aestream.inference.movement import Motion, Move, judge
+from aestream.inference.order import Order, Series
 from aestream.inference.selection import Selection, imputes, matches, written
 from aestream.quantities import BASES, unit_of
 from aestream.types import Vector
@@ -40,6 +40,8 @@ _ID_NAME = re.compile(
     r"(^|[._\-\s])(id|uid|uuid|guid|pk|key|seq|sequence|serial|index|idx|offset|number|no|nr|hash)$", re.IGNORECASE
 )
 _KEY_NAME = re.compile(r"(^|[._\-\s])([iI][dD]|uid|uuid|guid|pk)$|[a-z0-9](Id|ID|Uid|UID)$")
+# OpenMetrics ends the name of every counter so. The name decides where the values do not: those that never moved.
+_COUNTER_NAME = re.compile(r"(^|[._\-\s])total$", re.IGNORECASE)
 _ID_CAMEL = re.compile(r"[a-z0-9](Id|ID|Uid|UID|Key|Seq|Nr|Number|Index|Offset)$")
 
 
@@ -80,17 +82,26 @@ class Finding:
     @property
     def note(self) -> FieldNote:
         """What the manifest says about the field."""
-        used = "" if self.column is None else "constant" if self.column.steady else str(self.column.kind)
-        return FieldNote(self.name, used, self.reason, self.missing, self.remedy)
+        return FieldNote(self.name, self._use, self.reason, self.missing, self.remedy)
+
+    @property
+    def _use(self) -> str:
+        if self.column is None:
+            return ""
+        return "rate" if self.column.rate else "constant" if self.column.steady else str(self.column.kind)
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Judges the fields of a sample of `records` records, whose entities and times are in `order`."""
+    """Judges the fields of a sample of `records` records, whose entities and times are in `order`.
+
+    `key`: the fields that tell those entities apart if nobody has named any: until then, no rates can be computed.
+    """
 
     records: int
     order: Order
     selection: Selection
+    key: Sequence[str] = ()
 
     def finding(self, field: Field) -> Finding:
         """What the sample shows about a field."""
@@ -130,7 +141,8 @@ class Judge:
             warning,
         )
 
-    def _left_out(self, field: Field, cause: Cause, told: str) -> Finding:
+    def _left_out(self, field: Field, cause: Cause, told: str, instead: str = "") -> Finding:
+        """Leave a field out; `instead` is the remedy, where it is not that of the cause."""
         name = written(field.name)
         remedies = {
             Cause.SELDOM: f"`missing={name}=impute`" if field.present >= MIN_IMPUTED * self.records else "",
@@ -141,7 +153,7 @@ class Judge:
             Cause.CONSTANT: f"`include=*,{name}`",
             Cause.NAME: f"`include=*,{name}`" if field.kind == "numeric" or self._few(field) else "",
         }
-        missing, remedy = self._missing(field), remedies.get(cause, "")
+        missing, remedy = self._missing(field), instead or remedies.get(cause, "")
         return Finding(field.name, field.path, field.kind, None, told, missing, cause, remedy)
 
     def _missing(self, field: Field) -> float:
@@ -165,18 +177,41 @@ class Judge:
         low, high = float(values.min()), float(values.max())
         written = f" {BASES[field.unit]}" if field.unit else ", in quotes" if field.quoted else ""
         used = Column(quoted=field.quoted, unit=field.unit, imputed=self._imputed(field))
-        if high - low <= ROUNDING * max(abs(low), abs(high)):
+        steady = high - low <= ROUNDING * max(abs(low), abs(high))
+        move = Move() if steady else judge(numbers, self.order)
+        if (self.selection.rates and not self.key) and self._counts(field.name, numbers, move):
+            return self._rate(field, used, numbers)
+        if steady:
             told = f"always {low:.6g}{written}: any other value is an anomaly"
             return self._used(field, replace(used, steady=True, imputed=True), told)
-        move = judge(numbers, self.order)
         told = f"{low:.4g} to {high:.4g}{written}"
         if move.told:
             if not forced:
-                return self._left_out(field, Cause.TIMESTAMP if move.motion is Motion.CLOCK else Cause.MOVES, move.told)
+                cause = Cause.TIMESTAMP if move.motion is Motion.CLOCK else Cause.MOVES
+                return self._left_out(field, cause, move.told, self._to_count(move))
             return self._used(field, used, told, f"{move.told}: records will leave what was learnt")
         if not forced and _is_identifier(field.name, values):
             return self._left_out(field, Cause.NAME, "an identifier: whole numbers, many of them different")
         return self._used(field, used, told, move.warning)
+
+    def _counts(self, name: str, numbers: Vector, move: Move) -> bool:
+        """Whether numbers (n,) are a counter of which rates can be computed."""
+        if move.motion is Motion.LEVEL and _COUNTER_NAME.search(name):
+            return not np.any(Series.of(numbers, self.order).steps() < 0)
+        return move.motion is Motion.COUNTER and not move.several
+
+    def _rate(self, field: Field, used: Column, numbers: Vector) -> Finding:
+        """Use a counter (n,) by its increase. One that never rose has a constant rate: any increase is an anomaly."""
+        if np.any(Series.of(numbers, self.order).steps()):
+            return self._used(field, replace(used, rate=True), "a counter: used by its increase per second")
+        told = "a counter that never rose: any increase is an anomaly"
+        return self._used(field, replace(used, rate=True, steady=True, imputed=True), told)
+
+    def _to_count(self, move: Move) -> str:
+        """The option with which a counter would be used by its rate; empty for what is none."""
+        if move.motion is not Motion.COUNTER or move.several or not (self.selection.rates and self.key):
+            return ""
+        return f"`key={','.join(map(written, self.key))}`"
 
     def _quantity(self, field: Field, base: str) -> Finding:
         """Text with a unit: a number if asked for."""

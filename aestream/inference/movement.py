@@ -62,11 +62,15 @@ class Motion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """How a field moves, as `told` to people, or the `warning` that goes with a level that is kept."""
+    """How a field moves, as `told` to people, or the `warning` that goes with a level that is kept.
+
+    `several`: it does so in each of several series that nothing tells apart, so that its steps mean nothing.
+    """
 
     motion: Motion = Motion.LEVEL
     told: str = ""
     warning: str = ""
+    several: bool = False
 
 
 def judge(values: Vector, order: Order = Order()) -> Move:  # noqa: B008 - immutable
@@ -161,8 +165,8 @@ def _both_ways(series: Series) -> Move:
         return _trend(series)
     told = f"in each of about {abs(count)} series in one: name what tells them apart in `key`"
     if count > 0:
-        return Move(Motion.COUNTER, f"a counter: only rises, {told}")
-    return Move(Motion.FALLING, f"only falls, {told}")
+        return Move(Motion.COUNTER, f"a counter: only rises, {told}", several=True)
+    return Move(Motion.FALLING, f"only falls, {told}", several=True)
 
 
 def _smoothed(series: Series) -> Move | None:

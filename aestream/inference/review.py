@@ -33,15 +33,15 @@ def review(findings: Sequence[Finding], kinds: Sequence[RecordKind], key: Sequen
     """
     told_of = {text: [found.name for found in findings if found.warning == text] for text in _warnings(findings)}
     warnings = [f"{_few(names)}: {'each ' if len(names) > 1 else ''}{text}" for text, names in told_of.items()]
-    moving = [found.name for found in findings if found.cause is Cause.MOVES]
-    if moving:
-        told = "it only moves" if len(moving) == 1 else "they only move"
-        remedy = "send rates, or force it with `include`"
-        warnings.append(f"{_few(moving)}: left out, because {told} one way and what follows would be flagged; {remedy}")
+    moving = [found for found in findings if found.cause is Cause.MOVES]
+    for remedy in dict.fromkeys(map(_rate_remedy, moving)):
+        names = [found.name for found in moving if _rate_remedy(found) == remedy]
+        told = "it only moves" if len(names) == 1 else "they only move"
+        warnings.append(f"{_few(names)}: left out, because {told} one way and what follows would be flagged; {remedy}")
     refusal = _blind(findings, kinds)
     if key and not refusal:  # among several kinds of record, whatever tells the kinds apart looks like an entity
-        names, tell = ",".join(key), "tells" if len(key) == 1 else "tell"
-        warnings.append(f"{names} {tell} entities apart: `key={names}` says so, and anomalies then name theirs")
+        apart, tell = ",".join(key), "tells" if len(key) == 1 else "tell"
+        warnings.append(f"{apart} {tell} entities apart: `key={apart}` says so, and anomalies then name theirs")
     objects = [] if refusal else [found for found in findings if found.cause is Cause.OBJECTS]
     warnings += [f"{found.name}: {found.reason}, left out; {found.remedy} reads what is in it" for found in objects]
     return Review(warnings, refusal, mixed=bool(refusal) and len(kinds) > 1)
@@ -50,6 +50,12 @@ def review(findings: Sequence[Finding], kinds: Sequence[RecordKind], key: Sequen
 def _warnings(findings: Sequence[Finding]) -> Sequence[str]:
     """The different warnings, in order."""
     return list(dict.fromkeys(found.warning for found in findings if found.warning))
+
+
+def _rate_remedy(found: Finding) -> str:
+    """What to do about a field that only moves one way."""
+    force = not found.remedy or found.remedy.startswith("`include=")
+    return f"send rates, or {'force it with `include`' if force else f'set {found.remedy}'}"
 
 
 def _blind(findings: Sequence[Finding], kinds: Sequence[RecordKind]) -> str:

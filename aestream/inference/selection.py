@@ -21,6 +21,7 @@ class Selection:
     `include` and `exclude` are names or globs on dotted names; an exact name in `include` forces a field in. Of
     `timestamps` the time of day and the weekday are used. `missing` are policies (see `imputes`). `units`: texts to
     read as numbers with a unit. `key`: the fields that tell entities apart. `time`: the field that orders records.
+    `rates`: whether counters are used by their increase per second, which takes a memory of each entity.
     """
 
     include: Sequence[str] = ()
@@ -30,6 +31,7 @@ class Selection:
     units: Sequence[str] = ()
     key: Sequence[str] = ()
     time: str | None = None
+    rates: bool = False
 
     @property
     def named(self) -> Mapping[str, str]:

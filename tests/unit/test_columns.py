@@ -39,10 +39,16 @@ def test_a_word_for_a_missing_value_may_be_a_category() -> None:
     assert Column(Kind.CATEGORICAL, ("N/A", "eu")).column(["N/A", "eu", "us"]).tolist() == [0, 1, -1]
 
 
-@pytest.mark.parametrize("column", [Column(), QUOTED, SECONDS, Column(Kind.TIMESTAMP, unit="s")])
+@pytest.mark.parametrize("column", [Column(), QUOTED, SECONDS, Column(Kind.TIMESTAMP, unit="s"), Column(rate=True)])
 def test_a_column_survives_json(column: Column) -> None:
     assert Column.from_dict(column.to_dict()) == column
     assert ("quoted" in column.to_dict()) == column.quoted
+    assert ("rate" in column.to_dict()) == column.rate  # manifests of before do not say
+
+
+def test_only_numbers_have_a_rate() -> None:
+    with pytest.raises(ValueError, match="a boolean column cannot be a rate"):
+        Column(Kind.BOOLEAN, rate=True)
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_units_of_a_counter_are_read_and_it_is_left_out() -> None:
 
 @pytest.mark.parametrize("name", ["a,b", " a", "x[*]", "line\nbreak", 'req{path="/a,b"}', "say `hi`"])
 def test_the_remedy_finds_a_field_of_any_name(name: str) -> None:
-    sample = records(**{name: lambda row: row * 3})
+    sample = records(**{name: lambda row: -row * 3})
     (note,) = infer_schema(sample)[1]
     option, _, wanted = note.remedy.strip("`").partition("=")
     assert option == "include"
