@@ -209,9 +209,11 @@ class Judge:
 
     def _to_count(self, move: Move) -> str:
         """The option with which a counter would be used by its rate; empty for what is none."""
-        if move.motion is not Motion.COUNTER or move.several or not (self.selection.rates and self.key):
+        if move.motion is not Motion.COUNTER or move.several:
             return ""
-        return f"`key={','.join(map(written, self.key))}`"
+        if not self.selection.rates:
+            return "`window=auto`"
+        return f"`key={','.join(map(written, self.key))}`" if self.key else ""
 
     def _quantity(self, field: Field, base: str) -> Finding:
         """Text with a unit: a number if asked for."""

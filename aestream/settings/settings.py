@@ -24,6 +24,7 @@ from pydantic_settings import (
 from aestream.errors import ConfigurationError
 from aestream.settings.connection import Kafka
 from aestream.settings.values import (
+    CountOrWord,
     Duration,
     Names,
     Numbers,
@@ -123,6 +124,27 @@ class Features(BaseModel):
     time: OptionalText = Field(
         None, description="The field that orders an entity's records. Unset: the Kafka timestamp."
     )
+    window: Annotated[CountOrWord, obeys("window")] = Field(
+        1,
+        description="How many records of an entity are judged together. `auto`: 10 if the sample shows that the "
+        "records of an entity follow each other, for long enough; else 1. Unless it is 1, counters are used by their "
+        "increase per second.",
+    )
+    max_gap: Annotated[OptionalNumber, obeys("max_gap")] = Field(
+        None,
+        description="After a longer gap, in usual intervals between the records of an entity, its window starts anew. "
+        "Unset: what training finds, at least 10.",
+    )
+    clock: Annotated[str, obeys("clock")] = Field(
+        "auto",
+        description="Whether what is normal depends on the time of day and the weekday (UTC) of a record: `on`, `off`, "
+        "or `auto` if the sample shows that it does. A sample covers at least two days, or two weeks, or it is `off`.",
+    )
+    holidays: OptionalText = Field(
+        None,
+        description="A country, such as `DE` or `US-CA`, whose public holidays are seen as well. It needs the "
+        "extra `holidays`. Unset: none.",
+    )
     timestamps: Names = Field([], description="Timestamps to use, as time of day and weekday. Unset: none.")
     missing: Annotated[Names, obeys("missing")] = Field(
         ["dead_letter"],
@@ -161,6 +183,12 @@ class Threshold(BaseModel):
         "pot",
         description="`pot` extrapolates from the largest errors if necessary: 0.001 needs 250 records. `quantile` "
         "assumes nothing about the tail of the errors: 0.001 needs 999.",
+    )
+    adaptation: Annotated[str, obeys("adaptation")] = Field(
+        "bounded",
+        description="How far the threshold of an entity follows its errors where windows are used. `off`: not at all. "
+        "`bounded`: some way, so that what is well above the usual is always flagged. `held`: as far as the "
+        "false-alarm rate needs.",
     )
 
 

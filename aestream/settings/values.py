@@ -55,6 +55,11 @@ def none_if_off(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() in {"", "off", "none"} else value
 
 
+def number_if_digits(value: object) -> object:
+    """Read a text of digits as a whole number; leave a word alone."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"\s*\d+\s*", value) else value
+
+
 def obeys(option: str) -> AfterValidator:
     """Check a setting against the rule of the detector's option. None always passes."""
     rule = RULES[option]
@@ -88,4 +93,5 @@ Words = Annotated[dict[str, str], NoDecode, BeforeValidator(pairs)]
 OptionalText = Annotated[str | None, BeforeValidator(none_if_off)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(none_if_off)]
 OptionalCount = Annotated[int | None, BeforeValidator(none_if_off)]
+CountOrWord = Annotated[int | str, BeforeValidator(number_if_digits)]
 OptionalNumber = Annotated[float | None, BeforeValidator(none_if_off)]

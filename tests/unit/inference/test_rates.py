@@ -40,8 +40,8 @@ def test_a_counter_is_used_by_its_rate(selection: Any) -> None:
 def test_where_nothing_is_remembered_it_is_left_out() -> None:
     columns = {"load": LOAD.tolist(), "requests": RESTARTED.tolist()}
     inference = found(columns, rates=False)
-    assert use(inference, "requests") == ("", "a counter: only rises, 1 restart", "`include=*,requests`")
-    assert "send rates, or force it with `include`" in inference.review.warnings[0]
+    assert use(inference, "requests") == ("", "a counter: only rises, 1 restart", "`window=auto`")
+    assert "send rates, or set `window=auto`" in inference.review.warnings[0]
     forced = found(columns, rates=False, include=["*", "requests"]).schema()
     assert not len(forced.counters)
     assert forced.names == ("load", "requests")

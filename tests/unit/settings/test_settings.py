@@ -240,3 +240,41 @@ def test_every_setting_of_the_connection_reaches_a_client() -> None:
 )
 def test_every_way_to_write_a_brokers_address_is_taken(servers: str) -> None:
     clients.check(settings.load(overrides=reference.assignments([f"kafka.bootstrap_servers={servers}"])))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("FEATURES__WINDOW", "auto", "auto"),
+        ("FEATURES__WINDOW", "10", 10),
+        ("FEATURES__MAX_GAP", "30", 30.0),
+        ("FEATURES__MAX_GAP", "none", None),
+        ("FEATURES__HOLIDAYS", "US-CA", "US-CA"),
+        ("THRESHOLD__ADAPTATION", "held", "held"),
+    ],
+)
+def test_what_is_remembered_of_an_entity_is_set(
+    variable: str, value: str, expected: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"AESTREAM_{variable}", value)
+    section, name = variable.lower().split("__")
+    assert getattr(getattr(settings.load(), section), name) == expected
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "advice"),
+    [
+        ("FEATURES__WINDOW", "0", "write auto, or a whole number of records"),
+        ("FEATURES__WINDOW", "ten", "write auto, or a whole number of records"),
+        ("FEATURES__MAX_GAP", "0.5", "give a number of usual intervals above 1"),
+        ("FEATURES__CLOCK", "maybe", "write auto, on, off"),
+        ("THRESHOLD__ADAPTATION", "none", "write off, bounded, held"),
+    ],
+)
+def test_what_cannot_be_remembered_is_one_line(
+    variable: str, value: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"AESTREAM_{variable}", value)
+    with pytest.raises(ConfigurationError, match=f"^AESTREAM_{variable}: {advice}") as raised:
+        settings.load()
+    assert ";" not in str(raised.value)
