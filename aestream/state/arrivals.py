@@ -85,6 +85,7 @@ class Lines:
         self.at = arrivals.steps + front * (arrivals.who + 1)  # (n,)
         self.ends = np.cumsum(sizes)  # (e,) one past the last
         self.starts = self.ends - sizes  # (e,)
+        self.present = self.at[self._rows]  # (m,) of the rows that are not late
         self._fronts = (self.starts[:, None] + np.arange(front)).ravel()
 
     def join(self, remembered: NDArray[Any], present: NDArray[Any]) -> NDArray[Any]:
@@ -92,7 +93,7 @@ class Lines:
         present = present[..., self._rows]
         joined = np.empty((*present.shape[:-1], present.shape[-1] + len(self._fronts)), dtype=present.dtype)
         joined[..., self._fronts] = remembered.reshape(*present.shape[:-1], -1)
-        joined[..., self.at[self._rows]] = present
+        joined[..., self.present] = present
         return joined
 
 

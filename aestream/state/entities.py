@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -38,6 +37,7 @@ class Entities:
         self._places = _Places()
         self._values: Values = np.empty(SMALLEST, dtype=layout)
         self._ready = 0  # places with a value
+        self.format = hashlib.blake2b(str(layout).encode(), digest_size=8).digest()  # another layout has another one
 
     def __len__(self) -> int:
         return len(self._places)
@@ -57,11 +57,6 @@ class Entities:
     def size(self) -> int:
         """How many bytes are remembered of one entity, without its key."""
         return self.layout.itemsize
-
-    @property
-    def format(self) -> bytes:
-        """Eight bytes that stand for the layout: another layout has others."""
-        return hashlib.blake2b(str(self.layout).encode(), digest_size=8).digest()
 
     @property
     def values(self) -> Values:
@@ -85,29 +80,32 @@ class Entities:
 
     def copy(self) -> Entities:
         """The same entities and values; what happens to the copy leaves these as they are."""
-        twin = copy.copy(self)
-        twin._places = copy.deepcopy(self._places)  # noqa: SLF001
-        twin._values = self.values.copy()  # noqa: SLF001
+        twin = Entities(self.layout, self.blank)
+        twin._places, twin._values, twin._ready = self._places.copy(), self.values.copy(), self._ready
         return twin
 
-    def entry(self, key: Key) -> bytes:
-        """What is remembered of one entity, for `put`. Raises KeyError for a key that is not known."""
-        if key not in self._places:
-            raise KeyError(key)
-        value: bytes = self._values[self._places[key]].tobytes()
-        return self.format + value
+    def entries(self, keys: Sequence[Key]) -> list[bytes]:
+        """What is remembered of each of these entities, for `put`. Raises KeyError for a key that is not known."""
+        places = list(map(self._places.get, keys))
+        if None in places:
+            raise KeyError(keys[places.index(None)])
+        joined, size = self._values[np.array(places, dtype=np.intp)].tobytes(), self.size
+        return [self.format + joined[start : start + size] for start in range(0, len(joined), size)]
 
-    def put(self, key: Key, entry: bytes) -> None:
-        """Let an entity go on from its entry. Raises DataError if it is not an entry of this layout."""
-        if len(entry) != len(self.format) + self.size or not entry.startswith(self.format):
-            raise DataError(f"what is remembered of {key!r} has another format: start without it")
-        (place,) = self.places([key])
-        self._values[place] = np.frombuffer(entry, dtype=self.layout, offset=len(self.format))[0]
+    def put(self, keys: Sequence[Key], entries: Sequence[bytes]) -> None:
+        """Let entities go on from their entries. Raises DataError, and changes nothing, if one has another layout."""
+        size, front = len(self.format) + self.size, len(self.format)
+        for key, entry in zip(keys, entries, strict=True):
+            if len(entry) != size or not entry.startswith(self.format):
+                raise DataError(f"what is remembered of {key!r} has another format: start without it")
+        framed = np.dtype({"names": ["value"], "formats": [self.layout], "offsets": [front], "itemsize": size})
+        places = self.places(keys)
+        self._values[places] = np.frombuffer(b"".join(entries), dtype=framed)["value"]
 
     def snapshot(self) -> bytes:
         """All entities and what is remembered of them, for `restore`."""
         places = np.fromiter(self._places.values(), dtype=np.intp, count=len(self._places))
-        return msgspec.msgpack.encode((self.format, list(self._places), self._values[places].tobytes()))
+        return msgspec.msgpack.encode((self.format, list(self._places), self._values[places].view(np.uint8).data))
 
     def restore(self, snapshot: bytes) -> None:
         """Remember what a snapshot holds, and nothing else. Raises DataError if it is not one of this layout."""
@@ -118,8 +116,8 @@ class Entities:
         if known != self.format or len(values) != len(keys) * self.size:
             raise DataError("this snapshot of what is remembered of entities has another format: start without it")
         self._places, self._ready = _Places(), 0
-        self.places([_hashable(key) for key in keys])
-        self.values[:] = np.frombuffer(values, dtype=self.layout)
+        places = self.places(list(map(_hashable, keys)))
+        self._values[places] = np.frombuffer(values, dtype=self.layout)
 
     def _prepare(self) -> None:
         """Make room for the places that were given away, and put the blank value there."""
@@ -139,6 +137,13 @@ class _Places(dict[Key, int]):
         super().__init__()
         self.end = 0
         self.free: list[int] = []
+
+    def copy(self) -> _Places:
+        """The same keys and places, free ones as well."""
+        twin = _Places()
+        twin.update(self)
+        twin.end, twin.free = self.end, self.free.copy()
+        return twin
 
     def __missing__(self, key: Key) -> int:
         if self.free:

@@ -11,6 +11,8 @@ from aestream.state.arrivals import NEVER, Arrivals, Lines, arrive
 from aestream.state.rates import Counters
 from aestream.types import Flags, Matrix, Places, Status, Vector
 
+BLOCK = 256  # entities whose rows are copied at once: so many fit into the cache
+
 
 class Steps(NamedTuple):
     """A batch of n rows, each with the rows before it. Units are the user's; counters are increase per second."""
@@ -81,7 +83,7 @@ class Past:
         fresh, run = arrivals.runs(values["count"], self.gap)
         warming = run < self.window - 1
         sight = _Sight(arrivals, run, len(values), self.window)
-        rows = np.concatenate([sight.remembered(values, self.features), matrix])
+        rows = self._rows(values, matrix)
         windows = sight.windows()
         if len(self.counters):
             rates = self._counters.follow(values["counters"], arrivals, matrix[arrivals.rows[:, None], self.counters])
@@ -101,6 +103,16 @@ class Past:
         order = arrivals.rows[~arrivals.late]
         return Steps(rows, windows[back], status.astype(np.uint8)[back], fresh[back], order)
 
+    def _rows(self, values: NDArray[np.void], matrix: Matrix) -> Matrix:
+        """The remembered rows, entity by entity, then those of the batch."""
+        if self.window == 1:
+            return matrix.copy()
+        remembered = (len(values), self.window - 1, self.features)
+        rows = np.empty((remembered[0] * remembered[1] + len(matrix), self.features))
+        rows[: -len(matrix)].reshape(remembered)[:] = values["rows"]
+        rows[-len(matrix) :] = matrix
+        return rows
+
     def _remember(
         self, values: NDArray[np.void], arrivals: Arrivals, run: Places, rows: Matrix, windows: Places
     ) -> None:
@@ -112,7 +124,9 @@ class Past:
         values["last"][who] = arrivals.latest[last]
         values["count"][who] = np.minimum(run[last] + 1, self.window)
         if self.window > 1:
-            values["rows"][who] = rows[windows[last, 1:]]
+            for start in range(0, len(last), BLOCK):
+                some = slice(start, start + BLOCK)
+                values["rows"][who[some]] = rows.take(windows[last[some], 1:], axis=0)
 
 
 class _Sight:
@@ -125,13 +139,6 @@ class _Sight:
         self._lines = Lines(arrivals, entities, window - 1)
         self.own = self._remembered + arrivals.rows  # (n,)
         self._line = self._lines.join(np.arange(self._remembered), self.own)
-
-    def remembered(self, values: NDArray[np.void], features: int) -> Matrix:
-        """The remembered rows, (e * (window - 1), features)."""
-        if not self._remembered:
-            return np.empty((0, features))
-        rows: Matrix = values["rows"].reshape(-1, features)
-        return rows
 
     def windows(self, chosen: Flags | slice = slice(None)) -> Places:
         """The windows of the chosen rows, in the order of arrivals."""

@@ -64,14 +64,23 @@ def test_a_batch_of_entities_goes_on_from_its_snapshot() -> None:
     assert counts(other, KEYS) == [0, 7, 2, 3, 4, 5, 6]
 
 
+def test_nothing_has_a_snapshot_too() -> None:
+    known, other = Entities(LAYOUT, BLANK), entities()
+    other.restore(known.snapshot())
+    assert len(other) == 0
+    assert known.entries([]) == []
+    known.put([], [])
+    assert len(known) == 0
+
+
 def test_an_entity_goes_on_from_its_entry() -> None:
     known, other = entities(), Entities(LAYOUT, BLANK)
-    for key in KEYS:
-        other.put(key, known.entry(key))
+    other.put(KEYS[::2], known.entries(KEYS[::2]))
+    other.put(KEYS[1::2], known.entries(KEYS[1::2]))
     assert counts(other, KEYS) == list(range(len(KEYS)))
-    assert other.snapshot() == known.snapshot()
-    with pytest.raises(KeyError):
-        known.entry("unknown")
+    assert other.entries(KEYS) == known.entries(KEYS)
+    with pytest.raises(KeyError, match="unknown"):
+        known.entries(["a", "unknown"])
     assert "unknown" not in known
 
 
@@ -83,9 +92,10 @@ def test_another_layout_is_refused(layout: list[tuple[str, object]]) -> None:
     with pytest.raises(DataError, match="another format"):
         other.restore(known.snapshot())
     with pytest.raises(DataError, match="another format"):
-        other.put("a", known.entry("a"))
+        other.put(["a"], known.entries(["a"]))
     with pytest.raises(DataError, match="another format"):
-        known.put("a", known.entry("a")[:-1])
+        known.put(["b", "a"], [known.entries(["a"])[0], known.entries(["a"])[0][:-1]])
+    assert "b" not in known
     assert list(other) == ["b"]
 
 
