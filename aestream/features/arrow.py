@@ -43,7 +43,7 @@ def matrix_of(table: pa.Table, schema: FeatureSchema) -> tuple[Matrix, Problems]
     name. Raises DataError when a feature that is not imputed has no column.
     """
     places = {name: place for place, name in enumerate(table.column_names)}
-    found = [_column_at(table, places, path) for path in schema.paths]
+    found = [column_at(table, places, path) for path in schema.paths]
     pairs = list(zip(schema.names, schema.columns, found, strict=True))
     absent = [name for name, feature, there in pairs if there is None and not feature.imputed]
     if absent:
@@ -170,7 +170,7 @@ def _name(kind: pa.DataType) -> str:
     return next((name for fits, name in names if fits(kind)), str(kind))
 
 
-def _column_at(table: pa.Table, places: Mapping[str, int], path: Path) -> pa.ChunkedArray | None:
+def column_at(table: pa.Table, places: Mapping[str, int], path: Path) -> pa.ChunkedArray | None:
     """The column under a path, whether the table is nested or has dotted names. `places` has those of its columns."""
     dotted = ".".join(path)
     for way in (path, (dotted,), tuple(dotted.split("."))):

@@ -113,7 +113,7 @@ class FeatureSchema:
         """
         out = np.empty((len(records), len(self.paths)))
         for place, (name, path, column) in enumerate(zip(self.names, self.paths, self.columns, strict=True)):
-            values = [_lookup(record, path) for record in records]
+            values = [lookup(record, path) for record in records]
             try:
                 out[:, place] = column.column(values)
             except BadValueError as error:
@@ -138,7 +138,8 @@ class FeatureSchema:
         return [list(row) for row in zip(*shown, strict=True)]
 
 
-def _lookup(record: Mapping[str, Any], path: Path) -> object:
+def lookup(record: Mapping[str, Any], path: Path) -> object:
+    """The value under a path; MISSING where the record has none."""
     value: Any = record
     for key in path:
         if not isinstance(value, Mapping) or key not in value:

@@ -17,8 +17,8 @@ from aestream.types import Matrix
 
 def whole_records(table: Any) -> Sequence[Mapping[str, Any]] | None:
     """The rows of a DataFrame or a list of records, to infer the features from; None for anything else."""
-    frame = _frame(table)
-    return _records(table) if frame is None else arrow.records_of(frame)
+    frame = frame_of(table)
+    return records_of(table) if frame is None else arrow.records_of(frame)
 
 
 def read_table(table: Any, schema: FeatureSchema) -> Matrix:
@@ -26,10 +26,10 @@ def read_table(table: Any, schema: FeatureSchema) -> Matrix:
 
     Raises DataError when a feature is missing or a value is not finite.
     """
-    frame = _frame(table)
+    frame = frame_of(table)
     if frame is not None:
         return _of_frame(frame, schema)
-    records = _records(table)
+    records = records_of(table)
     if records is not None:
         return schema.matrix(records)
     if isinstance(table, Sequence) and not len(table):
@@ -53,7 +53,7 @@ def finite(matrix: Matrix, schema: FeatureSchema) -> Matrix:
     return matrix
 
 
-def _frame(table: Any) -> pa.Table | None:
+def frame_of(table: Any) -> pa.Table | None:
     """A DataFrame of any library as an Arrow table; None for anything else, and for a mixture that Arrow refuses."""
     if not hasattr(table, "__arrow_c_stream__"):
         return None
@@ -88,7 +88,8 @@ def _of_frame(frame: pa.Table, schema: FeatureSchema) -> Matrix:
     return matrix
 
 
-def _records(table: Any) -> Sequence[Mapping[str, Any]] | None:
+def records_of(table: Any) -> Sequence[Mapping[str, Any]] | None:
+    """A list of records, or a DataFrame that Arrow refuses, by row; None for anything else."""
     if _is_pandas(table):  # a mixture of kinds in a column
         return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
     if isinstance(table, Sequence) and len(table) and isinstance(table[0], Mapping):

@@ -2,11 +2,10 @@
 
 import numpy as np
 
+from aestream.features.series import EPOCH_RANGE
 from aestream.inference.order import BLOCKS, Series
 from aestream.types import Vector
 
-# 2001 to 2100 in seconds since 1970; in ms, us and ns, a power of 1000 more.
-EPOCH_RANGE = (0.98e9, 4.1e9)
 SCALES = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 DAY = 86_400.0
 # A clock advances so many seconds per second, and strays from that by this share of the sample's span.

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from aestream.columns import TEXT, UNITS, BadValueError, Column, Kind, describe, is_missing, is_number
+from aestream.columns import TEXT, BadValueError, Column, Kind, describe, is_missing, is_number
 from aestream.features.schema import Path
-from aestream.inference.clocks import epoch_unit
+from aestream.features.series import epoch_scale
 from aestream.inference.labels import is_padded
 from aestream.quantities import stands_for_nothing, text_number
 from aestream.types import Places, Vector
@@ -104,13 +104,11 @@ class Field:
     def moments(self, records: int) -> Vector | None:
         """The values as seconds by record, (n,), NaN where a record has none; None if they are no times.
 
-        Numbers in the range of 2001 to 2100 are s, ms, us or ns since 1970, any others seconds since some start. Text
-        is ISO 8601.
+        Numbers are seconds, or ms, us or ns since 1970 if most lie between 2001 and 2100. Text is ISO 8601.
         """
         if self.kind == "numeric":
             numbers = self.numbers(records)
-            unit = epoch_unit(numbers[~np.isnan(numbers)]) or "seconds"
-            return numbers / UNITS[UNIT_NAMES[unit]]
+            return numbers / epoch_scale(numbers)
         times = np.full(records, np.nan)
         rows, values = self.of(self.kind)
         try:

@@ -1,0 +1,181 @@
+"""Which entity each row of a table is of, and when it was recorded: given beside the table, or by name in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from types import NoneType
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from aestream.columns import MISSING, TEXT, UNITS, BadValueError, Column, Kind
+from aestream.errors import DataError
+from aestream.features import arrow
+from aestream.features.schema import lookup
+from aestream.features.table import frame_of, records_of
+from aestream.types import Vector
+
+# str, bytes, int, None, or a tuple of these: what an entity is called.
+Key: TypeAlias = Hashable
+# 2001 to 2100 in seconds since 1970; in ms, us and ns, a power of 1000 more.
+EPOCH_RANGE = (0.98e9, 4.1e9)
+_KEYS = {str, int, bytes, NoneType}
+_REMEDY = "give seconds, datetimes or ISO 8601 text"
+
+
+def names_of(table: Any, given: Any) -> tuple[str, ...]:
+    """The columns of a DataFrame, or fields of records, that `given` names; none where it holds a value for each row.
+
+    A text is a name, and so is each text of a list if the table has columns of all these names.
+    """
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, list | tuple) or not given or not all(isinstance(name, str) for name in given):
+        return ()
+    return tuple(given) if all(_column(table, name) is not None for name in given) else ()
+
+
+def keys_of(table: Any, keys: Any) -> list[Key]:
+    """The key of the entity of each row, (n,): None for all where `keys` is None.
+
+    `keys` are text, bytes, whole numbers or tuples of these, one for each row, in any sequence; or the name, or the
+    names, of columns of the table.
+
+    Raises DataError when there is not one for each row, when the table has no such column, or for a key that is a list
+    or an object.
+    """
+    rows = _rows(table)
+    if keys is None:
+        return [None] * rows
+    names = names_of(table, keys)
+    columns = [_named(table, name, "keys") for name in names]
+    values: list[Key]
+    if len(names) > 1:
+        values = list(zip(*map(_listed, columns), strict=True))
+    else:
+        values = _listed(columns[0] if names else keys)
+    _one_each(len(values), rows, "keys")
+    if set(map(type, values)) <= _KEYS:
+        return values
+    try:
+        return [_key(value) for value in values]
+    except TypeError as error:
+        raise DataError(f"keys: {error}: give text, bytes or whole numbers, or tuples of these") from error
+
+
+def times_of(table: Any, times: Any) -> Vector | None:
+    """When each row was recorded, in seconds, (n,), NaN where that is unknown; None where `times` is None.
+
+    `times` are numbers, datetimes or ISO 8601 text, in any sequence, or the name of a column of the table. Numbers are
+    seconds, or ms, us or ns since 1970 where most lie between 2001 and 2100. Without a zone, a time is UTC.
+
+    Raises DataError when there is not one for each row, when the table has no such column, or for what is no time.
+    """
+    if times is None:
+        return None
+    if isinstance(times, str):
+        times = _named(table, times, "times")
+    try:
+        found = seconds(times)
+    except BadValueError as error:
+        raise DataError(f"times: row {error.row} is {error}: {_REMEDY}") from error
+    _one_each(len(found), _rows(table), "times")
+    return found
+
+
+def seconds(times: Any) -> Vector:
+    """Read times of any kind as seconds, (n,), NaN where one is missing. Raises BadValueError for what is no time."""
+    if isinstance(times, pa.ChunkedArray | pa.Array):
+        column = arrow.plain(pa.chunked_array([times]) if isinstance(times, pa.Array) else times)
+        if pa.types.is_timestamp(column.type):
+            microseconds = column.cast(pa.int64()).cast(pa.float64(), safe=False)
+            return np.array(microseconds.to_numpy(), np.float64) / UNITS["us"]
+        times = column.to_pylist()
+    array = np.asarray(times) if hasattr(times, "dtype") or _all_moments(times) else None
+    if array is not None and array.dtype.kind == "M":
+        moments = array.astype("datetime64[us]")
+        return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / UNITS["us"])
+    values = _listed(times)
+    try:
+        numbers = Column().column(values)
+    except BadValueError:
+        return Column(Kind.TIMESTAMP, unit=TEXT).column(values)
+    return numbers / epoch_scale(numbers)
+
+
+def epoch_scale(numbers: Vector) -> float:
+    """How many units of most numbers (n,) make a second: 1e3, 1e6 or 1e9 if they are ms, us or ns since 1970, else 1.
+
+    One wrong time does not decide: the median does.
+    """
+    known = numbers[np.isfinite(numbers)]
+    middle = float(np.median(known)) if len(known) else 0.0
+    scales = [scale for scale in UNITS.values() if EPOCH_RANGE[0] * scale <= middle <= EPOCH_RANGE[1] * scale]
+    return scales[0] if scales else 1.0
+
+
+def _all_moments(times: Any) -> bool:
+    return isinstance(times, list | tuple) and bool(times) and all(isinstance(time, np.datetime64) for time in times)
+
+
+def _rows(table: Any) -> int:
+    try:
+        return len(table)
+    except TypeError:
+        raise DataError("the table has no rows: give an array, a DataFrame or a list of records") from None
+
+
+def _one_each(given: int, rows: int, what: str) -> None:
+    if given != rows:
+        raise DataError(f"there are {given} {what} for {rows} rows: give one for each row")
+
+
+def _named(table: Any, name: str, what: str) -> Any:
+    """The column of this name. Raises DataError when there is none."""
+    column = _column(table, name)
+    if column is None:
+        raise DataError(f"`{what}` names {name!r}, and the table has no such column")
+    return column
+
+
+def _column(table: Any, name: str) -> Any:
+    """A column of a DataFrame, or a field of records as a list; None where no record has it, and in an array."""
+    frame = frame_of(table)
+    if frame is not None:
+        return arrow.column_at(frame, {there: place for place, there in enumerate(frame.column_names)}, (name,))
+    records = records_of(table)
+    if records is None:
+        return None
+    path = tuple(name.split("."))
+    values = [lookup(record, (name,) if name in record else path) for record in records]
+    return None if all(value is MISSING for value in values) else [None if v is MISSING else v for v in values]
+
+
+def _listed(values: Any) -> list[Any]:
+    """A sequence of any library as a list of Python's objects, of tuples where it has several columns."""
+    for method in ("to_pylist", "tolist", "to_list"):
+        if hasattr(values, method):
+            listed = getattr(values, method)()
+            return listed if isinstance(listed, list) else [listed]
+    frame = frame_of(values)
+    if frame is not None:
+        return list(zip(*(column.to_pylist() for column in frame.columns), strict=True))
+    return list(values)
+
+
+def _key(value: Any) -> Key:
+    """One entity's key: equal for equal keys of any library. Raises TypeError for what cannot be one."""
+    kind = type(value)
+    if kind in _KEYS:
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, list | tuple):
+        return tuple(_key(part) for part in value)
+    if isinstance(value, np.generic):
+        return _key(value.item())
+    if isinstance(value, float):
+        return None if math.isnan(value) else int(value) if value.is_integer() else repr(value)
+    if isinstance(value, Mapping | Sequence | np.ndarray | set):
+        raise TypeError(f"a key is {kind.__name__}")
+    return None if kind.__name__ in {"NAType", "NaTType"} else str(value)
