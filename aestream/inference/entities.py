@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -31,9 +31,9 @@ MAX_RECORDS, MAX_NUMBERS, MAX_CANDIDATES, MAX_NAMES = 4000, 200, 12, 3
 Texts = Sequence[str | None]
 
 
-def codes(columns: Sequence[Texts]) -> Places:
+def codes(columns: Sequence[Sequence[Hashable]]) -> Places:
     """Number the combinations of the columns' values -> (n,), from 0; a missing value is a value of its own."""
-    numbers: dict[tuple[str | None, ...], int] = {}
+    numbers: dict[tuple[Hashable, ...], int] = {}
     rows = zip(*columns, strict=True)
     return np.fromiter((numbers.setdefault(row, len(numbers)) for row in rows), np.intp, len(columns[0]))
 

@@ -28,6 +28,8 @@ MIN_PRESENT = 0.99
 # The share of records that must have a field whose missing values are imputed: fewer teach too little.
 MIN_IMPUTED = 0.1
 NEARLY_ALL = 0.95
+# What is said of a counter where rates can be computed.
+RATE = "a counter: used by its increase per second"
 # Numbers that differ by less than this share of them differ by rounding.
 ROUNDING = 1e-12
 # With fewer values than this, distinct numbers prove nothing.
@@ -179,7 +181,8 @@ class Judge:
         used = Column(quoted=field.quoted, unit=field.unit, imputed=self._imputed(field))
         steady = high - low <= ROUNDING * max(abs(low), abs(high))
         move = Move() if steady else judge(numbers, self.order)
-        if (self.selection.rates and not self.key) and self._counts(field.name, numbers, move):
+        counts = self._counts(field.name, numbers, move)
+        if counts and self.selection.rates and not self.key:
             return self._rate(field, used, numbers)
         if steady:
             told = f"always {low:.6g}{written}: any other value is an anomaly"
@@ -188,14 +191,16 @@ class Judge:
         if move.told:
             if not forced:
                 cause = Cause.TIMESTAMP if move.motion is Motion.CLOCK else Cause.MOVES
-                return self._left_out(field, cause, move.told, self._to_count(move))
+                return self._left_out(field, cause, move.told, self._to_count() if counts else "")
             return self._used(field, used, told, f"{move.told}: records will leave what was learnt")
         if not forced and _is_identifier(field.name, values):
             return self._left_out(field, Cause.NAME, "an identifier: whole numbers, many of them different")
         return self._used(field, used, told, move.warning)
 
     def _counts(self, name: str, numbers: Vector, move: Move) -> bool:
-        """Whether numbers (n,) are a counter of which rates can be computed."""
+        """Whether numbers (n,) are a counter of which rates can be computed: none counts below 0."""
+        if np.nanmin(numbers) < 0:
+            return False
         if move.motion is Motion.LEVEL and _COUNTER_NAME.search(name):
             return not np.any(Series.of(numbers, self.order).steps() < 0)
         return move.motion is Motion.COUNTER and not move.several
@@ -203,17 +208,13 @@ class Judge:
     def _rate(self, field: Field, used: Column, numbers: Vector) -> Finding:
         """Use a counter (n,) by its increase. One that never rose has a constant rate: any increase is an anomaly."""
         if np.any(Series.of(numbers, self.order).steps()):
-            return self._used(field, replace(used, rate=True), "a counter: used by its increase per second")
+            return self._used(field, replace(used, rate=True), RATE)
         told = "a counter that never rose: any increase is an anomaly"
         return self._used(field, replace(used, rate=True, steady=True, imputed=True), told)
 
-    def _to_count(self, move: Move) -> str:
-        """The option with which a counter would be used by its rate; empty for what is none."""
-        if move.motion is not Motion.COUNTER or move.several:
-            return ""
-        if not self.selection.rates:
-            return "`window=auto`"
-        return f"`key={','.join(map(written, self.key))}`" if self.key else ""
+    def _to_count(self) -> str:
+        """The option with which a counter would be used by its rate."""
+        return f"`key={','.join(map(written, self.key))}`" if self.selection.rates else "`window=auto`"
 
     def _quantity(self, field: Field, base: str) -> Finding:
         """Text with a unit: a number if asked for."""
