@@ -8,15 +8,11 @@ import numpy as np
 
 from aestream.columns import Kind
 from aestream.errors import DataError
+from aestream.features.clock import DAY, SHOWN, WEEK, circles
 from aestream.features.numeric import NumericScaler
 from aestream.features.schema import FeatureSchema
 from aestream.types import Flags, Matrix, Places, Vector
 
-DAY, WEEK = 86_400.0, 604_800.0
-# The first Monday after the epoch, which was a Thursday: weeks are counted from it.
-MONDAY = 4 * DAY
-# A cycle is learnt only from a sample that shows it this many times.
-SHOWN = 2
 # The least spread of an input: where it is nearly constant, its other value is then far away, but not infinitely so.
 MIN_SPREAD = 0.1
 # The input that marks a missing value weighs a quarter of the value itself: the square of this.
@@ -194,7 +190,7 @@ class FeatureEncoder:
                 unseen = len(column.categories)
                 raw[np.arange(len(values)), first + np.where(values < 0, unseen, values).astype(np.intp)] = 1.0
             elif column.kind is Kind.TIMESTAMP:
-                raw[:, first:end] = np.where(missing[:, [place]], 0.0, _circles(values, self.cycles))
+                raw[:, first:end] = np.where(missing[:, [place]], 0.0, circles(values, self.cycles))
             if column.imputed:
                 raw[:, end] = missing[:, place]
         return raw
@@ -232,14 +228,6 @@ def _usual(matrix: Matrix, schema: FeatureSchema) -> Vector:
         values, counts = np.unique(matrix[~np.isnan(matrix[:, place]), place], return_counts=True)
         fill[place] = values[np.argmax(counts)]
     return fill
-
-
-def _circles(seconds: Vector, cycles: Vector) -> Matrix:
-    """Sine and cosine of the day and of the week, where these are inputs: (n,) -> (n, 0, 2 or 4)."""
-    used = [length for length, is_used in zip((DAY, WEEK), cycles, strict=True) if is_used]
-    angles = [2 * np.pi * ((seconds - MONDAY) % length) / length for length in used]
-    parts = [part(angle) for angle in angles for part in (np.sin, np.cos)]
-    return np.stack(parts, axis=1) if parts else np.empty((len(seconds), 0))
 
 
 def _scales(raw: Matrix, encoder: FeatureEncoder) -> tuple[Vector, Vector]:

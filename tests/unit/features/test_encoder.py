@@ -3,7 +3,8 @@ import pytest
 
 from aestream.columns import Column, Kind
 from aestream.errors import DataError
-from aestream.features.encoder import DAY, FeatureEncoder
+from aestream.features.clock import DAY
+from aestream.features.encoder import FeatureEncoder
 from aestream.features.numeric import NumericScaler
 from aestream.features.schema import FeatureSchema
 
