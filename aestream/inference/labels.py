@@ -82,7 +82,7 @@ def turnover(texts: Sequence[str], rows: Places, records: int) -> str:
     if len(values) < MIN_TURNED:
         return ""
     counts = np.bincount(codes)
-    late, early = _come_and_go(codes, np.asarray(rows, np.float64) / records, counts)
+    late, early = come_and_go(codes, np.asarray(rows, np.float64) / records, counts)
     turned = late | early
     share = float(counts[turned].sum() / len(codes))
     if turned.sum() < MIN_TURNED or (share < MOST and (turned.mean() < MOST or share < MIN_SHARE)):
@@ -92,7 +92,7 @@ def turnover(texts: Sequence[str], rows: Places, records: int) -> str:
     return f"labels that come and go: of {len(values)} values, {' and '.join(told)}"
 
 
-def _come_and_go(codes: Places, places: Vector, counts: Places) -> tuple[Flags, Flags]:
+def come_and_go(codes: Places, places: Vector, counts: Places) -> tuple[Flags, Flags]:
     """Which values (k,) begin late in the sample, and which end early.
 
     `codes` (m,) are the numbers of the values at `places` (m,), from 0 to 1 and ascending; `counts` (k,) their counts.

@@ -12,7 +12,7 @@ def within(matrix: Matrix, entity: Places) -> Matrix:
 
     `entity` (n,) are whole-number codes. The ranks of an entity have the mean 0 in each column.
     """
-    return np.column_stack([_within(column, entity) for column in matrix.T])
+    return np.column_stack([_within(column, entity) for column in matrix.T]) if matrix.size else np.zeros(matrix.shape)
 
 
 def _within(column: Vector, entity: Places) -> Vector:

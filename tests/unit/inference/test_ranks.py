@@ -11,6 +11,11 @@ def test_ranks_are_those_within_an_entity() -> None:
     np.testing.assert_allclose(within(matrix, entity), expected)
 
 
+def test_nothing_has_no_ranks() -> None:
+    assert within(np.empty((3, 0)), np.zeros(3, np.intp)).shape == (3, 0)
+    assert within(np.empty((0, 2)), np.zeros(0, np.intp)).shape == (0, 2)
+
+
 def test_their_mean_is_0_whatever_is_equal_or_missing() -> None:
     random = np.random.default_rng(0)
     matrix = random.integers(0, 4, (500, 3)).astype(float)
