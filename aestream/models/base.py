@@ -23,6 +23,10 @@ class Autoencoder(nn.Module, ABC):
     """
 
     kind: ClassVar[str]
+    # A model may look at a window: `features` are then the inputs of so many rows, one row after another.
+    rows: int = 1
+    # Inputs that a model is given after the features, but does not reconstruct.
+    context: int = 0
 
     def __init__(self, *, features: int, latent_size: int, hidden: int, members: int, seed: int) -> None:
         super().__init__()
@@ -47,7 +51,7 @@ class Autoencoder(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, inputs: Tensor) -> Tensor:
-        """(B, features) for all members, or (members, B, features), -> (members, B, latent_size)."""
+        """(B, features + context) for all members, or one batch for each, (members, B, ...) -> (members, B, latent)."""
 
     @abstractmethod
     def decode(self, latent: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The dense autoencoder, d -> hidden -> latent -> hidden -> d, with a few members in one batched product."""
 
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,27 +16,44 @@ class DenseAutoencoder(Autoencoder):
     """Two dense layers down to the latent vector and two back up, for each member.
 
     Each member sees a part of the features and reconstructs all of them: the others it has to infer, and cannot copy.
-    The members differ in that part, in their initial weights, and in the rows that they learn from. The activation is
-    ReLU, because it costs a tenth of GELU and detects no less.
+    Of a window it does not see a hidden feature in any row. The context is shown to every member. The members differ in
+    what they see, in their initial weights, and in the rows that they learn from. The activation is ReLU, because it
+    costs a tenth of GELU and detects no less.
     """
 
     kind: ClassVar[str] = "dense"
-    shown: Tensor  # (M, d, 1), 1 for a feature that a member sees, else 0
+    shown: Tensor  # (M, d + c, 1), 1 for an input that a member sees, else 0
 
-    def __init__(self, *, features: int, latent_size: int, hidden: int, members: int, seed: int) -> None:
+    def __init__(
+        self,
+        *,
+        features: int,
+        latent_size: int,
+        hidden: int,
+        members: int,
+        seed: int,
+        rows: int = 1,
+        context: int = 0,
+    ) -> None:
         super().__init__(features=features, latent_size=latent_size, hidden=hidden, members=members, seed=seed)
+        self.rows, self.context = rows, context
         generator = torch.Generator().manual_seed(seed)
-        sizes = tuple(pairwise((features, hidden, latent_size, hidden, features)))
+        sizes = tuple(pairwise((features + context, hidden, latent_size, hidden, features)))
         self.weights = nn.ParameterList(draw((members, fan_in, out), fan_in, generator) for fan_in, out in sizes)
         self.biases = nn.ParameterList(draw((members, 1, out), fan_in, generator) for fan_in, out in sizes)
-        self.register_buffer("shown", _shown(members, features, generator))
+        shown = _shown(members, features // rows, generator).repeat(1, rows, 1)
+        self.register_buffer("shown", torch.cat([shown, torch.ones(members, context, 1)], dim=1))
+
+    def config(self) -> dict[str, Any]:
+        """Return the keyword arguments that build an untrained copy, as JSON types."""
+        return {**super().config(), "rows": self.rows, "context": self.context}
 
     def encode(self, inputs: Tensor) -> Tensor:
-        """(B, d) or (M, B, d) -> (M, B, latent)."""
+        """(B, d + c) or (M, B, d + c) -> (M, B, latent)."""
         return torch.baddbmm(self.biases[1], self.first_layer(inputs), self.weights[1])  # (M, B, latent)
 
     def first_layer(self, inputs: Tensor) -> Tensor:
-        """(B, d) or (M, B, d) -> (M, B, hidden), from the features that each member sees."""
+        """(B, d + c) or (M, B, d + c) -> (M, B, hidden), from the inputs that each member sees."""
         return torch.baddbmm(self.biases[0], inputs.expand(self.members, -1, -1), self.weights[0] * self.shown).relu_()
 
     def decode(self, latent: Tensor) -> Tensor:

@@ -3,11 +3,19 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from aestream.models.base import Autoencoder
+
+
+class Inputs(Protocol):
+    """The inputs of n records by their numbers: a tensor (n, d), or what looks windows up."""
+
+    def __getitem__(self, numbers: Tensor, /) -> Tensor:
+        """The inputs of these records, (...) -> (..., d)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +40,13 @@ class Training:
 
 def fit(
     model: Autoencoder,  # M members
-    rows: Tensor,  # (n, d) scaled features
+    rows: Inputs,  # scaled features of n rows or windows, and after them the model's context
     seen: Tensor,  # (M, s) row numbers that each member learns from
     unseen: Tensor,  # (M, u) row numbers that each member is validated on
     *,
     steps: int,  # the most batches
     noise: float,  # standard deviations of a feature
+    swap: float = 0.0,  # share of the features that come from another row
     seed: int,  # of batches and noise
     batch_size: int = 256,  # rows in a batch, for each member
     learning_rate: float = 4e-3,  # the highest one of the cycle
@@ -50,26 +59,32 @@ def fit(
     """Train in place; keep the weights that best reconstruct the rows that each member does not learn from.
 
     AdamW (Loshchilov and Hutter 2019) with a one-cycle learning rate (Smith and Topin 2018). The network sees the rows
-    with Gaussian noise of standard deviation `noise`, and has to reconstruct them without it (Vincent et al. 2008). The
-    worst `trim` of every batch is not learnt, so that an anomaly among them stays one; it does not count in the
-    validation either. The validation loss is checked `checks` times, and the fit ends after `patience` checks without a
-    gain. The same seed gives the same weights. The defaults of `batch_size`, `learning_rate` and `trim` are compared
-    with other values by `python -m tests.bench.quality --parts constants`; those of the checks only save time.
+    with Gaussian noise of standard deviation `noise`, and with a share `swap` of the features from another row, in a
+    window from all of its rows. It has to reconstruct them without either (Vincent et al. 2008). The worst `trim` of
+    every batch is not learnt, so that an anomaly among them stays one; it does not count in the validation either. The
+    validation loss is checked `checks` times, and the fit ends after `patience` checks without a gain. The same seed
+    gives the same weights. The defaults of `batch_size`, `learning_rate` and `trim` are compared with other values by
+    `python -m tests.bench.quality --parts constants`; those of the checks only save time.
     """
     started = time.perf_counter()
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
     shape = (model.members, min(batch_size, seen.shape[1]))
-    held_out = rows[unseen]  # (M, u, d)
-    asked = held_out
+    asked = rows[unseen]  # (M, u, d + c)
+    held_out = asked[..., : model.features]
     if validation_noise:
-        asked = torch.randn(held_out.shape, generator=generator).mul_(validation_noise).add_(held_out)
+        asked = torch.randn(asked.shape, generator=generator).mul_(validation_noise).add_(asked)
     best, best_weights, stale, average, step = float("inf"), _copy(model), 0, 0.0, 0
 
     for step in range(1, steps + 1):
-        batch = rows[seen.gather(1, torch.randint(seen.shape[1], shape, generator=generator))]  # (M, B, d)
+        whole = rows[seen.gather(1, torch.randint(seen.shape[1], shape, generator=generator))]  # (M, B, d + c)
+        batch = whole[..., : model.features]
         noisy = torch.randn(batch.shape, generator=generator).mul_(noise).add_(batch)
+        if swap:
+            noisy = _swapped(noisy, batch, swap, model.rows, generator)
+        if model.context:
+            noisy = torch.cat([noisy, whole[..., model.features :]], dim=2)
         losses = _trimmed_error(model(noisy), batch, trim)
         optimizer.zero_grad(set_to_none=True)
         # each member has its own weights, so the sum trains all of them at once
@@ -93,6 +108,13 @@ def fit(
     model.load_state_dict(best_weights)
     model.eval()
     return Training(step, average, best, time.perf_counter() - started)
+
+
+def _swapped(noisy: Tensor, batch: Tensor, share: float, rows: int, generator: torch.Generator) -> Tensor:
+    """Take a share of the features of each of (M, B, d) windows of so many rows from the window before it."""
+    windows = batch.reshape(*batch.shape[:2], rows, -1)
+    chosen = torch.rand((*windows.shape[:2], 1, windows.shape[3]), generator=generator) < share
+    return torch.where(chosen, windows.roll(1, dims=1), noisy.view_as(windows)).flatten(2)
 
 
 def _trimmed_error(rebuilt: Tensor, rows: Tensor, trim: float) -> Tensor:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-import aestream.models.dense
-import aestream.models.skip  # noqa: F401 - both enter their kinds
+import aestream.models.skip  # noqa: F401 - enters its kind
 from aestream.detector.folds import Folds, evenly
 from aestream.errors import ModelError
 from aestream.models.base import Autoencoder, kinds, restore, state
+from aestream.models.dense import DenseAutoencoder
 from aestream.models.fit import fit
 
 SIZES = {"features": 6, "latent_size": 2, "hidden": 16, "members": 3, "seed": 5}
@@ -40,6 +40,24 @@ def train(model: Autoencoder, seed: int = 0) -> float:
     folds = Folds.of(len(data), model.members)
     seen, unseen = evenly(folds.seen, len(data)), evenly(folds.unseen, len(data))
     return fit(model, data, seen, unseen, steps=200, noise=0.05, seed=seed).validation_loss
+
+
+def test_a_window_is_seen_as_rows_of_the_same_features_beside_a_context_that_is_not_reconstructed() -> None:
+    model = DenseAutoencoder(features=30, latent_size=2, hidden=16, members=5, seed=5, rows=3, context=2)
+    shown = model.shown[:, :30, 0].view(5, 3, 10)
+    assert torch.equal(shown[:, 0], shown[:, 1])
+    assert torch.equal(shown[:, 0], shown[:, 2])
+    assert (shown[:, 0].sum(dim=1) == 6).all()
+    assert (model.shown[:, 30:] == 1).all()
+    assert model(torch.zeros(7, 32)).shape == (5, 7, 30)
+    again = restore("dense", model.config(), state(model))
+    assert (again.rows, again.context) == (3, 2)
+    assert torch.equal(again(torch.ones(7, 32)), model(torch.ones(7, 32)))
+
+
+def test_a_model_from_before_windows_is_one_of_single_rows() -> None:
+    model = restore("dense", SIZES, state(DenseAutoencoder(**SIZES)))
+    assert (model.rows, model.context) == (1, 0)
 
 
 def test_shapes(model: Autoencoder) -> None:

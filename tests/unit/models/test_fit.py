@@ -3,7 +3,7 @@ import torch
 from aestream.detector.folds import Folds, evenly
 from aestream.models.base import state
 from aestream.models.dense import DenseAutoencoder
-from aestream.models.fit import Progress, fit
+from aestream.models.fit import Progress, _swapped, fit
 
 
 def plane(count: int = 400) -> torch.Tensor:
@@ -71,3 +71,25 @@ def test_folds_cover_every_row_once_in_order() -> None:
         assert sorted([*seen, *unseen]) == list(range(103))
     assert evenly(cut.unseen, 1000).shape == (4, 25)
     assert evenly(cut.seen, 10).shape == (4, 10)
+
+
+def test_a_swapped_feature_comes_from_another_window_in_all_of_its_rows() -> None:
+    windows = torch.arange(4.0).view(1, 4, 1).expand(2, 4, 15).contiguous()  # each holds its own number
+    generator = torch.Generator().manual_seed(0)
+    swapped = _swapped(torch.full_like(windows, -1.0), windows, 0.5, 3, generator).view(2, 4, 3, 5)
+    assert torch.equal(swapped, swapped[:, :, :1].expand_as(swapped))
+    taken = swapped[:, :, 0] >= 0
+    assert 0.2 < taken.double().mean().item() < 0.8
+    other = windows.view(2, 4, 3, 5)[:, [3, 0, 1, 2], 0]
+    assert torch.equal(swapped[:, :, 0][taken], other[taken])
+
+
+def test_a_context_tells_what_the_features_do_not() -> None:
+    """Each row is about +1 or -1 in all features, under so much noise that only the context can say which."""
+    generator = torch.Generator().manual_seed(1)
+    side = torch.randint(2, (400, 1), generator=generator) * 2.0 - 1.0
+    rows = torch.cat([side.expand(400, 5), side], dim=1)
+    model = DenseAutoencoder(features=5, latent_size=2, hidden=16, members=2, seed=0, context=1)
+    fit(model, rows, *folds(rows), steps=300, noise=10.0, seed=0)
+    contradicted = torch.cat([-side.expand(400, 5), side], dim=1)
+    assert (model(contradicted) - rows[:, :5]).square().mean().item() < 0.2
