@@ -103,10 +103,13 @@ class Deviations:
         return cls(tolerances, encoder) if tolerances.any_asked() else EveryDeviation()
 
     def still(self, counts: Tensor, matrix: Matrix, rebuilt: Tensor) -> Tensor:
-        """Which of the inputs that counted, (B, w), still do so against these reconstructions (M, B, w)."""
-        expected = rebuilt.mean(dim=0).double().numpy()
+        """Which of the inputs that counted, (B, w), still do so against these reconstructions (M, B, w).
+
+        Of windows the inputs are (B, L w), and `matrix` has their rows one below the other, (B L, d).
+        """
+        expected = rebuilt.mean(dim=0).double().numpy().reshape(len(matrix), -1)
         now = self.tolerances.counts(matrix, self.encoder.inverse(expected, matrix))
-        return counts & torch.from_numpy(self.encoder.by_input(now))
+        return counts & torch.from_numpy(self.encoder.by_input(now)).view_as(counts)
 
     def settle(
         self, reconstruct: Reconstruct, matrix: Matrix, inputs: Tensor, rebuilt: Tensor

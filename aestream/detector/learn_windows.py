@@ -1,0 +1,189 @@
+"""Learning what is normal over windows: the network, its score, and the errors of rows that it has not seen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aestream.detector.deviations import Deviations, EveryDeviation
+from aestream.detector.folds import Folds, evenly
+from aestream.detector.network import Network
+from aestream.detector.options import Options
+from aestream.detector.residuals import PRECISION, LatentBounds, tails
+from aestream.detector.rows import Frame
+from aestream.detector.windows import CHUNK, Part, Windows, WindowScore
+from aestream.models.base import Autoencoder
+from aestream.models.dense import DenseAutoencoder
+from aestream.models.fit import Progress, Training, fit
+from aestream.types import Matrix, Places, Vector
+
+MEMBERS = 4
+# About half as many latent numbers as a row has inputs, at least and at most so many.
+LATENT = (3, 16)
+# What the members learn to remove: noise in standard deviations of a feature, and features from other windows.
+NOISE, SWAP = 0.2, 0.2
+# The usual latent vectors and residuals, and the validation loss, are of at most so many windows a member.
+STATISTICS_ROWS, VALIDATION_ROWS = 8_000, 2_000
+# Features with two values (switches, commands) weigh together at most so much, against the others together.
+TWO_VALUED = 0.25
+# An entity's own spread counts like the shared one from so many rows.
+OWN_ROWS = 100
+
+
+def learn_windows(
+    frame: Frame,
+    stretch: Places,
+    *,
+    weights: Vector | None,
+    deviations: Deviations | EveryDeviation,
+    options: Options,
+    progress: Callable[[Progress], None] | None = None,
+) -> tuple[Windows, Vector, Training]:
+    """Learn from the n records of a frame -> the judge, and the error of each as if no member had seen it, (n,).
+
+    `stretch` (n,): the number of the member that is not to see the record (see `stretches`). `weights` (w,): factors of
+    the residuals, with which all features count equally; None: 1.
+    """
+    width = frame.inputs.shape[1]
+    part = Part.of(frame, slice(0, 0), with_matrix=False)
+    model = DenseAutoencoder(
+        features=part.inputs.shape[1],
+        latent_size=min(max(width // 2 + 1, LATENT[0]), LATENT[1]),
+        hidden=options.hidden,
+        members=MEMBERS,
+        seed=options.seed,
+        rows=part.inputs.shape[1] // width,
+        context=part.context.shape[1],
+    )
+    numbers = np.arange(len(stretch))
+    folds = Folds(
+        [numbers[stretch != own] for own in range(MEMBERS)], [numbers[stretch == own] for own in range(MEMBERS)]
+    )
+    training = fit(
+        model,
+        _Looked(frame),
+        evenly(folds.seen, len(stretch)),
+        evenly(folds.unseen, VALIDATION_ROWS),
+        steps=options.steps,
+        noise=NOISE,
+        swap=SWAP,
+        seed=options.seed,
+        progress=progress,
+    )
+    with torch.inference_mode():
+        bounds = _bounds(model, _Looked(frame), folds)
+        network = Network(model, bounds, deviations)
+        scorer = WindowScore(
+            _spread(network, frame, stretch), torch.from_numpy(_shares(frame.inputs, weights).astype(np.float32))
+        )
+        windows = Windows(network, scorer)
+        return windows, _held_out(windows, frame, folds), training
+
+
+def stretches(owner: Places, members: int = MEMBERS) -> Places:
+    """Cut the rows of each owner (n,), in their order, into as many stretches as there are members -> numbers (n,).
+
+    Neighbours in time are alike, so that a row whose neighbours were seen is hardly held out. The first stretch of each
+    owner is another one, so that all are as long even where owners have few rows.
+    """
+    order = np.argsort(owner, kind="stable")
+    _, code, counts = np.unique(owner, return_inverse=True, return_counts=True)
+    first = np.cumsum(counts) - counts
+    within = np.empty(len(owner), np.int64)
+    within[order] = np.arange(len(owner)) - np.repeat(first, counts)
+    return (within * members // counts[code] + code) % members
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """The inputs and the context of windows by the records' numbers."""
+
+    frame: Frame
+
+    def __getitem__(self, numbers: Tensor, /) -> Tensor:
+        part = Part.of(self.frame, numbers.flatten().numpy(), with_matrix=False)
+        return part.asked(part.inputs).view(*numbers.shape, -1)
+
+
+def _bounds(model: Autoencoder, looked: _Looked, folds: Folds) -> LatentBounds:
+    latents = model.encode(looked[evenly(folds.seen, STATISTICS_ROWS)])
+    return LatentBounds.fit([latent.double().numpy() for latent in latents])
+
+
+def _shares(inputs: Tensor, weights: Vector | None) -> Vector:
+    """What each of w inputs counts, 1 in all, by the rows (n, w) of the training sample."""
+    share = np.ones(inputs.shape[1]) if weights is None else np.square(weights)
+    low, high = inputs.amin(dim=0), inputs.amax(dim=0)
+    two = ((inputs == low) | (inputs == high)).all(dim=0).numpy()
+    if two.any() and not two.all():
+        share[two] *= min(1.0, TWO_VALUED * share[~two].sum() / share[two].sum())
+    shares: Vector = share / share.sum()
+    return shares
+
+
+def _spread(network: Network, frame: Frame, stretch: Places) -> Tensor:
+    """The usual size of the residuals of windows that a member has not seen, (E + 1, L w): shared, and by entity.
+
+    Measured by the tails, where these reach further than a gaussian's. An entity's own is drawn towards the shared one.
+    """
+    numbers = np.arange(len(stretch))
+    shared = _sizes(_unseen_residuals(network, frame, _thinned(numbers), stretch))
+    sizes = [shared]
+    who = np.zeros(len(stretch), np.intp) if frame.who is None else frame.who
+    order = np.argsort(who, kind="stable")
+    for rows in np.split(order, np.cumsum(np.bincount(who))[:-1])[1:]:
+        if not len(rows):
+            sizes.append(shared)
+            continue
+        own = _sizes(_unseen_residuals(network, frame, _thinned(rows), stretch))
+        share = len(rows) / (len(rows) + OWN_ROWS)
+        sizes.append(np.sqrt(share * np.square(own) + (1 - share) * np.square(shared)))
+    return torch.from_numpy(np.stack(sizes).astype(np.float32))
+
+
+def _thinned(numbers: Places) -> Places:
+    return numbers[:: -(-len(numbers) // (MEMBERS * STATISTICS_ROWS)) or 1]
+
+
+def _sizes(residuals: Matrix) -> Vector:
+    """The usual size of residuals (n, L w), by their spread and their tails."""
+    spread = residuals.std(axis=0, dtype=np.float64) + PRECISION
+    sizes: Vector = spread * np.maximum(tails(residuals / spread), 1.0)
+    return sizes
+
+
+def _unseen_residuals(network: Network, frame: Frame, numbers: Places, stretch: Places) -> Matrix:
+    """What is left of windows by the member that has not seen them, (n, L w), float32."""
+    left = []
+    for start in range(0, len(numbers), CHUNK):
+        chosen = numbers[start : start + CHUNK]
+        part = Part.of(frame, chosen, with_matrix=False)
+        rebuilt = network.reconstruct(part.asked(part.inputs))  # (M, B, L w)
+        own = rebuilt[torch.from_numpy(stretch[chosen]), torch.arange(len(chosen))]
+        left.append((part.inputs - own).numpy())
+    return np.concatenate(left)
+
+
+def _held_out(windows: Windows, frame: Frame, folds: Folds) -> Vector:
+    """The error of each record (n,), as if no member had seen it.
+
+    All but one member have seen it, and err less for it. By how much less is known from the one that has not: the mean
+    difference over its stretch is added to the error of the ensemble.
+    """
+    errors = windows.judge(frame).error
+    for member, stretch in enumerate(folds.unseen):
+        more = [_gap(windows, frame, stretch[start : start + CHUNK], member) for start in range(0, len(stretch), CHUNK)]
+        errors[stretch] *= np.exp(np.concatenate(more).mean() if more else 0.0)
+    return errors
+
+
+def _gap(windows: Windows, frame: Frame, chosen: Places, member: int) -> Vector:
+    """How much larger the log errors of a member are than the mean of all members', (B,)."""
+    part = windows.part(frame, chosen)
+    look = windows.look(part)
+    rebuilt = windows.network.reconstruct(part.asked(look.counting_inputs))  # (M, B, L w)
+    logs = windows.scorer.error((part.inputs - rebuilt) * look.counts, part.who).log()
+    gap: Vector = (logs[member] - logs.mean(dim=0)).numpy()
+    return gap

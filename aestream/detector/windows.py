@@ -1,0 +1,161 @@
+"""Judging records with those before them: the error of each window, and which of its inputs are off, and since when.
+
+A window is the last L rows of an entity, one after another. A value that is normal at any moment may be abnormal after
+the ones before it, and what is off a little for a few records in a row is off more than any of them alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aestream.detector.deviations import EveryDeviation
+from aestream.detector.merged import Merged
+from aestream.detector.network import Look, Network
+from aestream.detector.residuals import TINY
+from aestream.detector.rows import Frame, Judged
+from aestream.models.dense import DenseAutoencoder
+from aestream.types import Arrays, Matrix, Places
+
+# What is off is looked for over so many of the newest rows, each time over all of them.
+HORIZONS = (1, 2, 3, 5, 7, 10)
+# Windows looked at together: what fits into a core's cache.
+CHUNK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """B windows of a frame: `matrix` (B L, d) and `inputs` (B, L w), `who` (B,), and `context` (B, c), c may be 0."""
+
+    matrix: Matrix
+    inputs: Tensor
+    who: Tensor
+    context: Tensor
+
+    @classmethod
+    def of(cls, frame: Frame, chosen: Places | slice, *, with_matrix: bool) -> Self:
+        """Gather some records' windows. Raises ValueError when the frame has none."""
+        if frame.windows is None:
+            raise ValueError("the frame has no windows")
+        windows = frame.windows[chosen]
+        flat = torch.from_numpy(windows).flatten()
+        who = torch.zeros(len(windows), dtype=torch.int64) if frame.who is None else torch.from_numpy(frame.who[chosen])
+        context = np.empty((len(windows), 0)) if frame.context is None else frame.context[chosen]
+        return cls(
+            frame.matrix[windows.ravel()] if with_matrix else frame.matrix[:0],
+            frame.inputs.index_select(0, flat).view(len(windows), windows.shape[1] * frame.inputs.shape[1]),
+            who,
+            torch.from_numpy(context.astype(np.float32)),
+        )
+
+    def asked(self, inputs: Tensor) -> Tensor:
+        """The network's inputs for these windows, (B, L w) -> (B, L w + c)."""
+        return torch.cat([inputs, self.context], dim=1) if self.context.shape[1] else inputs
+
+
+@dataclass(frozen=True, slots=True)
+class WindowScore:
+    """How far the inputs of a window are from what is expected of them, over several horizons.
+
+    `spread` (E + 1, L w): the usual size of the residuals of each entity, divided by nothing but that; the first row is
+    for entities without their own. `weights` (w,): what each input counts, 1 in all.
+    """
+
+    spread: Tensor
+    weights: Tensor
+
+    def error(self, residual: Tensor, who: Tensor) -> Tensor:
+        """The error of each window, from what is left of it (..., B, L w) and entity numbers (B,) -> (..., B), float64.
+
+        Of each input the root mean square over the newest h rows, in its usual sizes, is averaged over the horizons;
+        the error is the root mean square of that over the inputs.
+        """
+        size = residual.square().mul_(self._precision(who)).view(*residual.shape[:-1], -1, len(self.weights))
+        error: Tensor = (self._over_horizons(size).square() @ self.weights).double().sqrt_()
+        return error.clamp_(min=TINY)
+
+    def _precision(self, who: Tensor) -> Tensor:
+        """One over the squared spread, (B, L w), or (1, L w) where no entity has its own."""
+        squared = self.spread.square().reciprocal_()
+        return squared[who] if len(self.spread) > 1 else squared
+
+    def _over_horizons(self, squares: Tensor) -> Tensor:
+        """The mean over the horizons of the root mean square over the newest rows, (..., L, w) -> (..., w)."""
+        rows = squares.shape[-2]
+        horizons = {h for h in HORIZONS if h < rows} | {rows}
+        together = torch.zeros_like(squares[..., 0, :])
+        mean = torch.zeros_like(together)
+        for back in range(1, rows + 1):
+            together += squares[..., -back, :]
+            if back in horizons:
+                mean += (together / back).sqrt_()
+        return mean / len(horizons)
+
+    def arrays(self) -> Arrays:
+        """Return what `from_arrays` reads."""
+        return {"spread": self.spread.numpy(), "weights": self.weights.numpy()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        """Read what `arrays` returned."""
+        return cls(*(torch.from_numpy(arrays[name]) for name in ("spread", "weights")))
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The network over windows, and the score of what it leaves of them."""
+
+    network: Network
+    scorer: WindowScore
+    merged: Merged = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Merge the members. Raises ValueError when the network is none over windows."""
+        model = self.network.model
+        if not isinstance(model, DenseAutoencoder):
+            raise ValueError(f"a model of kind {model.kind!r} cannot judge windows")  # noqa: TRY004 - damaged files
+        object.__setattr__(self, "merged", Merged(model, self.network.bounds))
+
+    @property
+    def rows(self) -> int:
+        """How many rows a window has."""
+        return self.network.model.rows
+
+    def judge(self, frame: Frame, *, latent: bool = False, rebuilt: bool = False) -> Judged:
+        """Judge the records of a frame. `latent` is the first member's, of the window; `rebuilt` the newest row's."""
+        count, width = len(frame.windows if frame.windows is not None else ()), frame.inputs.shape[1]
+        error = np.empty(count)
+        codes = np.empty((count, self.network.model.latent_size)) if latent else None
+        expected = np.empty((count, width)) if rebuilt else None
+        with torch.inference_mode():
+            for start in range(0, count, CHUNK):
+                place = slice(start, start + CHUNK)
+                part = self.part(frame, place)
+                look = self.look(part)
+                error[place] = (self.scorer.error(look.residuals[0], part.who) * look.counts.any(dim=1)).numpy()
+                if codes is not None:
+                    codes[place] = self.merged.latent(part.asked(look.inputs))[:, 0].numpy()
+                if expected is not None:
+                    expected[place] = look.rebuilt[0, :, -width:].numpy()
+        return Judged(error, codes, expected)
+
+    def part(self, frame: Frame, chosen: Places | slice) -> Part:
+        """Gather some records' windows; in the user's units only where that decides what counts."""
+        return Part.of(frame, chosen, with_matrix=not isinstance(self.network.deviations, EveryDeviation))
+
+    def look(self, part: Part) -> Look:
+        """Look at windows: without what does not count."""
+        inputs = part.inputs
+        rebuilt = self._rebuild(part, inputs)
+        rebuilt, counts = self.network.deviations.settle(
+            lambda rows: self._rebuild(part, rows), part.matrix, inputs, rebuilt
+        )
+        return Look(inputs, torch.empty(0), rebuilt, counts)
+
+    def _rebuild(self, part: Part, inputs: Tensor) -> Tensor:
+        """What the members expect on the whole, (B, L w) -> (1, B, L w)."""
+        return self.merged(part.asked(inputs))[None]
