@@ -26,15 +26,17 @@ def judge_round(steps: Steps, usual: Columns, state: Columns, logs: Vector) -> V
     state["quiet"] += 1
     margin = state["margin"]
     ease = np.maximum(1 - state["hot"] / DUE, 0.0) * np.where(margin > usual["margin"], 2, 1)
-    narrower = np.maximum(margin - rule.RAISE * steps.rate * unit * ease, rule.LEAST_MARGIN * usual["margin"])
+    narrower = np.maximum(margin - rule.RAISE * steps.rate * unit * ease, steps.least * usual["margin"])
     state["margin"][:] = np.where(hot, margin, narrower)
+    middle = state["middle"]
+    sign = np.where(logs > middle, 1, 0) - np.where(logs < middle, 1, 0)
+    state["middle"][:] = np.where(hot, middle, middle + rule.MIDDLE_STEP * unit * sign)
+    state["streak"][:] = np.where(hot, state["streak"], 0)
     places = np.flatnonzero(hot)
     if len(places):
         _heat(steps, usual, state, unit, places, logs[places], logs[places] > threshold[places])
-    state["marked"] += hot - (state["marks"] >> (rule.LEVEL_SPAN - 1))
-    state["marks"][:] = (state["marks"] << 1 & rule.SPAN) | hot
     state["since"] += state["since"] > 0
-    rising = places[state["marked"][places] >= rule.LEVEL_ROWS]
+    rising = places[state["streak"][places] == rule.LEVEL_ROWS]
     if len(rising):
         _rise(steps, state, rising, edge[rising])
     state["below"][:] = np.where(logs < state["former_threshold"], state["below"] + 1, 0)
@@ -68,16 +70,19 @@ def _heat(
 ) -> None:
     """Remember hot rows, and widen the margins and the distances."""
     unit, most = unit[places], usual["spread"][places] * steps.cap
+    state["last"][places, state["streak"][places]] = logs
+    state["streak"][places] += 1
     length = np.where(state["quiet"][places] > steps.quiet, 1, state["length"][places] + 1)
     state["length"][places] = length
     state["quiet"][places] = 0
     weight = np.where(length <= rule.FULL, 1.0, rule.LESS)
     hot = state["hot"][places] + weight
     state["hot"][places] = hot
-    raised = state["margin"][places] + unit * rule.RAISE * weight * _excess(hot) + unit * rule.FIRST * (length == 1)
-    state["margin"][places] = np.minimum(raised, usual["margin"][places] + most)
-    state["last"][places, state["next"][places]] = logs
-    state["next"][places] = (state["next"][places] + 1) % rule.LEVEL_ROWS
+    moved = np.maximum(state["middle"][places] - usual["middle"][places], 0.0)
+    room = np.maximum(usual["bulk"][places] + moved - state["bulk"][places], 0.0)
+    room = np.where(state["above"][places] > rule.SHIFTED, room, 0.0)
+    raised = state["margin"][places] + unit * rule.RAISE * weight * _excess(hot)
+    state["margin"][places] = np.minimum(raised, usual["margin"][places] + most + room)
     if steps.rare and alarm.any():
         places, unit, most, length = places[alarm], unit[alarm], most[alarm], length[alarm]
         weight = np.where(length <= rule.FULL_ALARMS, 1.0, rule.LESS_ALARMS)
@@ -92,12 +97,12 @@ def _rise(steps: Steps, state: Columns, places: Places, edge: Vector) -> None:
     first = np.isnan(state["former_threshold"][places])
     new = places[first]
     state["former_bulk"][new], state["former_threshold"][new] = state["bulk"][new], edge[first]
-    state["since"][new] = np.frexp(state["marks"][new].astype(np.float64))[1]  # the bit length
+    state["since"][new] = rule.LEVEL_ROWS
     if steps.follows:
         level = np.sort(state["last"][places])[:, rule.LEVEL_BULK - 1]
         state["bulk"][places] = np.maximum(state["bulk"][places], level)
         state["hot"][places] = np.minimum(state["hot"][places], DUE)
-    state["marks"][places] = state["marked"][places] = 0
+    state["streak"][places] = 0
 
 
 def _return(state: Columns, places: Places) -> None:

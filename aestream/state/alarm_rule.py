@@ -28,21 +28,24 @@ DUE = 5.0
 QUIET = 30
 FULL, LESS = 3, 0.2
 FULL_ALARMS, LESS_ALARMS = 5, 0.3
-# Each hot row widens the margin by RAISE spreads times the share of hot rows that is not due, which counts up to MOST;
-# the first of an episode by FIRST spreads more. Other rows narrow it by what balances this at the requested rate, twice
-# as fast above what training found, down to LEAST_MARGIN of it.
-RAISE, MOST, FIRST = 0.4, 3.0, 0.05
+# Each hot row widens the margin by RAISE spreads times the share of hot rows that is not due, which counts up to MOST.
+# Other rows narrow it by what balances this at the requested rate, twice as fast above what training found, down to
+# LEAST_MARGIN of it.
+RAISE, MOST = 0.4, 3.0
 LEAST_MARGIN = 0.1
 # Each alarm at a rate below LEAST_RATE lengthens the distance by RAISE_DISTANCE spreads likewise. It keeps at least
 # this share of what training found.
 RAISE_DISTANCE = 4.0
 LEAST_DISTANCE = 0.2
 # Frequency alone raises margin and distance by no more than so many spreads each.
-CAP = 0.5
-# A level stays if LEVEL_ROWS of the last LEVEL_SPAN rows were hot. The bulk becomes what LEVEL_BULK of these LEVEL_ROWS
-# do not exceed. So many rows in a row below the former threshold bring the former bulk back.
-LEVEL_ROWS, LEVEL_SPAN, LEVEL_BULK = 20, 40, 16
-RETURN = 20
+CAP = 0.4
+# A level stays if LEVEL_ROWS rows in a row are hot. The bulk becomes what LEVEL_BULK of them do not exceed. RETURN rows
+# in a row below the former threshold bring the former bulk back.
+LEVEL_ROWS, LEVEL_BULK, RETURN = 20, 16, 20
+# A level that moves by less than its noise is never hot for so long. The median of the rows that are not hot, followed
+# in steps of so many spreads, shows it: while more than SHIFTED of the rows exceed the threshold from training, the
+# margin may widen by as much as the median has moved. Incidents, however many, do not move it.
+MIDDLE_STEP, SHIFTED = 0.02, 0.1
 # An entity has moved for good if more than MOVED of its rows exceed the threshold from training, in a mean that forgets
 # with MEMORY rows. At the earliest, it has after SOONEST_MOVED rows.
 MOVED, MEMORY, SOONEST_MOVED = 0.5, 500, 347
@@ -53,6 +56,7 @@ class Memory:
     """What is remembered of an entity: one value of 8 bytes each, but for the last hot rows."""
 
     bulk: float
+    middle: float  # the median of the rows that are not hot
     margin: float
     distance: float
     hot: float  # hot rows, weighted and fading
@@ -60,10 +64,8 @@ class Memory:
     above: float  # the share of rows above the threshold from training
     former_bulk: float  # before a new level was taken; NaN if none was
     former_threshold: float
-    last: list[float]  # the last hot rows, in a ring
-    next: int  # the place in the ring for the next one
-    marks: int  # a bit for each of the last LEVEL_SPAN rows, 1 if it was hot
-    marked: int  # how many were
+    last: list[float]  # the last rows, as far as all are hot
+    streak: int  # how many these are
     quiet: int  # rows since the last hot one
     length: int  # hot rows of the episode
     below: int  # rows in a row below the former threshold
@@ -74,8 +76,6 @@ _KINDS: dict[Any, tuple[Any, ...]] = {"float": ("f8",), "int": ("i8",), "list[fl
 LAYOUT: list[Any] = [(field.name, *_KINDS[field.type]) for field in fields(Memory)]
 NAMES: list[str] = [field.name for field in fields(Memory)]
 
-SPAN = (1 << LEVEL_SPAN) - 1  # all bits of `marks`
-
 
 @dataclass(frozen=True, slots=True)
 class Steps:
@@ -84,16 +84,16 @@ class Steps:
     rate: float  # of hot rows
     rare: float  # of alarms, where not every hot row is one; else 0
     cap: float  # in spreads
+    least: float  # a share of the margin
     follows: float  # 1, or 0 if thresholds do not move
     quiet: int  # rows
 
     @classmethod
     def of(cls, rate: float, adaptation: Adaptation) -> Self:
         """Return the steps for a requested rate of false alarms."""
-        cap = math.inf if adaptation == "held" else CAP
-        often = max(rate, LEAST_RATE)
-        rare = rate if rate < LEAST_RATE else 0.0
-        return cls(often, rare, cap, float(adaptation != "off"), math.ceil(QUIET * LEAST_RATE / often))
+        often, rare = max(rate, LEAST_RATE), rate if rate < LEAST_RATE else 0.0
+        cap, least = (math.inf, -math.inf) if adaptation == "held" else (CAP, LEAST_MARGIN)
+        return cls(often, rare, cap, least, float(adaptation != "off"), math.ceil(QUIET * LEAST_RATE / often))
 
 
 @dataclass(slots=True)
@@ -122,13 +122,12 @@ class Follower(Memory):
         if hot:
             self._heat(log, log > threshold)
         else:
-            self.quiet += 1
+            self.quiet, self.streak = self.quiet + 1, 0
+            self.middle += MIDDLE_STEP * unit * ((log > self.middle) - (log < self.middle))
             ease = max(1 - self.hot / DUE, 0.0) * (2 if self.margin > usual["margin"] else 1)
-            self.margin = max(self.margin - RAISE * steps.rate * unit * ease, LEAST_MARGIN * usual["margin"])
-        self.marked += hot - (self.marks >> (LEVEL_SPAN - 1))
-        self.marks = (self.marks << 1 & SPAN) | hot
+            self.margin = max(self.margin - RAISE * steps.rate * unit * ease, steps.least * usual["margin"])
         self.since += self.since > 0
-        if hot and self.marked >= LEVEL_ROWS:
+        if self.streak == LEVEL_ROWS:
             self._rise(edge)
         self.below = self.below + 1 if log < self.former_threshold else 0
         self.above += ((log > usual["threshold"]) - self.above) / MEMORY
@@ -148,29 +147,32 @@ class Follower(Memory):
     def _heat(self, log: float, alarm: bool) -> None:
         """Remember a hot row, and widen the margin and the distance."""
         usual, unit = self.usual, self.steps.follows * self.usual["spread"]
+        self.last[self.streak] = log
+        self.streak += 1
         self.length = 1 if self.quiet >= self.steps.quiet else self.length + 1
         self.quiet = 0
         weight = 1.0 if self.length <= FULL else LESS
         self.hot += weight
-        raised = self.margin + unit * RAISE * weight * _excess(self.hot) + unit * FIRST * (self.length == 1)
-        self.margin = min(raised, usual["margin"] + usual["spread"] * self.steps.cap)
+        most, room = usual["spread"] * self.steps.cap, 0.0
+        if self.above > SHIFTED:
+            room = max(usual["bulk"] + max(self.middle - usual["middle"], 0.0) - self.bulk, 0.0)
+        raised = self.margin + unit * RAISE * weight * _excess(self.hot)
+        self.margin = min(raised, usual["margin"] + most + room)
         if alarm and self.steps.rare:
             weight = 1.0 if self.length <= FULL_ALARMS else LESS_ALARMS
             self.alarms += weight
             raised = self.distance + unit * RAISE_DISTANCE * weight * _excess(self.alarms)
-            self.distance = min(raised, usual["distance"] + usual["spread"] * self.steps.cap)
-        self.last[self.next] = log
-        self.next = (self.next + 1) % LEVEL_ROWS
+            self.distance = min(raised, usual["distance"] + most)
 
     def _rise(self, edge: float) -> None:
         """Take the last hot rows as the new level."""
         if math.isnan(self.former_threshold):
             self.former_bulk, self.former_threshold = self.bulk, edge
-            self.since = self.marks.bit_length()
+            self.since = LEVEL_ROWS
         if self.steps.follows:
             self.bulk = max(self.bulk, sorted(self.last)[LEVEL_BULK - 1])
             self.hot = min(self.hot, DUE)
-        self.marks = self.marked = 0
+        self.streak = 0
 
     def _return(self) -> None:
         """Go back to the former level."""

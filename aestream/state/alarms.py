@@ -44,7 +44,7 @@ class Alarms:
     def blank(self, usual: Records) -> Records:
         """Return what is remembered of entities (e,) of which no row has been seen."""
         blank = np.zeros(len(usual), np.dtype(LAYOUT))
-        for name in ("bulk", "margin", "distance"):
+        for name in ("bulk", "middle", "margin", "distance"):
             blank[name] = usual[name]
         blank["hot"] = blank["alarms"] = DUE
         blank["former_bulk"] = blank["former_threshold"] = np.nan

@@ -31,6 +31,7 @@ HALF_OWN = 200
 
 USUAL = np.dtype(
     [
+        ("middle", "f8"),  # the median log error
         ("bulk", "f8"),  # the log error below which most rows stay
         ("spread", "f8"),  # from the median to the hundredth of rows with the largest errors: the unit of all steps
         ("threshold", "f8"),  # the log error that is exceeded at LEAST_RATE, or at the rate if that is higher
@@ -52,17 +53,17 @@ def learn_usual(logs: Vector, rate: float, owner: Places | None = None, entities
     own = _quantiles(ordered, np.cumsum(counts) - counts, counts, rate)
     trust = counts / (counts + HALF_OWN)
     trust[0] = 0.0
-    bulk, spread, threshold, scale = everything + trust * (own - everything)
+    middle, bulk, high, threshold, scale = everything + trust * (own - everything)
     usual = np.empty(entities + 1, USUAL)
-    usual["bulk"], usual["threshold"] = bulk, threshold
-    usual["spread"] = np.maximum(spread, LEAST_SPREAD)
+    usual["middle"], usual["bulk"], usual["threshold"] = middle, bulk, threshold
+    usual["spread"] = np.maximum(high - middle, LEAST_SPREAD)
     usual["margin"] = np.maximum(threshold - bulk, LEAST_MARGIN * usual["spread"])
     usual["distance"] = SHARE_BEYOND * scale * max(0.0, math.log(LEAST_RATE / rate))
     return usual
 
 
 def _quantiles(ordered: Vector, starts: Places, counts: Places, rate: float) -> Matrix:
-    """Bulk, spread, threshold, and the scale of the exponential tail above it, of each entity's log errors: (4, e).
+    """Median, bulk, hundredth, threshold, and the scale of the tail above it, of each entity's log errors: (5, e).
 
     Each has `counts` (e,) of them from `starts` in `ordered` (n,), ascending. What one without any gets is arbitrary.
     """
@@ -78,6 +79,6 @@ def _quantiles(ordered: Vector, starts: Places, counts: Places, rate: float) -> 
     most = min(BULK, 1 - 2 * rate)
     share = np.clip(LEAST_ABOVE / np.maximum(counts, 1), max(rate, LEAST_RATE), 1 - most)
     place = (1 - share) * last
-    threshold, bulk = at(place), at(most * last)
+    threshold = at(place)
     above = at((np.floor(place) + 1 + last) / 2) - threshold
-    return np.array([bulk, at((1 - LEAST_RATE) * last) - at(0.5 * last), threshold, above / math.log(2)])
+    return np.array([at(0.5 * last), at(most * last), at((1 - LEAST_RATE) * last), threshold, above / math.log(2)])

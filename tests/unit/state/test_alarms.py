@@ -109,6 +109,22 @@ def test_each_incident_of_a_bad_day_is_flagged(rate: float, spacing: int) -> Non
     assert flags.reshape(logs.shape)[:, -5:].any(axis=1).all()
 
 
+@pytest.mark.parametrize("rate", [0.01, 0.001])
+@pytest.mark.parametrize("noise", [0.5, 1.0])
+@pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
+def test_a_level_that_moves_within_its_noise_is_followed_and_incidents_still_stand_out(
+    rate: float, noise: float, shift: float
+) -> None:
+    spread = learn_usual(TRAIN, rate)[0]["spread"]
+    calm, days = 3000, 50
+    logs = noise * np.random.default_rng(10).normal(size=calm + days * 60) + shift * spread
+    incidents = logs[calm:].reshape(days, 60)[:, -5:]
+    incidents[:] = np.quantile(logs[:calm], 0.99) + 1.5 * spread
+    flags, _ = judge(logs, rate)
+    assert flags[1000:calm].mean() <= 3 * rate
+    assert flags[calm:].reshape(days, 60)[:, -5:].any(axis=1).all()
+
+
 def test_only_held_lets_a_bad_day_use_the_rate_up() -> None:
     logs = np.random.default_rng(7).normal(size=(50, 40))
     logs[:, -5:] = 6
