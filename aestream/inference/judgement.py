@@ -15,6 +15,7 @@ from aestream.artefact import FieldNote
 from aestream.columns import OBJECTS, TEXT, Column, Kind
 from aestream.features.schema import Path
 from aestream.inference.clocks import epoch_unit
+from aestream.inference.counters import RATE, has_rate
 from aestream.inference.fields import OF_ONE_KIND, UNIT_NAMES, Field
 from aestream.inference.labels import has_commas, is_date_text, turnover
 from aestream.inference.movement import Motion, Move, judge
@@ -28,8 +29,6 @@ MIN_PRESENT = 0.99
 # The share of records that must have a field whose missing values are imputed: fewer teach too little.
 MIN_IMPUTED = 0.1
 NEARLY_ALL = 0.95
-# What is said of a counter where rates can be computed.
-RATE = "a counter: used by its increase per second"
 # Numbers that differ by less than this share of them differ by rounding.
 ROUNDING = 1e-12
 # With fewer values than this, distinct numbers prove nothing.
@@ -42,8 +41,6 @@ _ID_NAME = re.compile(
     r"(^|[._\-\s])(id|uid|uuid|guid|pk|key|seq|sequence|serial|index|idx|offset|number|no|nr|hash)$", re.IGNORECASE
 )
 _KEY_NAME = re.compile(r"(^|[._\-\s])([iI][dD]|uid|uuid|guid|pk)$|[a-z0-9](Id|ID|Uid|UID)$")
-# OpenMetrics ends the name of every counter so. The name decides where the values do not: those that never moved.
-_COUNTER_NAME = re.compile(r"(^|[._\-\s])total$", re.IGNORECASE)
 _ID_CAMEL = re.compile(r"[a-z0-9](Id|ID|Uid|UID|Key|Seq|Nr|Number|Index|Offset)$")
 
 
@@ -181,7 +178,7 @@ class Judge:
         used = Column(quoted=field.quoted, unit=field.unit, imputed=self._imputed(field))
         steady = high - low <= ROUNDING * max(abs(low), abs(high))
         move = Move() if steady else judge(numbers, self.order)
-        counts = self._counts(field.name, numbers, move)
+        counts = has_rate(numbers, self.order, move, field.name) and (forced or not _is_identifier(field.name, values))
         if counts and self.selection.rates and not self.key:
             return self._rate(field, used, numbers)
         if steady:
@@ -196,14 +193,6 @@ class Judge:
         if not forced and _is_identifier(field.name, values):
             return self._left_out(field, Cause.NAME, "an identifier: whole numbers, many of them different")
         return self._used(field, used, told, move.warning)
-
-    def _counts(self, name: str, numbers: Vector, move: Move) -> bool:
-        """Whether numbers (n,) are a counter of which rates can be computed: none counts below 0."""
-        if np.nanmin(numbers) < 0:
-            return False
-        if move.motion is Motion.LEVEL and _COUNTER_NAME.search(name):
-            return not np.any(Series.of(numbers, self.order).steps() < 0)
-        return move.motion is Motion.COUNTER and not move.several
 
     def _rate(self, field: Field, used: Column, numbers: Vector) -> Finding:
         """Use a counter (n,) by its increase. One that never rose has a constant rate: any increase is an anomaly."""

@@ -20,8 +20,6 @@ MIN_EVIDENCE = 30
 MIN_RISES, MIN_STAY, MIN_MEAN_RISES = 3, 30, 20
 # The share of steps back that restarts and swapped records may make up.
 MAX_BACK = 0.1
-# What rises in all but this share of the entities of an array is a counter.
-NEARLY_EVERY = 0.95
 # The means of so many values hide noise and records that arrive in a slightly different order.
 MEANS = (8, 32)
 # A tooth ends where this share of what was gained is undone. A level is a sawtooth whose bounds were seen: with MANY
@@ -125,18 +123,6 @@ def only_rises(values: Vector, order: Order, enough: int) -> bool:
         return False
     move = _one_way(series) or _one_way(series.merged())
     return move is not None and move.motion is Motion.COUNTER
-
-
-def counts(values: Vector, order: Order) -> bool:
-    """Whether values (n,) are a counter in nearly every entity of `order`: from 0 up, and only upward."""
-    move = judge(values, order)
-    if move.motion is not Motion.COUNTER or move.several or np.nanmin(values) < 0:
-        return False
-    series = Series.of(values, order)
-    steps = np.append(series.steps(), 0.0)
-    rises, falls = (np.add.reduceat(way, series.starts) for way in (1.0 * (steps > 0), 1.0 * (steps < 0)))
-    moving = rises + falls >= MIN_RISES
-    return not moving.any() or bool(np.mean((falls <= MAX_BACK * (rises + falls))[moving]) >= NEARLY_EVERY)
 
 
 def _one_way(series: Series) -> Move | None:

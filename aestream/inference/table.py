@@ -14,10 +14,10 @@ from aestream.features.schema import FeatureSchema
 from aestream.features.series import keys_of, names_of, times_of
 from aestream.features.table import array_of, read_table, whole_records
 from aestream.inference import entities
+from aestream.inference.counters import RATE, has_rate, rises_in_all
 from aestream.inference.documents import Documents
 from aestream.inference.infer import infer
-from aestream.inference.judgement import RATE
-from aestream.inference.movement import counts
+from aestream.inference.movement import judge
 from aestream.inference.order import Order
 from aestream.inference.selection import Selection, imputes
 from aestream.types import Matrix, Stamps, Vector
@@ -72,7 +72,8 @@ def _learn_array(
     if rates and not (keys is None and times is None):
         order = Order.of(entities.codes([keys_of(table, keys)]), times_of(table, times))
         for place, name in enumerate(names):
-            if counts(matrix[:, place], order):
+            values = matrix[:, place]
+            if has_rate(values, order, judge(values, order)) and rises_in_all(values, order):
                 columns[place] = replace(columns[place], rate=True)
                 notes.append(FieldNote(name, "rate", RATE, remedy="`window=1`"))
     schema = FeatureSchema(names, tuple((name,) for name in names), tuple(columns))

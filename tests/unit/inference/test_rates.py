@@ -89,6 +89,16 @@ def test_a_counter_that_stands_still_in_each_host_or_rose_once() -> None:
     assert schema.columns[1:] == (Column(imputed=True, steady=True, rate=True), Column(rate=True))
 
 
+def test_what_numbers_the_records_has_no_rate() -> None:
+    columns = {"load": LOAD.tolist(), "line": list(range(7, N + 7)), "requests_seq": RESTARTED.cumsum().tolist()}
+    inference = found(columns)
+    assert use(inference, "line") == ("", "a counter: only rises", "`include=*,line`")
+    assert use(inference, "requests_seq") == ("", "a counter: only rises", "`include=*,requests_seq`")
+    assert use(found(columns, include=["*", "requests_seq"]), "requests_seq")[0] == "rate"
+    each = (np.arange(N) // HOSTS).tolist()
+    assert not use(found({"load": LOAD.tolist(), "n": each}, keys=True), "n")[0]
+
+
 def test_a_total_that_falls_is_a_level() -> None:
     assert use(found({"load": LOAD.tolist(), "jobs_total": LOAD.round().tolist()}), "jobs_total")[0] == "numeric"
 

@@ -76,7 +76,7 @@ def test_imputing_is_not_offered_where_it_would_not_help() -> None:
 
 
 def test_what_could_be_read_is_named_where_nothing_is_a_number() -> None:
-    records = [{"note": f"run {row}", "wait": f"{row % 7} ms", "hits": row} for row in range(400)]
+    records = [{"note": f"run {row}", "wait": f"{row % 7} ms", "hits": 3 * row} for row in range(400)]
     told = infer(Documents(records)).review.refusal
     assert "(wait: numbers with a unit, such as '0 ms', not read as seconds, `units=wait` uses it; hits: a" in told
     assert "hits: a counter: only rises, `window=auto` uses it; note: free text" in told

@@ -48,6 +48,11 @@ def test_counters_of_an_array_are_told_by_entity(times: Any) -> None:
         assert rates(ARRAY, times=times) == []  # of several hosts in one
 
 
+def test_the_number_of_a_row_is_a_level() -> None:
+    assert rates(np.column_stack([LOAD, np.arange(N)]), times=np.arange(N)) == []
+    assert rates(np.column_stack([LOAD, np.arange(N) // HOSTS]), keys=HOST) == []
+
+
 def test_what_counts_in_some_entities_only_is_a_level() -> None:
     mixed = np.where(HOST == 1, RANDOM.integers(0, 90, N), OCTETS)
     assert rates(np.column_stack([LOAD, mixed]), keys=HOST) == []
