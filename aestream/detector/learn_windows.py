@@ -11,7 +11,7 @@ from aestream.detector.deviations import Deviations, EveryDeviation
 from aestream.detector.folds import Folds, evenly
 from aestream.detector.network import Network
 from aestream.detector.options import Options
-from aestream.detector.residuals import PRECISION, LatentBounds, tails
+from aestream.detector.residuals import LatentBounds, tails
 from aestream.detector.rows import Frame
 from aestream.detector.windows import CHUNK, Part, Windows, WindowScore
 from aestream.models.base import Autoencoder
@@ -28,7 +28,9 @@ NOISE, SWAP = 0.2, 0.2
 STATISTICS_ROWS, VALIDATION_ROWS = 8_000, 2_000
 # Features with two values (switches, commands) weigh together at most so much, against the others together.
 TWO_VALUED = 0.25
-# An entity's own spread counts like the shared one from so many rows.
+# Residuals that spread less than this (in standard deviations of a feature) count as spread this much.
+LEAST_SPREAD = 0.05
+# An entity's own spread of residuals counts as much as the shared one if it has so many rows.
 OWN_ROWS = 100
 
 
@@ -75,9 +77,7 @@ def learn_windows(
     with torch.inference_mode():
         bounds = _bounds(model, _Looked(frame), folds)
         network = Network(model, bounds, deviations)
-        scorer = WindowScore(
-            _spread(network, frame, stretch), torch.from_numpy(_shares(frame.inputs, weights).astype(np.float32))
-        )
+        scorer = WindowScore(*_sizes(network, frame, stretch), _float32(_shares(frame.inputs, weights)))
         windows = Windows(network, scorer)
         return windows, _held_out(windows, frame, folds), training
 
@@ -123,35 +123,37 @@ def _shares(inputs: Tensor, weights: Vector | None) -> Vector:
     return shares
 
 
-def _spread(network: Network, frame: Frame, stretch: Places) -> Tensor:
-    """The usual size of the residuals of windows that a member has not seen, (E + 1, L w): shared, and by entity.
+def _sizes(network: Network, frame: Frame, stretch: Places) -> tuple[Tensor, Tensor]:
+    """The usual sizes of the residuals of windows that a member has not seen, and their jumps: (E + 1, w) each.
 
-    Measured by the tails, where these reach further than a gaussian's. An entity's own is drawn towards the shared one.
+    First those of all, then by entity. An entity's own are drawn towards those of all.
     """
-    numbers = np.arange(len(stretch))
-    shared = _sizes(_unseen_residuals(network, frame, _thinned(numbers), stretch))
-    sizes = [shared]
+
+    def sizes(numbers: Places) -> Matrix:
+        return _size(_unseen_residuals(network, frame, _thinned(numbers), stretch).reshape(-1, frame.inputs.shape[1]))
+
     who = np.zeros(len(stretch), np.intp) if frame.who is None else frame.who
-    order = np.argsort(who, kind="stable")
-    for rows in np.split(order, np.cumsum(np.bincount(who))[:-1])[1:]:
-        if not len(rows):
-            sizes.append(shared)
-            continue
-        own = _sizes(_unseen_residuals(network, frame, _thinned(rows), stretch))
+    shared = sizes(np.arange(len(stretch)))
+    logs = [shared]
+    for rows in np.split(np.argsort(who, kind="stable"), np.cumsum(np.bincount(who))[:-1])[1:]:
         share = len(rows) / (len(rows) + OWN_ROWS)
-        sizes.append(np.sqrt(share * np.square(own) + (1 - share) * np.square(shared)))
-    return torch.from_numpy(np.stack(sizes).astype(np.float32))
+        logs.append(share * sizes(rows) + (1 - share) * shared if len(rows) else shared)
+    spread, jumps = np.exp(np.stack(logs, axis=1))
+    return _float32(spread), _float32(jumps)
+
+
+def _size(residuals: Matrix) -> Matrix:
+    """The logarithms of the spread of residuals (n, w), and of how much larger they count for their jumps: (2, w).
+
+    Half way, on this scale, between the spread and the reach of the tails.
+    """
+    spread = residuals.std(axis=0, dtype=np.float64) + LEAST_SPREAD
+    logs: Matrix = np.log(np.stack([spread, np.sqrt(np.maximum(tails(residuals / spread), 1.0))]))
+    return logs
 
 
 def _thinned(numbers: Places) -> Places:
     return numbers[:: -(-len(numbers) // (MEMBERS * STATISTICS_ROWS)) or 1]
-
-
-def _sizes(residuals: Matrix) -> Vector:
-    """The usual size of residuals (n, L w), by their spread and their tails."""
-    spread = residuals.std(axis=0, dtype=np.float64) + PRECISION
-    sizes: Vector = spread * np.maximum(tails(residuals / spread), 1.0)
-    return sizes
 
 
 def _unseen_residuals(network: Network, frame: Frame, numbers: Places, stretch: Places) -> Matrix:
@@ -187,3 +189,7 @@ def _gap(windows: Windows, frame: Frame, chosen: Places, member: int) -> Vector:
     logs = windows.scorer.error((part.inputs - rebuilt) * look.counts, part.who).log()
     gap: Vector = (logs[member] - logs.mean(dim=0)).numpy()
     return gap
+
+
+def _float32(array: Matrix) -> Tensor:
+    return torch.from_numpy(array.astype(np.float32))

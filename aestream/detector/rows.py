@@ -132,5 +132,9 @@ class Rows:
         """
         look = self.network.look(matrix, inputs)
         squares = self.scorer.squares(look.residuals).mean(dim=0)
-        off = (squares > CLEARLY_OFF**2) & (squares > DRAWN_ALONG * squares.amax(dim=1, keepdim=True))
-        return self.network.look_past(off, look, matrix)
+        return self.network.look_past(clearly_off(squares), look, matrix)
+
+
+def clearly_off(squares: Tensor) -> Tensor:
+    """Which inputs are far off, and not perhaps drawn along, by their squared deviations (B, w): a mask (B, w)."""
+    return (squares > CLEARLY_OFF**2) & (squares > DRAWN_ALONG * squares.amax(dim=1, keepdim=True))

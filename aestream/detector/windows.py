@@ -6,7 +6,7 @@ the ones before it, and what is off a little for a few records in a row is off m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -17,7 +17,7 @@ from aestream.detector.deviations import EveryDeviation
 from aestream.detector.merged import Merged
 from aestream.detector.network import Look, Network
 from aestream.detector.residuals import TINY
-from aestream.detector.rows import Frame, Judged
+from aestream.detector.rows import CLEARLY_OFF, Blame, Frame, Judged, clearly_off
 from aestream.models.dense import DenseAutoencoder
 from aestream.types import Arrays, Matrix, Places
 
@@ -61,48 +61,69 @@ class Part:
 class WindowScore:
     """How far the inputs of a window are from what is expected of them, over several horizons.
 
-    `spread` (E + 1, L w): the usual size of the residuals of each entity, divided by nothing but that; the first row is
-    for entities without their own. `weights` (w,): what each input counts, 1 in all.
+    `spread`, `jumps` (E + 1, w): the usual size of the residuals of each entity, and how much larger it counts where
+    they now and then jump; the first row is for entities without their own. `weights` (w,): what each input counts, 1
+    in all.
     """
 
     spread: Tensor
+    jumps: Tensor
     weights: Tensor
+    precision: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Lay out what the squares of residuals are multiplied by."""
+        object.__setattr__(self, "precision", self.weights / (self.spread * self.jumps).square())
 
     def error(self, residual: Tensor, who: Tensor) -> Tensor:
         """The error of each window, from what is left of it (..., B, L w) and entity numbers (B,) -> (..., B), float64.
 
-        Of each input the root mean square over the newest h rows, in its usual sizes, is averaged over the horizons;
-        the error is the root mean square of that over the inputs.
+        Of each input the root mean square over the newest h rows is averaged over the horizons; the error is the root
+        mean square of that over the inputs, each in its usual size.
         """
-        size = residual.square().mul_(self._precision(who)).view(*residual.shape[:-1], -1, len(self.weights))
-        error: Tensor = (self._over_horizons(size).square() @ self.weights).double().sqrt_()
-        return error.clamp_(min=TINY)
+        squares = self._over_horizons(residual).square_()
+        if len(self.precision) == 1:
+            error = squares @ self.precision[0]
+        else:
+            error = squares.mul_(self.precision[who]).sum(dim=-1)
+        return error.double().sqrt_().clamp_(min=TINY)
 
-    def _precision(self, who: Tensor) -> Tensor:
-        """One over the squared spread, (B, L w), or (1, L w) where no entity has its own."""
-        squared = self.spread.square().reciprocal_()
-        return squared[who] if len(self.spread) > 1 else squared
+    def squares(self, residual: Tensor, who: Tensor) -> tuple[Tensor, Tensor]:
+        """How far each input is off, squared, from (B, L w): over the window (B, w), and in each row (B, L, w).
 
-    def _over_horizons(self, squares: Tensor) -> Tensor:
-        """The mean over the horizons of the root mean square over the newest rows, (..., L, w) -> (..., w)."""
-        rows = squares.shape[-2]
-        horizons = {h for h in HORIZONS if h < rows} | {rows}
-        together = torch.zeros_like(squares[..., 0, :])
-        mean = torch.zeros_like(together)
-        for back in range(1, rows + 1):
-            together += squares[..., -back, :]
-            if back in horizons:
-                mean += (together / back).sqrt_()
-        return mean / len(horizons)
+        In its usual spreads, and not measured by its jumps: that tells records apart better, and features worse. Over
+        the window an input counts by its weight.
+        """
+        spread = self.spread[who].square_()
+        over = self._over_horizons(residual).square_() / spread * (self.weights * len(self.weights))
+        return over, residual.square().view(len(residual), -1, spread.shape[1]) / spread[:, None]
+
+    def _over_horizons(self, residual: Tensor) -> Tensor:
+        """The mean over the horizons of the root mean square over the newest rows, (..., B, L w) -> (..., B, w)."""
+        rows = residual.square().view(*residual.shape[:-1], -1, len(self.weights))
+        return over_horizons(rows)
 
     def arrays(self) -> Arrays:
         """Return what `from_arrays` reads."""
-        return {"spread": self.spread.numpy(), "weights": self.weights.numpy()}
+        return {name: getattr(self, name).numpy() for name in ("spread", "jumps", "weights")}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
         """Read what `arrays` returned."""
-        return cls(*(torch.from_numpy(arrays[name]) for name in ("spread", "weights")))
+        return cls(*(torch.from_numpy(arrays[name]) for name in ("spread", "jumps", "weights")))
+
+
+def over_horizons(squares: Tensor) -> Tensor:
+    """The mean over the horizons of the root mean square over the newest rows, from squares (..., L, w) -> (..., w)."""
+    rows = squares.shape[-2]
+    horizons = {horizon for horizon in HORIZONS if horizon < rows} | {rows}
+    together = torch.zeros_like(squares[..., 0, :])
+    mean = torch.zeros_like(together)
+    for back in range(1, rows + 1):
+        together += squares[..., -back, :]
+        if back in horizons:
+            mean += (together / back).sqrt_()
+    return mean.div_(len(horizons))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +167,35 @@ class Windows:
     def part(self, frame: Frame, chosen: Places | slice) -> Part:
         """Gather some records' windows; in the user's units only where that decides what counts."""
         return Part.of(frame, chosen, with_matrix=not isinstance(self.network.deviations, EveryDeviation))
+
+    def blame(self, frame: Frame) -> Blame:
+        """Explain the records of a frame: how far each input is off over its window, and for how many rows it has been.
+
+        By rows is meant by rows of the window: what has been off for all of them may have been for longer.
+
+        An input that is clearly off draws along what is expected of the others, which would share its blame. It is
+        taken for what is expected, and the network is asked once more.
+        """
+        count, width = len(frame.windows if frame.windows is not None else ()), frame.inputs.shape[1]
+        shape = (count, width)
+        blame = Blame(np.empty(shape), np.empty(shape), np.empty(count, bool), np.empty(shape))
+        with torch.inference_mode():
+            for start in range(0, count, CHUNK):
+                place = slice(start, start + CHUNK)
+                part = self.part(frame, place)
+                look = self.look(part)
+                off = clearly_off(self.scorer.squares(look.residuals[0], part.who)[1].flatten(1))
+                rebuilt = self._rebuild(part, look.without(off | ~look.counts))
+                counts = self.network.deviations.still(look.counts, part.matrix, rebuilt)
+                look = replace(look, rebuilt=rebuilt, counts=counts)
+                squares, by_row = self.scorer.squares(look.residuals[0], part.who)
+                blame.squares[place] = squares.numpy()
+                blame.expected[place] = rebuilt[0, :, -width:].numpy()
+                blame.counts[place] = counts.any(dim=1).numpy()
+                if blame.since is not None:
+                    still = (by_row > CLEARLY_OFF**2).flip(1).cumprod(dim=1)
+                    blame.since[place] = still.sum(dim=1).clamp_(min=1).numpy()
+        return blame
 
     def look(self, part: Part) -> Look:
         """Look at windows: without what does not count."""

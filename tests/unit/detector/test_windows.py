@@ -13,7 +13,7 @@ from aestream.detector.learn_windows import MEMBERS, learn_windows, stretches
 from aestream.detector.network import Network
 from aestream.detector.residuals import LatentBounds
 from aestream.detector.rows import Frame
-from aestream.detector.windows import Windows, WindowScore
+from aestream.detector.windows import Windows, WindowScore, over_horizons
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
 from aestream.models.base import restore, state
@@ -139,7 +139,7 @@ def test_each_entity_is_measured_by_its_own_residuals() -> None:
         who,
     )
     judge, _ = learnt(train)
-    assert judge.scorer.spread.shape == (3, L * WIDTH)
+    assert judge.scorer.spread.shape == (3, WIDTH)
     rows = waves(50, seed=9)
     rows[40, 2] += 2.0
     of = [judge.judge(frame(rows, who=np.full(50, number))).error[40] for number in (0, 1, 2)]
@@ -173,3 +173,23 @@ def test_a_context_is_part_of_what_is_expected() -> None:
     right = judge.judge(frame(rows, context=hour[:, None])).error
     wrong = judge.judge(frame(rows, context=1.0 - hour[:, None])).error
     assert np.median(wrong) > 1.2 * np.median(right)
+
+
+def test_what_is_off_is_blamed_and_since_when(judge: Windows) -> None:
+    rows = waves(100, seed=11)
+    rows[60:70, 3] += 2.0
+    blame = judge.blame(frame(rows).at(np.array([50, 60, 62, 69])))
+    assert blame.since is not None
+    assert blame.squares[1:].argmax(axis=1).tolist() == [3, 3, 3]
+    assert blame.since[:, 3].tolist() == [1, 1, 3, L]
+    assert (blame.since >= 1).all()
+    assert blame.squares[2, 3] > 0.8 * blame.squares[2].sum()
+    assert abs(blame.expected[2, 3] - (rows[62, 3] - 2.0)) < 0.5
+    assert blame.counts.all()
+
+
+def test_horizons_are_averaged_and_end_with_the_window() -> None:
+    squares = torch.zeros(1, 4, 1)
+    squares[0, -1] = 4.0  # the newest row: over 1, 2, 3 and 4 rows
+    expected = np.mean([2.0 / np.sqrt(h) for h in (1, 2, 3, 4)])
+    assert over_horizons(squares).item() == pytest.approx(expected, rel=1e-6)
