@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from aestream.errors import ModelError
 from aestream.types import Arrays
 
-FORMAT_VERSION = 1
+# 2: records may be judged with those before them; models of format 1 judge them alone.
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 ARRAYS = "model.safetensors"
 
@@ -63,6 +64,7 @@ class Manifest:
     score_quantiles: Mapping[str, float]
     training: Mapping[str, Any]
     files: Mapping[str, str]  # name -> sha256, in hex
+    series: Mapping[str, Any] | None = None  # what is remembered of the records before; None: they are judged alone
     fields: Sequence[FieldNote] = ()  # of the sample's records, where the features were inferred
     sha256: str = ""  # of the file, in hex; not a key of it
 

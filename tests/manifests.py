@@ -23,6 +23,7 @@ def facts(**changes: Any) -> dict[str, Any]:
         "model": {},
         "threshold": {"value": 1.0},
         "representation": None,
+        "series": None,
         "score_quantiles": {},
         "training": {"records": 100},
         **changes,

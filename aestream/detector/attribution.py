@@ -12,13 +12,16 @@ class Attribution:
     """For m records of d features: (m, d) each, `observed` and `expected` in the user's units.
 
     `deviation`: how far observed is from expected, as a multiple of how far it usually is. `share`: the part of each
-    feature in the sum of their squares. Over many records of one incident, add up the squares.
+    feature in the sum of their squares. Over many records of one incident, add up the squares. `since`: for how many
+    records of the entity each feature has been off without a break, at most as many as a window has; 0 for one that is
+    not. None where records are judged alone.
     """
 
     observed: Matrix
     expected: Matrix
     deviation: Matrix
     share: Matrix
+    since: Matrix | None = None
 
 
 def shares(squares: Matrix) -> Matrix:

@@ -14,14 +14,21 @@ import aestream
 from aestream.artefact import FieldNote, Manifest
 from aestream.columns import Kind
 from aestream.detector.attribution import Attribution
-from aestream.detector.fitted import Detection, Fitted
+from aestream.detector.course import chart
+from aestream.detector.detection import Detection
+from aestream.detector.fitted import Fitted
 from aestream.detector.learn import learn
+from aestream.detector.learn_series import learn_course
 from aestream.detector.options import Options
+from aestream.detector.series import Naming
+from aestream.detector.stream import Stream
 from aestream.errors import DataError, ModelError
 from aestream.features.schema import FeatureSchema
-from aestream.features.table import finite, read_table
+from aestream.features.series import keys_of, times_of
+from aestream.features.table import finite
 from aestream.inference.table import learn_table
 from aestream.models.fit import Progress
+from aestream.state.entities import Key
 from aestream.thresholds import calibrators
 from aestream.types import Flags, Matrix, Vector
 
@@ -113,30 +120,63 @@ class Detector:
         self._state: Fitted | None = None
         self._manifest: Manifest | None = None
 
-    def fit(self, X: Any, *, progress: Callable[[Progress], None] | None = None) -> Self:  # noqa: N803
+    def fit(
+        self,
+        X: Any,  # noqa: N803
+        *,
+        keys: Any = None,
+        times: Any = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Self:
         """Learn what is normal from rows in time order: a 2-D array, a DataFrame or a list of (nested) records.
 
         An array keeps all its columns. From DataFrames and records the features are inferred; `fields` then says
         what each field is used as, or why it is left out. In an array, NaN is a missing value.
 
-        Raises DataError when X has no features, too few rows, or values that are not finite where none may be missing.
+        Args:
+            X: (n, d) rows.
+            keys: which entity each row belongs to, (n,): text, bytes or whole numbers; or the name, or names, of the
+                columns that tell entities apart. None: all rows are of one.
+            times: of the rows, (n,): seconds since 1970, dates or ISO 8601 text; or the name of a column. Rows of an
+                entity must be in the order of time. None: they follow each other at a steady pace.
+            progress: called as the networks learn.
+
+        Raises DataError when X has no features, too few rows, or values that are not finite where none may be missing,
+        and when keys or times do not fit the rows.
         """
         matrix, schema, notes = learn_table(
-            X, timestamps=self.options.timestamps, missing=self.options.missing.split(",")
+            X,
+            timestamps=self.options.timestamps,
+            missing=self.options.missing.split(","),
+            rates=self.options.window != 1,
+            keys=keys,
+            times=times,
         )
-        return self.fit_matrix(matrix, schema, fields=notes, progress=progress)
+        return self.fit_matrix(
+            matrix,
+            schema,
+            keys=None if keys is None else keys_of(X, keys),
+            times=times_of(X, times),
+            naming=Naming.of(X, keys, times),
+            fields=notes,
+            progress=progress,
+        )
 
     def fit_matrix(
         self,
         matrix: Matrix,
         schema: FeatureSchema,
         *,
+        keys: Sequence[Key] | None = None,
+        times: Vector | None = None,
+        naming: Naming | None = None,
         fields: Sequence[FieldNote] = (),
         progress: Callable[[Progress], None] | None = None,
     ) -> Self:
         """Learn what is normal from (n, d) rows in time order, columns in the schema's order.
 
-        `fields` goes into the manifest: what each field of the records is used as, or why it is left out.
+        `keys` and `times` (n,), in seconds, are those of the rows, and `naming` says where they were found. `fields`
+        goes into the manifest: what each field of the records is used as, or why it is left out.
 
         The rows fall into contiguous stretches, and each member of the ensemble never sees one of them: that tells how
         much less the others err for having seen it, and the threshold is for rows that none has seen (cross-fitting).
@@ -147,7 +187,12 @@ class Detector:
         matrix = finite(np.asarray(matrix, dtype=np.float64), schema)
         if len(matrix) < MIN_ROWS:
             raise DataError(f"{len(matrix)} records are too few to learn from: give at least {MIN_ROWS}")
-        self._state = learn(matrix, schema, self.options, progress)
+        if self.options.window == 1:
+            self._state, _ = learn(matrix, schema, self.options, progress)
+        else:
+            naming = naming or Naming(keys is not None, times is not None)
+            course = chart(matrix, schema, self.options, keys, times, naming)
+            self._state = learn_course(course, schema, self.options, progress)
         self.fields, self._manifest = tuple(fields), None
         return self
 
@@ -174,6 +219,16 @@ class Detector:
         return self._fitted.threshold.value
 
     @property
+    def remembers(self) -> bool:
+        """Whether records are judged with those of their entity before them, or counters by their rates."""
+        return self._fitted.series is not None
+
+    @property
+    def window(self) -> int:
+        """Return how many records of an entity are seen together."""
+        return self._fitted.window
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Return what a person should know about the calibration and the constants, one sentence each."""
         threshold, usual = self._fitted.threshold, calibrators.USUAL_RATE
@@ -198,12 +253,31 @@ class Detector:
         """Return the length of a latent vector."""
         return self._fitted.describing.latent_size
 
-    def detect(self, matrix: Matrix, *, latent: bool = False, reconstruction: bool = False) -> Detection:
-        """Judge (n, d) finite rows, columns in the schema's order, in one forward pass.
+    def detect(
+        self,
+        X: Any,  # noqa: N803
+        *,
+        keys: Any = None,
+        times: Any = None,
+        explain: bool | Flags = False,
+        latent: bool = False,
+        reconstruction: bool = False,
+    ) -> Detection:
+        """Judge n rows, as `Stream.detect` does, and remember nothing of them.
 
-        A row's result does not depend on the rows beside it, up to the rounding of float32 (1e-4 of the threshold).
+        They go on from the end of what was fitted, entity by entity; those of an entity that lie mostly before that end
+        are taken for a series of their own.
+
+        A row's result does not depend on how the rows are cut into calls, up to the rounding of float32 (1e-4 of the
+        threshold).
         """
-        return self._fitted.detect(matrix, latent=latent, reconstruction=reconstruction)
+        stream = self.stream()
+        stream.forget_later(X, keys, times)
+        return stream.detect(X, keys=keys, times=times, explain=explain, latent=latent, reconstruction=reconstruction)
+
+    def stream(self) -> Stream:
+        """Return what judges records piece by piece, and remembers those before."""
+        return Stream(self._fitted)
 
     def unseen(self, matrix: Matrix) -> dict[str, int]:
         """Count in (n, d) rows the values of each categorical feature that training has not seen."""
@@ -211,32 +285,34 @@ class Detector:
         columns = zip(self.schema.names, self.schema.columns, counts, strict=True)
         return {name: count for name, column, count in columns if column.kind is Kind.CATEGORICAL}
 
-    def attribute(self, matrix: Matrix) -> Attribution:
-        """Explain (m, d) rows, which should be flagged ones: it costs more than `detect`.
+    def attribute(self, X: Any, *, keys: Any = None, times: Any = None) -> Attribution:  # noqa: N803
+        """Explain m rows, which should be flagged ones: it costs more than `detect`.
 
         `expected` is the nearest normal record, and `share` is each feature's part of the squared deviations from it:
         0 for a feature whose deviation does not count, and for all where none does.
         """
-        return self._fitted.attribute(matrix)
+        found = self.detect(X, keys=keys, times=times, explain=np.ones(len(X), bool)).attribution
+        assert found is not None  # noqa: S101 - asked for
+        return found
 
-    def error(self, X: Any) -> Vector:  # noqa: N803
+    def error(self, X: Any, *, keys: Any = None, times: Any = None) -> Vector:  # noqa: N803
         """Return the raw error of each row, (n,): what ranks records best."""
-        return self.detect(self._matrix(X)).error
+        return self.detect(X, keys=keys, times=times).error
 
-    def score(self, X: Any) -> Vector:  # noqa: N803
+    def score(self, X: Any, *, keys: Any = None, times: Any = None) -> Vector:  # noqa: N803
         """Return error / threshold of each row, (n,): above 1 is an anomaly."""
-        return self.detect(self._matrix(X)).score
+        return self.detect(X, keys=keys, times=times).score
 
-    def flag(self, X: Any) -> Flags:  # noqa: N803
+    def flag(self, X: Any, *, keys: Any = None, times: Any = None) -> Flags:  # noqa: N803
         """Return whether each row is an anomaly, (n,)."""
-        return self.detect(self._matrix(X)).anomaly
+        return self.detect(X, keys=keys, times=times).anomaly
 
-    def encode(self, X: Any) -> Matrix:  # noqa: N803
+    def encode(self, X: Any, *, keys: Any = None, times: Any = None) -> Matrix:  # noqa: N803
         """Return the latent vector of each row, (n, latent_size): the row in fewer numbers, for `decode` to undo.
 
         Give the detector a `latent_size`, or these are only those of the first network that detects.
         """
-        latent = self.detect(self._matrix(X), latent=True).latent
+        latent = self.detect(X, keys=keys, times=times, latent=True).latent
         return np.empty((0, self.latent_size)) if latent is None else latent
 
     def decode(self, latent: Any) -> Matrix:
@@ -246,18 +322,18 @@ class Detector:
         """
         return self._fitted.decode(latent)
 
-    def reconstruct(self, X: Any) -> Matrix:  # noqa: N803
+    def reconstruct(self, X: Any, *, keys: Any = None, times: Any = None) -> Matrix:  # noqa: N803
         """Return what the network makes of each row, in the user's units, (n, features of the schema)."""
-        rebuilt = self.detect(self._matrix(X), reconstruction=True).reconstruction
+        rebuilt = self.detect(X, keys=keys, times=times, reconstruction=True).reconstruction
         return np.empty((0, len(self.schema))) if rebuilt is None else rebuilt
 
-    def denoise(self, X: Any) -> Matrix:  # noqa: N803
+    def denoise(self, X: Any, *, keys: Any = None, times: Any = None) -> Matrix:  # noqa: N803
         """Return each row without the noise that the detector was told of: another word for `reconstruct`."""
-        return self.reconstruct(X)
+        return self.reconstruct(X, keys=keys, times=times)
 
-    def explain(self, X: Any) -> Matrix:  # noqa: N803
+    def explain(self, X: Any, *, keys: Any = None, times: Any = None) -> Matrix:  # noqa: N803
         """Return each feature's share of what is off in a row, (n, features of the schema); rows sum to 1, or to 0."""
-        return self.attribute(self._matrix(X)).share
+        return self.attribute(X, keys=keys, times=times).share
 
     def save(self, directory: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
         """Write the model into a new or empty directory; `metadata` (JSON types) is kept in its manifest.
@@ -289,6 +365,3 @@ class Detector:
         if self._state is None:
             raise ModelError("the detector has learnt nothing yet: call fit first, or load a saved model")
         return self._state
-
-    def _matrix(self, table: Any) -> Matrix:
-        return read_table(table, self.schema)

@@ -1,51 +1,39 @@
 """What a fit has learnt: it judges rows and explains them, and becomes the files of a model and is read again."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from aestream import artefact
 from aestream.artefact import Manifest
 from aestream.detector.attribution import Attribution, shares
 from aestream.detector.constants import Constants
-from aestream.detector.deviations import Deviations, Tolerances
+from aestream.detector.deviations import Deviations, EveryDeviation, Tolerances
 from aestream.detector.neighbours import Memory
 from aestream.detector.network import Network
 from aestream.detector.options import Options
 from aestream.detector.representation import represented
 from aestream.detector.residuals import LatentBounds, ResidualScore
-from aestream.detector.rows import Frame, Rows
+from aestream.detector.rows import Frame, Judge, Judged, Rows
+from aestream.detector.series import Series, owners, with_rates, without_unseen
 from aestream.detector.unseen import likeliest
+from aestream.detector.windows import Windows
 from aestream.errors import ConfigurationError, DataError, ModelError
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
 from aestream.models.base import Autoencoder, restore, state
+from aestream.state.past import Steps
 from aestream.thresholds import calibrators
 from aestream.thresholds.base import Threshold
-from aestream.types import Arrays, Flags, Matrix, Vector
+from aestream.types import Arrays, Matrix, Places, Vector
 
 # What a manifest that is half there brings up, down to torch's own RuntimeError for arrays of another shape.
 _UNUSABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, ConfigurationError)
-
-
-@dataclass(frozen=True, slots=True)
-class Detection:
-    """What the detector says about n records, (n,) each; `score` = `error` / threshold, and above 1 is an anomaly.
-
-    `p_value`: the chance that a normal record errs as much. `latent` (n, k) and `reconstruction` (n, d), in the
-    user's units, where asked for.
-    """
-
-    error: Vector
-    score: Vector
-    p_value: Vector
-    anomaly: Flags
-    latent: Matrix | None = None
-    reconstruction: Matrix | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +43,12 @@ class Fitted:
     options: Options
     constants: Constants
     encoder: FeatureEncoder
-    judge: Rows
+    judge: Judge
     threshold: Threshold
     score_quantiles: Mapping[str, float]
     training: Mapping[str, Any]
     representation: Autoencoder | None
+    series: Series | None = None
 
     @property
     def schema(self) -> FeatureSchema:
@@ -67,43 +56,62 @@ class Fitted:
         return self.constants.schema
 
     @property
+    def window(self) -> int:
+        """How many records of an entity are seen together."""
+        return 1 if self.series is None else self.series.parts.past.window
+
+    @property
     def describing(self) -> Autoencoder:
         """The network that encodes and reconstructs: one of its own where the options asked for it."""
-        return self.representation or self.judge.network.model
+        return self.representation or self.judge.model
 
-    def frame(self, matrix: Matrix) -> Frame:
-        """What the network sees of (n, d) rows: without constants, and unseen categories as the likeliest ones."""
+    def alone(self, matrix: Matrix) -> Frame:
+        """What the network sees of (n, d) rows that are judged alone.
+
+        That is without constants, and with unseen categories as the likeliest ones.
+        """
         moving = self.constants.without(matrix)
         if not self.options.flag_unseen:
-            moving = likeliest(moving, self.encoder, self.judge.network.model)
-        return Frame(moving, torch.from_numpy(self.encoder.transform(moving).astype(np.float32)))
+            moving = likeliest(moving, self.encoder, self.judge.model)
+        return Frame(moving, _tensor(self.encoder.transform(moving)))
 
-    def detect(self, matrix: Matrix, *, latent: bool, reconstruction: bool) -> Detection:
-        """Judge (n, d) rows."""
-        frame, own = self.frame(matrix), self.representation is not None
-        judged = self.judge.judge(frame, latent=latent and not own, rebuilt=reconstruction and not own)
-        code, expected = judged.latent, judged.rebuilt
+    def among(self, steps: Steps, who: Places, times: Vector | None) -> tuple[Frame, Matrix]:
+        """What the network sees of n records with those before them, and the records (n, d).
+
+        `who` (n,) are the numbers of their entities.
+        Rates that are not known yet, and unseen categories, are what is usual.
+        """
+        series = self.series
+        assert series is not None  # noqa: S101 - only then are there steps
+        rows = with_rates(steps.rows, series.parts.past.counters, series.rates)
+        moving = series.scales.toward(self.constants.without(rows), owners(steps, who))
+        known = moving if self.options.flag_unseen else without_unseen(moving, self.encoder)
+        context = None if times is None else series.clock.inputs(times)
+        return Frame(known, _tensor(self.encoder.transform(known)), steps.windows, who, context), rows[
+            steps.windows[:, -1]
+        ]
+
+    def judged(
+        self, frame: Frame, observed: Matrix, threshold: Vector | float, *, latent: bool, reconstruction: bool
+    ) -> Judged:
+        """Judge the records of a frame, `observed` (n, d), where errors up to `threshold`, or (n,), are normal."""
+        own = self.representation is not None
+        found = self.judge.judge(frame, latent=latent and not own, rebuilt=reconstruction and not own)
+        code, rebuilt = found.latent, found.rebuilt
         if self.representation is not None and (latent or reconstruction):
-            code, expected = represented(self.representation, frame.newest[1])
-        error = np.hypot(judged.error, self.threshold.value * self.constants.strength(matrix))
-        score = error / self.threshold.value
-        return Detection(
-            error=error,
-            score=score,
-            p_value=self.threshold.p_value(error),
-            anomaly=score > 1.0,
+            code, rebuilt = represented(self.representation, frame.newest[1])
+        return Judged(
+            error=np.hypot(found.error, threshold * self.constants.strength(observed)),
             latent=code if latent else None,
-            reconstruction=self._user_units(expected, frame) if reconstruction and expected is not None else None,
+            rebuilt=self._user_units(rebuilt, frame) if reconstruction and rebuilt is not None else None,
         )
 
-    def attribute(self, matrix: Matrix) -> Attribution:
-        """Explain (m, d) rows.
+    def explained(self, frame: Frame, observed: Matrix) -> Attribution:
+        """Explain the records of a frame, `observed` (n, d).
 
-        A constant is as far off as an ordinary feature that alone makes a row as anomalous.
+        A constant is as far off as an ordinary feature that alone makes a record as anomalous.
         """
-        observed = np.array(matrix, dtype=np.float64)
-        steady, frame = self.constants.squares(observed), self.frame(observed)
-        blame = self.judge.blame(frame)
+        steady, blame = self.constants.squares(observed), self.judge.blame(frame)
         alone = self.threshold.value**2 * self.encoder.width
         together = self.constants.joined(self.encoder.by_feature(blame.squares), steady * alone)
         if not self.options.flag_unseen:
@@ -112,9 +120,10 @@ class Fitted:
         share[~(blame.counts | steady.any(axis=1))] = 0.0
         return Attribution(
             observed=observed,
-            expected=self.constants.joined(self.encoder.inverse(blame.expected, frame.newest[0])),
+            expected=self.constants.joined(self._back(self.encoder.inverse(blame.expected, frame.newest[0]), frame)),
             deviation=np.sqrt(together),
             share=share,
+            since=None if blame.since is None else self._since(blame.since, steady),
         )
 
     def decode(self, latent: Any) -> Matrix:
@@ -136,21 +145,21 @@ class Fitted:
             "options": asdict(self.options),
             "schema": self.schema.to_dict(),
             "schema_hash": self.schema.hash,
-            "model": _described(self.judge.network.model),
+            "model": _described(self.judge.model),
             "threshold": {"kind": self.threshold.kind, **self.threshold.to_dict()},
             "representation": None if self.representation is None else _described(self.representation),
             "score_quantiles": dict(self.score_quantiles),
             "training": dict(self.training),
+            "series": None if self.series is None else self.series.to_dict(),
         }
         parts: dict[str, Arrays] = {
             "constants": self.constants.arrays(),
             "encoder": self.encoder.arrays(),
-            "model": state(self.judge.network.model),
-            "bounds": self.judge.network.bounds.arrays(),
-            "scorer": self.judge.scorer.arrays(),
-            "memory": {} if self.judge.memory is None else self.judge.memory.arrays(),
+            "model": state(self.judge.model),
+            **self.judge.arrays(),
             "threshold": self.threshold.arrays(),
             "representation": {} if self.representation is None else state(self.representation),
+            **({} if self.series is None else self.series.arrays()),
         }
         arrays = {f"{part}.{name}": array for part, named in parts.items() for name, array in named.items()}
         return artefact.write(directory, facts, arrays)
@@ -177,24 +186,30 @@ class Fitted:
             encoder = FeatureEncoder.from_arrays(part("encoder"), constants.moving)
             deviations = Deviations.of(tolerances.at(constants.others), encoder)
             model = network("model", manifest.model)
+            series = Series.restore(manifest.series, part, schema, options) if manifest.series else None
             fitted = cls(
                 options=options,
                 constants=constants,
                 encoder=encoder,
-                judge=Rows(
-                    Network(model, LatentBounds.from_arrays(part("bounds")), deviations),
-                    ResidualScore.from_arrays(part("scorer")),
-                    Memory.from_arrays(part("memory")) if options.memory else None,
-                ),
+                judge=_judge(model, part, deviations, options, series),
                 threshold=calibrators.restore(manifest.threshold, part("threshold")),
                 score_quantiles=manifest.score_quantiles,
                 training=manifest.training,
                 representation=network("representation", manifest.representation) if manifest.representation else None,
+                series=series,
             )
         except _UNUSABLE as error:
             missing = f"the manifest is not complete ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
             raise ModelError(f"{directory}: {missing}: train again or roll back") from error
         return fitted, manifest
+
+    def _since(self, since: Matrix, steady: Matrix) -> Matrix:
+        """For how many records each feature has been off, (m, d), by inputs (m, w); a constant for one at least."""
+        return self.constants.joined(self.encoder.most_by_feature(since), (steady > 0).astype(np.float64))
+
+    def _back(self, matrix: Matrix, frame: Frame) -> Matrix:
+        """Rows (n, d) of the network's features, as each entity of the frame has them."""
+        return matrix if self.series is None or frame.who is None else self.series.scales.back(matrix, frame.who)
 
     def _user_units(self, expected: Matrix, frame: Frame) -> Matrix:
         """Turn reconstructed inputs (n, w) into features (n, d) in the user's units, within the range seen in training.
@@ -203,8 +218,8 @@ class Fitted:
         """
         encoder, (matrix, inputs) = self.encoder, frame.newest
         if self.representation is None or self.options.latent_size is not None:
-            return self.constants.joined(encoder.inverse(expected, matrix))
-        return self.constants.joined(encoder.correct(expected, inputs.numpy(), matrix))
+            return self.constants.joined(self._back(encoder.inverse(expected, matrix), frame))
+        return self.constants.joined(self._back(encoder.correct(expected, inputs.numpy(), matrix), frame))
 
 
 def asked(options: Options, schema: FeatureSchema) -> Tolerances:
@@ -215,6 +230,27 @@ def asked(options: Options, schema: FeatureSchema) -> Tolerances:
         min_abs_deviation=options.min_abs_deviation,
         min_rel_deviation=options.min_rel_deviation,
     )
+
+
+def _judge(
+    model: Autoencoder,
+    part: Callable[[str], Arrays],
+    deviations: Deviations | EveryDeviation,
+    options: Options,
+    series: Series | None,
+) -> Judge:
+    """Restore what judges the records, alone or in windows, from the parts of a model directory."""
+    if series is not None and series.parts.past.window > 1:
+        return Windows.from_arrays(model, part, deviations)
+    return Rows(
+        Network(model, LatentBounds.from_arrays(part("bounds")), deviations),
+        ResidualScore.from_arrays(part("scorer")),
+        Memory.from_arrays(part("memory")) if options.memory else None,
+    )
+
+
+def _tensor(inputs: Matrix) -> Tensor:
+    return torch.from_numpy(inputs.astype(np.float32))
 
 
 def _described(model: Autoencoder) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """Learning what is normal: networks, scores and threshold from the rows of a training sample."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from aestream.detector.constants import Constants
-from aestream.detector.deviations import Deviations, EveryDeviation
+from aestream.detector.deviations import Deviations, EveryDeviation, Tolerances
 from aestream.detector.fitted import Fitted, asked
 from aestream.detector.folds import Folds, evenly
 from aestream.detector.neighbours import Memory
@@ -16,13 +18,13 @@ from aestream.detector.network import CHUNK, Network
 from aestream.detector.options import Options
 from aestream.detector.representation import represent
 from aestream.detector.residuals import LatentBounds, ResidualScore
-from aestream.detector.rows import Rows
+from aestream.detector.rows import Judge, Rows
 from aestream.detector.unseen import likeliest
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
 from aestream.models.base import Autoencoder
 from aestream.models.dense import DenseAutoencoder
-from aestream.models.fit import Progress, fit
+from aestream.models.fit import Progress, Training, fit
 from aestream.thresholds import calibrators
 from aestream.types import Matrix, Vector
 
@@ -42,29 +44,50 @@ VALIDATION_ROWS = 2_000
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What is known of n training rows before any network: the rate that they support, and which features move."""
+
+    rows: int
+    rate: float
+    tolerances: Tolerances
+    constants: Constants
+
+    @classmethod
+    def of(cls, matrix: Matrix, schema: FeatureSchema, options: Options) -> Ground:
+        """Look at (n, d) rows. Raises what `learn` raises."""
+        rate = calibrators.agreed_rate(
+            calibrators.CALIBRATORS[options.calibrator], options.false_alarm_rate, len(matrix)
+        )
+        tolerances = asked(options, schema)
+        constants = Constants.fit(matrix, schema, tolerances, rate=rate, missing=options.missing.split(","))
+        return cls(len(matrix), rate, tolerances, constants)
+
+    def deviations(self, encoder: FeatureEncoder) -> Deviations | EveryDeviation:
+        """Which deviations of the moving features count."""
+        return Deviations.of(self.tolerances.at(self.constants.others), encoder)
+
+
 def learn(
     matrix: Matrix, schema: FeatureSchema, options: Options, progress: Callable[[Progress], None] | None = None
-) -> Fitted:
-    """Learn what is normal from (n, d) rows in time order, columns in the schema's order.
+) -> tuple[Fitted, Vector]:
+    """Learn what is normal from (n, d) rows in time order that are judged alone, columns in the schema's order.
 
     The rows fall into contiguous stretches, and each member of the ensemble never sees one of them: that tells how much
-    less the others err for having seen it, and the threshold is for rows that none has seen (cross-fitting).
+    less the others err for having seen it, and the threshold is for rows that none has seen (cross-fitting). Their
+    errors, (n,), come back as well.
 
     Raises ConfigurationError when an option names a feature that does not exist, and DataError
     when there are too few rows for the false-alarm rate, or nothing moves in them.
     """
-    calibrator = calibrators.CALIBRATORS[options.calibrator]
-    rate = calibrators.agreed_rate(calibrator, options.false_alarm_rate, len(matrix))
-    tolerances = asked(options, schema)
-    constants = Constants.fit(matrix, schema, tolerances, rate=rate, missing=options.missing.split(","))
-    matrix = constants.without(matrix)
-    encoder = FeatureEncoder.fit(matrix, constants.moving)
-    deviations = Deviations.of(tolerances.at(constants.others), encoder)
-    rows = _inputs(encoder, matrix)
+    ground = Ground.of(matrix, schema, options)
+    matrix = ground.constants.without(matrix)
+    encoder = FeatureEncoder.fit(matrix, ground.constants.moving)
+    rows = inputs_of(encoder, matrix)
     folds = Folds.of(len(rows), MEMBERS)
     model = DenseAutoencoder(
         features=encoder.width,
-        latent_size=min(max(encoder.width // 2 + 1, LATENT[0]), LATENT[1]),
+        latent_size=latent_size(encoder),
         hidden=options.hidden,
         members=MEMBERS,
         seed=options.seed,
@@ -81,7 +104,25 @@ def learn(
     )
     known = matrix if options.flag_unseen else likeliest(matrix, encoder, model)
     if known is not matrix:
-        matrix, rows = known, _inputs(encoder, known)
+        matrix, rows = known, inputs_of(encoder, known)
+    judge, errors = _learn_score(
+        model, matrix, rows, folds, encoder.weights, ground.deviations(encoder), options.memory
+    )
+    return calibrate(ground, encoder, judge, errors, rows, options, training, progress), errors
+
+
+def calibrate(
+    ground: Ground,
+    encoder: FeatureEncoder,
+    judge: Judge,
+    errors: Vector,
+    rows: Tensor,
+    options: Options,
+    training: Training,
+    progress: Callable[[Progress], None] | None,
+) -> Fitted:
+    """Find the threshold of the training rows' errors (n,), and learn to describe rows (r, w) where that was asked."""
+    calibrator = calibrators.CALIBRATORS[options.calibrator]
     representation = None
     if options.latent_size or options.noise:
         representation = represent(
@@ -92,23 +133,27 @@ def learn(
             seed=options.seed,
             progress=progress,
         )
-    judge, errors = _learn_score(model, matrix, rows, folds, encoder.weights, deviations, options.memory)
     least = errors.min(where=errors > 0, initial=np.inf)  # where nothing counts the error is 0, no threshold
-    threshold = calibrator.fit(np.maximum(errors, least if least < np.inf else 1.0), false_alarm_rate=rate)
+    threshold = calibrator.fit(np.maximum(errors, least if least < np.inf else 1.0), false_alarm_rate=ground.rate)
     scores = np.quantile(errors / threshold.value, QUANTILES)
     return Fitted(
         options=options,
-        constants=constants,
+        constants=ground.constants,
         encoder=encoder,
         judge=judge,
         threshold=threshold,
         score_quantiles={f"{q:g}": float(score) for q, score in zip(QUANTILES, scores, strict=True)},
-        training={"records": len(rows), **asdict(training)},
+        training={"records": ground.rows, **asdict(training)},
         representation=representation,
     )
 
 
-def _inputs(encoder: FeatureEncoder, matrix: Matrix) -> Tensor:
+def latent_size(encoder: FeatureEncoder) -> int:
+    """How many latent numbers a network has for the encoder's inputs of one row."""
+    return min(max(encoder.width // 2 + 1, LATENT[0]), LATENT[1])
+
+
+def inputs_of(encoder: FeatureEncoder, matrix: Matrix) -> Tensor:
     """The inputs of (n, d) rows, (n, w)."""
     return torch.from_numpy(encoder.transform(matrix).astype(np.float32))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,7 +13,8 @@ from torch import Tensor
 from aestream.detector.neighbours import Memory
 from aestream.detector.network import CHUNK, Look, Network
 from aestream.detector.residuals import ResidualScore
-from aestream.types import Flags, Matrix, Places, Vector
+from aestream.models.base import Autoencoder
+from aestream.types import Arrays, Flags, Matrix, Places, Vector
 
 # A feature that is so many of its usual spreads from what was expected is not asked what to expect of the others,
 # unless its square is less than this share of the largest: then it may only be drawn along. Three sigma; both by the
@@ -23,10 +26,10 @@ CLEARLY_OFF, DRAWN_ALONG = 3.0, 0.1
 class Frame:
     """What there is to judge: n records, among the rows that are needed to judge them.
 
-    `matrix` (r, d): rows of the network's features in the user's units; `inputs` (r, w): the same as the network sees
-    them. `windows` (n, L): the places in them of each record's window, newest last; None where the rows are the
-    records, and each is judged alone. `who` (n,): the number of each record's entity, 0 for one without its own.
-    `context` (n, c): inputs that say when it was.
+    `matrix` (r, d): rows of the network's features; `inputs` (r, w): the same as the network sees them. `windows`
+    (n, L): the places in them of each record's window, newest last; None where the rows are the records, and each is
+    judged alone. `who` (n,): the number of each record's entity, 0 for one without its own. `context` (n, c): inputs
+    that say when it was.
     """
 
     matrix: Matrix
@@ -48,7 +51,7 @@ class Frame:
 
     @property
     def newest(self) -> tuple[Matrix, Tensor]:
-        """The records themselves, (n, d) and (n, w)."""
+        """The records themselves, (n, d') and (n, w)."""
         if self.windows is None:
             return self.matrix, self.inputs
         last = self.windows[:, -1]
@@ -78,6 +81,23 @@ class Judged:
     rebuilt: Matrix | None = None
 
 
+class Judge(Protocol):
+    """Judges records, alone or with those before them."""
+
+    @property
+    def model(self) -> Autoencoder:
+        """The network."""
+
+    def judge(self, frame: Frame, *, latent: bool = False, rebuilt: bool = False) -> Judged:
+        """Judge the records of a frame."""
+
+    def blame(self, frame: Frame) -> Blame:
+        """Explain the records of a frame."""
+
+    def arrays(self) -> Mapping[str, Arrays]:
+        """Return the numbers that a model directory keeps, by part, but for the network's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """The network, the score of its residuals, and the training rows that it is seconded by."""
@@ -85,6 +105,11 @@ class Rows:
     network: Network
     scorer: ResidualScore
     memory: Memory | None
+
+    @property
+    def model(self) -> Autoencoder:
+        """The network."""
+        return self.network.model
 
     def judge(self, frame: Frame, *, latent: bool = False, rebuilt: bool = False) -> Judged:
         """Judge the records of a frame."""
@@ -123,6 +148,14 @@ class Rows:
                 blame.squares[place] = self.scorer.squares(look.residuals).amin(dim=0).numpy()
                 blame.counts[place] = look.any_counts()
         return blame
+
+    def arrays(self) -> Mapping[str, Arrays]:
+        """Return the numbers that a model directory keeps, by part, but for the network's."""
+        return {
+            "bounds": self.network.bounds.arrays(),
+            "scorer": self.scorer.arrays(),
+            "memory": {} if self.memory is None else self.memory.arrays(),
+        }
 
     def _look_past_the_clear(self, matrix: Matrix, inputs: Tensor) -> Look:
         """Look at rows, (B, d) and (B, w), and once more without what is clearly off.

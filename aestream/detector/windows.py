@@ -6,6 +6,7 @@ the ones before it, and what is off a little for a few records in a row is off m
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -13,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aestream.detector.deviations import EveryDeviation
+from aestream.detector.deviations import Deviations, EveryDeviation
 from aestream.detector.merged import Merged
 from aestream.detector.network import Look, Network
-from aestream.detector.residuals import TINY
+from aestream.detector.residuals import TINY, LatentBounds
 from aestream.detector.rows import CLEARLY_OFF, Blame, Frame, Judged, clearly_off
+from aestream.models.base import Autoencoder
 from aestream.models.dense import DenseAutoencoder
 from aestream.types import Arrays, Matrix, Places
 
@@ -163,6 +165,23 @@ class Windows:
                 if expected is not None:
                     expected[place] = look.rebuilt[0, :, -width:].numpy()
         return Judged(error, codes, expected)
+
+    @property
+    def model(self) -> Autoencoder:
+        """The network."""
+        return self.network.model
+
+    def arrays(self) -> Mapping[str, Arrays]:
+        """Return the numbers that a model directory keeps, by part, but for the network's."""
+        return {"bounds": self.network.bounds.arrays(), "scorer": self.scorer.arrays()}
+
+    @classmethod
+    def from_arrays(
+        cls, model: Autoencoder, part: Callable[[str], Arrays], deviations: Deviations | EveryDeviation
+    ) -> Self:
+        """Read what `arrays` returned; `part` gives the arrays of a part. Raises ValueError for another network."""
+        network = Network(model, LatentBounds.from_arrays(part("bounds")), deviations)
+        return cls(network, WindowScore.from_arrays(part("scorer")))
 
     def part(self, frame: Frame, chosen: Places | slice) -> Part:
         """Gather some records' windows; in the user's units only where that decides what counts."""

@@ -144,6 +144,15 @@ class FeatureEncoder:
         together: Matrix = parts @ (owners[:, None] == np.arange(len(self.schema))).astype(np.float64)
         return together
 
+    def most_by_feature(self, parts: Matrix) -> Matrix:
+        """Take the largest of the parts by input (n, w) of each feature, (n, d)."""
+        if self.plain:
+            return parts
+        most = np.zeros((len(parts), len(self.schema)))
+        for place, owner in enumerate(_owners(self.schema, self.cycles).tolist()):
+            np.maximum(most[:, owner], parts[:, place], out=most[:, owner])
+        return most
+
     def by_input(self, features: Flags) -> Flags:
         """Repeat flags by feature (n, d) for the inputs of each (n, w)."""
         return features if self.plain else features[:, _owners(self.schema, self.cycles)]

@@ -58,6 +58,11 @@ class FeatureSchema:
         return np.array([column.steady for column in self.columns], bool)
 
     @property
+    def numeric(self) -> Places:
+        """The places of the numbers."""
+        return np.flatnonzero([column.kind is Kind.NUMERIC for column in self.columns])
+
+    @property
     def counters(self) -> Places:
         """The places of the features that are used by their increase per second."""
         return np.flatnonzero([column.rate for column in self.columns])

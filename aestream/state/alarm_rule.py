@@ -94,7 +94,7 @@ class Steps:
     quiet: int  # rows
 
     @classmethod
-    def of(cls, rate: float, adaptation: Adaptation) -> Self:
+    def of(cls, rate: float, adaptation: str) -> Self:
         """Return the steps for a requested rate of false alarms."""
         often, rare = max(rate, LEAST_RATE), rate if rate < LEAST_RATE else 0.0
         cap, least = (math.inf, -math.inf) if adaptation == "held" else (CAP, LEAST_MARGIN)

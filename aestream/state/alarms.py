@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aestream.state.alarm_rounds import judge_round, levels
-from aestream.state.alarm_rule import DUE, LAYOUT, NAMES, QUIET, Adaptation, Follower, Steps
+from aestream.state.alarm_rule import DUE, LAYOUT, NAMES, QUIET, Follower, Steps
 from aestream.state.usual import USUAL, Records
 from aestream.types import Places, Vector
 
@@ -38,7 +38,7 @@ class Alarms:
 
     layout: list[Any] = LAYOUT
 
-    def __init__(self, rate: float, adaptation: Adaptation = "bounded") -> None:
+    def __init__(self, rate: float, adaptation: str = "bounded") -> None:
         self._steps = Steps.of(rate, adaptation)
 
     def blank(self, usual: Records) -> Records:

@@ -116,7 +116,7 @@ class Entities:
         if known != self.format or len(values) != len(keys) * self.size:
             raise DataError("this snapshot of what is remembered of entities has another format: start without it")
         self._places, self._ready = _Places(), 0
-        places = self.places(list(map(_hashable, keys)))
+        places = self.places(list(map(hashable, keys)))
         self._values[places] = np.frombuffer(values, dtype=self.layout)
 
     def _prepare(self) -> None:
@@ -155,6 +155,6 @@ class _Places(dict[Key, int]):
         return place
 
 
-def _hashable(key: Any) -> Key:
+def hashable(key: Any) -> Key:
     """A key as it was before msgpack, which turns tuples into lists."""
-    return tuple(map(_hashable, key)) if isinstance(key, list) else key
+    return tuple(map(hashable, key)) if isinstance(key, list) else key

@@ -21,6 +21,7 @@ class Steps(NamedTuple):
     windows: Places  # (n, window) places in `rows`, newest last; a shorter run begins with its first row, repeated
     status: NDArray[np.uint8]  # (n,) codes of Status
     fresh: Flags  # (n,) whether a run of rows begins here: a new entity, or the first row after a gap
+    when: Vector  # (n,) its time in seconds; of a row without a time, that of the row before
     order: Places  # (m,) rows of the batch that are not late, entity by entity, each in order of arrival
 
 
@@ -67,6 +68,11 @@ class Past:
             blank["counters"] = self._counters.blank
         return blank
 
+    def is_new(self, values: NDArray[np.void]) -> Flags:
+        """Of which entities (e,) no row has been remembered."""
+        new: Flags = values["count"] == 0
+        return new
+
     def follow(self, values: NDArray[np.void], owner: Places, matrix: Matrix, times: Vector | None) -> Steps:
         """See each row of a batch with the rows before it, and remember the last ones.
 
@@ -78,7 +84,7 @@ class Past:
         if not len(matrix):
             nothing = np.empty(0, dtype=np.intp)
             none = np.empty(0, dtype=np.bool_)
-            return Steps(matrix, nothing.reshape(0, self.window), none.astype(np.uint8), none, nothing)
+            return Steps(matrix, nothing.reshape(0, self.window), none.astype(np.uint8), none, np.empty(0), nothing)
         arrivals = arrive(owner, times, values["last"])
         fresh, run = arrivals.runs(values["count"], self.gap)
         warming = run < self.window - 1
@@ -101,7 +107,8 @@ class Past:
         back = np.empty_like(arrivals.rows)
         back[arrivals.rows] = np.arange(len(back))
         order = arrivals.rows[~arrivals.late]
-        return Steps(rows, windows[back], status.astype(np.uint8)[back], fresh[back], order)
+        when = np.where(arrivals.times > NEVER, arrivals.times, arrivals.latest)
+        return Steps(rows, windows[back], status.astype(np.uint8)[back], fresh[back], when[back], order)
 
     def _rows(self, values: NDArray[np.void], matrix: Matrix) -> Matrix:
         """The remembered rows, entity by entity, then those of the batch."""

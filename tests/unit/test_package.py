@@ -27,14 +27,14 @@ def test_other_names_are_attribute_errors() -> None:
 
 def test_no_attribute_is_born_outside_the_constructor() -> None:
     # Whoever reads a constructor then knows the whole object. scikit-learn's estimators get theirs in `fit`: name_.
-    born_later = [
-        f"{path.name}: {owner.name}.{name}"
-        for path in Path(aestream.__file__).parent.rglob("*.py")
-        for owner in ast.walk(ast.parse(path.read_text()))
-        if isinstance(owner, ast.ClassDef)
-        for name in sorted(_assigned(owner, constructor=False) - _assigned(owner, constructor=True))
-        if not name.endswith("_")
-    ]
+    born_later = []
+    for path in Path(aestream.__file__).parent.rglob("*.py"):
+        owners = {node.name: node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)}
+        for owner in owners.values():
+            bases = [owners[base.id] for base in owner.bases if isinstance(base, ast.Name) and base.id in owners]
+            born = set().union(*(_assigned(one, constructor=True) for one in (owner, *bases)))
+            later = sorted(_assigned(owner, constructor=False) - born)
+            born_later += [f"{path.name}: {owner.name}.{name}" for name in later if not name.endswith("_")]
     assert not born_later
 
 

@@ -43,7 +43,7 @@ def pipeline() -> Pipeline:
 def made(*, flag_unseen: bool) -> Pipeline:
     rng = random.Random(0)
     detector = Detector(
-        false_alarm_rate=0.01, steps=300, missing="rain=impute", timestamps=["time"], flag_unseen=flag_unseen
+        window=1, false_alarm_rate=0.01, steps=300, missing="rain=impute", timestamps=["time"], flag_unseen=flag_unseen
     )
     detector.fit([record(i, rng) for i in range(2600)])
     schema = detector.schema
@@ -150,7 +150,7 @@ def host(i: int) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def hosts() -> Detector:
-    return Detector(false_alarm_rate=0.01, steps=200).fit([host(i) for i in range(1500)])
+    return Detector(window=1, false_alarm_rate=0.01, steps=200).fit([host(i) for i in range(1500)])
 
 
 def of_layout(detector: Detector, layout: Layout, *, entity: Sequence[str] = ()) -> Pipeline:

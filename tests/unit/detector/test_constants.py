@@ -37,7 +37,7 @@ def table(rows: int, seed: int = 0, steady: int = STEADY) -> Matrix:
 
 
 def fitted(matrix: Matrix, asked: FeatureSchema, **options: object) -> Detector:
-    return Detector(**{"false_alarm_rate": 0.01, "steps": 200, **options}).fit_matrix(matrix, asked)  # type: ignore[arg-type]
+    return Detector(**{"window": 1, "false_alarm_rate": 0.01, "steps": 200, **options}).fit_matrix(matrix, asked)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def server(rows: int, seed: int = 0) -> Matrix:
 
 @pytest.fixture(scope="module")
 def detector() -> Detector:
-    return Detector(false_alarm_rate=0.01, steps=300).fit(server(3000))
+    return Detector(window=1, false_alarm_rate=0.01, steps=300).fit(server(3000))
 
 
 def broken(rows: int = 50) -> Matrix:
@@ -89,7 +89,7 @@ def test_batches_of_any_size_give_the_same_numbers(detector: Detector) -> None:
 
 def test_the_input_is_left_alone() -> None:
     matrix = server(300)
-    fitted = Detector(steps=20).fit(matrix)
+    fitted = Detector(window=1, steps=20).fit(matrix)
     fitted.detect(matrix, reconstruction=True)
     fitted.attribute(matrix)
     assert np.array_equal(matrix, server(300))
@@ -97,14 +97,14 @@ def test_the_input_is_left_alone() -> None:
 
 def test_the_seed_decides_and_nothing_else() -> None:
     torch.manual_seed(1)
-    first = Detector(steps=50, seed=3).fit(server(400))
+    first = Detector(window=1, steps=50, seed=3).fit(server(400))
     before = torch.random.get_rng_state()
-    second = Detector(steps=50, seed=3).fit(server(400))
+    second = Detector(window=1, steps=50, seed=3).fit(server(400))
     assert torch.equal(torch.random.get_rng_state(), before)
     probe = server(100, seed=1)
     assert np.array_equal(first.error(probe), second.error(probe))
     assert first.threshold == second.threshold
-    assert not np.array_equal(first.error(probe), Detector(steps=50, seed=4).fit(server(400)).error(probe))
+    assert not np.array_equal(first.error(probe), Detector(window=1, steps=50, seed=4).fit(server(400)).error(probe))
 
 
 def test_explanations_name_the_broken_metric(detector: Detector) -> None:
@@ -148,7 +148,7 @@ def test_the_largest_numbers_give_a_finite_score(detector: Detector, extreme: fl
 
 def test_a_constant_that_changes_is_a_finite_anomaly() -> None:
     matrix = np.column_stack([server(500), np.full(500, 42.0), np.zeros(500)])
-    fitted = Detector(steps=100).fit(matrix)
+    fitted = Detector(window=1, steps=100).fit(matrix)
     for column, value in ((7, 50.0), (8, 1.0)):
         row = matrix[:1].copy()
         row[0, column] = value
@@ -186,7 +186,7 @@ def test_awkward_data_are_judged_like_any_other(name: str, rate: float | None, t
     learnt, held_out = matrix[::2], matrix[1::2]
     if len(learnt) < 1 / (4 * 0.01):
         rate = None  # the other one is refused
-    fitted = Detector(false_alarm_rate=rate, steps=20).fit(learnt)
+    fitted = Detector(window=1, false_alarm_rate=rate, steps=20).fit(learnt)
     for rows, at_most in ((learnt, 0.05), (held_out, 0.15)):
         found = fitted.detect(rows, reconstruction=True)
         assert np.isfinite(found.score).all()
@@ -208,9 +208,9 @@ def test_records_frames_and_matrices_are_the_same_to_it(tmp_path: Path) -> None:
     matrix = server(300)
     names = [f"m{column}" for column in range(7)]
     frame = pd.DataFrame(matrix, columns=names).assign(host="a", id=range(300))
-    by_frame = Detector(steps=30).fit(frame)
-    by_records = Detector(steps=30).fit(frame.to_dict("records"))
-    by_matrix = Detector(steps=30).fit_matrix(matrix, FeatureSchema.of_names(names))
+    by_frame = Detector(window=1, steps=30).fit(frame)
+    by_records = Detector(window=1, steps=30).fit(frame.to_dict("records"))
+    by_matrix = Detector(window=1, steps=30).fit_matrix(matrix, FeatureSchema.of_names(names))
     assert [item.name for item in by_frame.left_out] == ["host", "id"]
     assert np.array_equal(by_frame.score(frame), by_matrix.score(matrix))
     assert np.array_equal(by_records.score(frame.to_dict("records")), by_matrix.score(matrix))
@@ -221,14 +221,14 @@ def test_records_frames_and_matrices_are_the_same_to_it(tmp_path: Path) -> None:
 
 def test_progress_reaches_the_caller() -> None:
     told: list[Progress] = []
-    Detector(steps=40).fit(server(200), progress=told.append)
+    Detector(window=1, steps=40).fit(server(200), progress=told.append)
     assert told[-1].steps == 40
     assert [each.step for each in told] == sorted(each.step for each in told)
 
 
 def test_a_small_sample_is_said_to_be_small() -> None:
-    assert "300 records are few" in Detector(steps=20).fit(server(300)).warnings[0]
-    bent = Detector(steps=20).fit(server(50)).warnings
+    assert "300 records are few" in Detector(window=1, steps=20).fit(server(300)).warnings[0]
+    bent = Detector(window=1, steps=20).fit(server(50)).warnings
     assert bent[0] == "the false-alarm rate is 0.005, the lowest that so few records support: 250 would support 0.001"
     assert "50 records are few for a false-alarm rate of 0.005" in bent[1]
 
@@ -237,13 +237,13 @@ def test_a_small_sample_is_said_to_be_small() -> None:
 def test_a_rate_that_the_rows_cannot_support_is_refused_before_any_training(calibrator: str, needed: int) -> None:
     told: list[Progress] = []
     with pytest.raises(DataError, match=f"249 records cannot support .* 0.001: give at least {needed}"):
-        Detector(false_alarm_rate=0.001, calibrator=calibrator).fit(server(249), progress=told.append)
+        Detector(window=1, false_alarm_rate=0.001, calibrator=calibrator).fit(server(249), progress=told.append)
     assert not told
 
 
 def test_the_calibrator_asked_for_is_the_one_that_is_kept(tmp_path: Path) -> None:
     for calibrator in ("pot", "quantile"):
-        fitted = Detector(false_alarm_rate=0.01, calibrator=calibrator, steps=20).fit(server(300))
+        fitted = Detector(window=1, false_alarm_rate=0.01, calibrator=calibrator, steps=20).fit(server(300))
         fitted.save(tmp_path / calibrator)
         assert json.loads((tmp_path / calibrator / "manifest.json").read_text())["threshold"]["kind"] == calibrator
         again = Detector.load(tmp_path / calibrator)
@@ -363,7 +363,9 @@ def test_mixed_records_are_learnt_judged_and_explained(tmp_path: Path, shape: st
     def table(records: list[dict[str, object]]) -> object:
         return pd.DataFrame(records) if shape == "frame" else records
 
-    found = Detector(false_alarm_rate=0.01, steps=300, missing="impute", flag_unseen=True).fit(table(orders(3000)))
+    found = Detector(window=1, false_alarm_rate=0.01, steps=300, missing="impute", flag_unseen=True).fit(
+        table(orders(3000))
+    )
     assert found.schema.names == ("shop", "express", "price", "weight")
     assert found.flag(table(orders(5000, seed=1))).mean() < 0.03
     wrong = [
@@ -378,7 +380,7 @@ def test_mixed_records_are_learnt_judged_and_explained(tmp_path: Path, shape: st
     again = Detector.load(tmp_path / "m")
     assert again.schema == found.schema
     assert np.array_equal(again.score(table(wrong)), found.score(table(wrong)))
-    strict = Detector(steps=10).fit([record for record in orders(300) if record["weight"] is not None])
+    strict = Detector(window=1, steps=10).fit([record for record in orders(300) if record["weight"] is not None])
     with pytest.raises(DataError, match="'weight' is null"):
         strict.score([{**wrong[0], "weight": None}])
 
@@ -387,15 +389,15 @@ def test_gaps_in_an_array_are_refused_unless_they_are_imputed() -> None:
     table = server(600)
     table[::9, 2] = np.nan
     with pytest.raises(DataError, match="row 0: 'feature_2' is nan"):
-        Detector(steps=10).fit(table)
-    found = Detector(steps=100, missing="impute").fit(table)
+        Detector(window=1, steps=10).fit(table)
+    found = Detector(window=1, steps=100, missing="impute").fit(table)
     assert np.isfinite(found.score(table)).all()
     assert np.isfinite(found.reconstruct(table)).all()
 
 
 def test_outliers_that_set_the_threshold_are_told() -> None:
     calm = server(600)
-    assert not any("incident" in warning for warning in Detector(steps=30).fit(calm).warnings)
+    assert not any("incident" in warning for warning in Detector(window=1, steps=30).fit(calm).warnings)
     calm[200:206] += 50
-    (told,) = [warning for warning in Detector(steps=30).fit(calm).warnings if "incident" in warning]
+    (told,) = [warning for warning in Detector(window=1, steps=30).fit(calm).warnings if "incident" in warning]
     assert "times as unusual as the median one" in told

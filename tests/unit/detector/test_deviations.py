@@ -9,6 +9,7 @@ import pytest
 from aestream import Detector
 from aestream.detector import deviations
 from aestream.detector.deviations import EveryDeviation, Tolerances
+from aestream.detector.rows import Rows
 from aestream.errors import ConfigurationError
 
 Matrix = npt.NDArray[np.float64]
@@ -68,7 +69,9 @@ def test_the_largest_numbers_count() -> None:
 def test_nothing_asked_costs_nothing(plain: Detector) -> None:
     neutral = fitted(direction={"feature_0": "both"}, min_abs_deviation={"feature_1": 0.0})
     for detector in (plain, neutral):
-        assert isinstance(detector._fitted.judge.network.deviations, EveryDeviation)
+        judge = detector._fitted.judge
+        assert isinstance(judge, Rows)
+        assert isinstance(judge.network.deviations, EveryDeviation)
     assert np.array_equal(plain.error(moved(0, 20)), neutral.error(moved(0, 20)))
 
 

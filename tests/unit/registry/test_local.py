@@ -121,7 +121,7 @@ def test_a_folder_of_a_persons_own_name_does_not_hold_up_a_training(tmp_path: Pa
 def test_a_damaged_manifest_hides_only_its_own_version(tmp_path: Path) -> None:
     registry = LocalRegistry(tmp_path, "m")
     first, second = put(registry), put(registry)
-    newer = text().replace('"format_version": 1', '"format_version": 2').encode()
+    newer = text().replace('"format_version": 2', '"format_version": 3').encode()
     for damaged in (b"\xff{", b"[]", b"{}", b"[" * 100_000, text(created=None).encode(), newer):
         (tmp_path / "m" / first / "manifest.json").write_bytes(damaged)
         assert [version.name for version in registry.versions()] == [second]

@@ -1,0 +1,84 @@
+"""How the records of a training sample follow each other: which entity, in which order, how many of them together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from aestream.detector.options import Options
+from aestream.detector.series import Naming
+from aestream.features.clock import Clock
+from aestream.features.schema import FeatureSchema
+from aestream.inference.intervals import Intervals
+from aestream.inference.order import Order
+from aestream.inference.rhythm import choose_clock
+from aestream.inference.windows import choose_window
+from aestream.state.entities import Key
+from aestream.state.past import Past
+from aestream.types import Matrix, Places, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The n records of a sample, in the order of time, and how they follow each other.
+
+    `matrix` (n, d) in the user's units, with counters as they were read. `entities` are the keys, and `owner` (n,) says
+    which of them a record belongs to; `times` (n,) are in seconds, None if they have none; `naming` says where keys and
+    times were found. `window` records of an entity are seen together, and begin anew after `gap` seconds; `clock` says
+    what is seen of the time. `why` tells why, by name of the option.
+    """
+
+    matrix: Matrix
+    entities: Sequence[Key]
+    owner: Places
+    times: Vector | None
+    naming: Naming
+    window: int
+    gap: float | None
+    clock: Clock
+    why: dict[str, Any]
+
+
+def chart(
+    matrix: Matrix,
+    schema: FeatureSchema,
+    options: Options,
+    keys: Sequence[Key] | None,
+    times: Vector | None,
+    naming: Naming,
+) -> Course:
+    """Find out how (n, d) rows follow each other; `keys` (n,) and `times` (n,), in seconds, are those of the rows."""
+    numbering: defaultdict[Key, int] = defaultdict(count().__next__)
+    named = [None] * len(matrix) if keys is None else keys
+    owner = np.fromiter(map(numbering.__getitem__, named), np.intp, len(matrix))
+    if times is not None:
+        in_time = np.argsort(_filled(times), kind="stable")
+        matrix, owner, times = matrix[in_time], owner[in_time], times[in_time]
+    order = Order.of(owner if len(numbering) > 1 else None, times)
+    intervals = Intervals.of(order, options.max_gap)
+    gap = None if intervals is None else intervals.longest
+    alone = Past(len(schema), 1, schema.counters, gap)
+    steps = alone.follow(np.full(len(numbering), alone.blank), owner, matrix, times)
+    values = steps.rows[steps.windows[:, 0]]
+    why: dict[str, Any] = {}
+    if isinstance(options.window, int):
+        window = options.window
+    else:
+        chosen = choose_window(values, order, gap)
+        window, why["window"] = chosen.rows, chosen.why
+    rhythm = choose_clock(values, owner, times, options.clock, options.holidays)
+    why["clock"] = rhythm.why
+    return Course(matrix, list(numbering), owner, times, naming, window, gap, rhythm.clock, why)
+
+
+def _filled(times: Vector) -> Vector:
+    """Times (n,) with that of the row before in place of an unknown one."""
+    known = np.isfinite(times)
+    before = np.maximum.accumulate(np.where(known, np.arange(len(times)), 0))
+    filled: Vector = np.where(known[before], times[before], -np.inf)
+    return filled

@@ -1,0 +1,141 @@
+"""Learning what is normal of records that follow each other, entity by entity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from aestream.detector.course import Course
+from aestream.detector.fitted import Fitted
+from aestream.detector.learn import Ground, calibrate, inputs_of, learn
+from aestream.detector.learn_windows import learn_windows, stretches
+from aestream.detector.options import Options
+from aestream.detector.rows import Frame
+from aestream.detector.scales import OWN_ROWS, Scales
+from aestream.detector.series import Parts, Series, owners, with_rates, without_unseen
+from aestream.errors import DataError
+from aestream.features.encoder import FeatureEncoder
+from aestream.features.schema import FeatureSchema
+from aestream.models.fit import Progress
+from aestream.state.alarms import Alarms
+from aestream.state.entities import Entities, Key, Values
+from aestream.state.episodes import Episodes
+from aestream.state.past import Past
+from aestream.state.usual import learn_usual
+from aestream.types import Matrix, Places, Status, Vector
+
+# A fit needs at least so many records with those before them.
+MIN_ROWS = 10
+
+
+def learn_course(
+    course: Course,
+    schema: FeatureSchema,
+    options: Options,
+    progress: Callable[[Progress], None] | None = None,
+) -> Fitted:
+    """Learn what is normal of the records of a course, alone where nothing before them says more.
+
+    Raises what `learn` raises.
+    """
+    if course.window > 1 or len(schema.counters):
+        return learn_series(course, schema, options, progress)
+    fitted, _ = learn(course.matrix, schema, options, progress)
+    return replace(fitted, training={**fitted.training, "why": course.why})
+
+
+def learn_series(
+    course: Course,
+    schema: FeatureSchema,
+    options: Options,
+    progress: Callable[[Progress], None] | None = None,
+) -> Fitted:
+    """Learn what is normal of the records of a course.
+
+    Raises what `learn` raises.
+    """
+    past = Past(len(schema), course.window, schema.counters, course.gap)
+    values = np.full(len(course.entities), past.blank)
+    steps = past.follow(values, course.owner, course.matrix, course.times)
+    chosen = np.flatnonzero(steps.status == Status.SCORED)
+    if len(chosen) < MIN_ROWS:
+        raise DataError(
+            f"only {len(chosen)} of the {len(course.matrix)} records have {max(course.window - 1, 1)} of their entity "
+            "before them: give more records, or set `window` to 1"
+        )
+    newest = steps.windows[chosen, -1]
+    rates = _usual_rates(steps.rows[newest], schema)
+    rows = with_rates(steps.rows, schema.counters, rates)
+    numbers = _numbers(course.owner[chosen], len(course.entities))
+    who = numbers[course.owner]
+    if course.window == 1:
+        fitted, errors = learn(rows[newest], schema, options, progress)
+        scales = Scales.fit(rows[newest], np.zeros(len(newest), np.intp), np.empty(0, np.intp))
+    else:
+        ground = Ground.of(rows[newest], schema, options)
+        moving = ground.constants.without(rows)
+        scales = Scales.fit(moving[newest], who[chosen], ground.constants.moving.numeric)
+        moving = scales.toward(moving, owners(steps, who))
+        encoder = FeatureEncoder.fit(moving[newest], ground.constants.moving)
+        known = moving if options.flag_unseen else without_unseen(moving, encoder)
+        inputs = inputs_of(encoder, known)
+        context = None if course.times is None else course.clock.inputs(course.times[chosen])
+        judge, errors, training = learn_windows(
+            Frame(known, inputs, steps.windows[chosen], who[chosen], context),
+            stretches(course.owner[chosen]),
+            weights=encoder.weights,
+            deviations=ground.deviations(encoder),
+            options=options,
+            progress=progress,
+        )
+        described = inputs[torch.from_numpy(newest)]
+        fitted = calibrate(ground, encoder, judge, errors, described, options, training, progress)
+    rate = fitted.threshold.false_alarm_rate
+    logs = np.log(np.maximum(errors, np.finfo(np.float64).tiny))
+    usual = learn_usual(logs, rate, who[chosen], int(numbers.max(initial=0)))
+    parts = Parts(past, Alarms(rate, options.adaptation), Episodes(len(schema)))
+    series = Series(
+        parts=parts,
+        rate=rate,
+        clock=course.clock,
+        scales=scales,
+        rates=rates,
+        numbers={key: number for key, number in zip(course.entities, numbers.tolist(), strict=True) if number},
+        usual=usual,
+        thresholds=fitted.threshold.value * np.exp(usual["threshold"] - usual["threshold"][0]),
+        end=_end(parts, course.entities, values, usual[numbers]),
+        naming=course.naming,
+    )
+    told = {"window": course.window, "gap": course.gap, "why": course.why}
+    return replace(fitted, series=series, training={**fitted.training, **told})
+
+
+def _end(parts: Parts, keys: Sequence[Key], past: Values, usual: Values) -> Entities:
+    """What is remembered of entities (e,) after the training: their rows, and alarms that have seen nothing yet."""
+    end = Entities(parts.layout, parts.blank(usual[:1]))
+    places = end.places(keys)
+    values = end.values[places]
+    values["past"], values["alarms"] = past, parts.alarms.blank(usual)
+    end.values[places] = values
+    return end
+
+
+def _numbers(owner: Places, entities: int) -> Places:
+    """Number the entities that have records enough for their own scaling, from 1; 0 for the others, (e,).
+
+    `owner` (n,) says which of `entities` a record belongs to. A single entity is what all records say of it.
+    """
+    enough = np.bincount(owner, minlength=entities) >= OWN_ROWS
+    if entities == 1:
+        return np.zeros(1, np.intp)
+    numbers: Places = np.where(enough, np.cumsum(enough), 0)
+    return numbers
+
+
+def _usual_rates(observed: Matrix, schema: FeatureSchema) -> Vector:
+    """The median rate of each counter in (n, d) rows; NaN for one that may be missing, and is imputed."""
+    usual = np.nanmedian(observed[:, schema.counters], axis=0)
+    return np.where(schema.imputed[schema.counters], np.nan, usual)

@@ -1,0 +1,193 @@
+"""What a model knows of records that follow each other: its entities, and what is remembered of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from aestream.detector.options import Options
+from aestream.detector.scales import Scales
+from aestream.errors import DataError
+from aestream.features.clock import Clock
+from aestream.features.encoder import FeatureEncoder
+from aestream.features.schema import FeatureSchema
+from aestream.features.series import keys_of, names_of, times_of
+from aestream.state.alarms import Alarms
+from aestream.state.entities import Entities, Key, Values, hashable
+from aestream.state.episodes import Episodes
+from aestream.state.past import Past, Steps
+from aestream.state.usual import USUAL
+from aestream.types import Arrays, Matrix, Places, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How the training told entities and times: `keyed`, `timed`: whether it did; `keys`, `times`: by which columns."""
+
+    keyed: bool = False
+    timed: bool = False
+    keys: Sequence[str] | None = None
+    times: str | None = None
+
+    @classmethod
+    def of(cls, table: Any, keys: Any, times: Any) -> Self:
+        """Take note of what `fit` was given: names of columns, or the keys and times themselves."""
+        names = list(names_of(table, keys)) or None
+        return cls(keys is not None, times is not None, names, times if isinstance(times, str) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What remembers something of each entity."""
+
+    past: Past
+    alarms: Alarms
+    episodes: Episodes
+
+    @property
+    def layout(self) -> np.dtype[Any]:
+        """What is remembered of one entity: a field for each part."""
+        names = ("past", "alarms", "episodes")
+        return np.dtype([(name, np.dtype(getattr(self, name).layout)) for name in names])
+
+    def blank(self, usual: Values) -> Values:
+        """What is remembered of an entity before its first record, shape (): `usual` (1,) are its error levels."""
+        blank = np.zeros((), self.layout)
+        blank["past"], blank["episodes"] = self.past.blank, self.episodes.blank(1)[0]
+        blank["alarms"] = self.alarms.blank(usual)[0]
+        return blank
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """The parts that a model of single records does without.
+
+    `parts` are what is remembered of an entity, and how it goes on; `end` is that at the end of the training. `rate` is
+    the requested false-alarm rate. `numbers` are the entities with scaling and error levels of their own, from 1; 0
+    stands for all others, in `scales` and in `usual` (e + 1,), the levels. `thresholds` (e + 1,): the errors above
+    which a record is an anomaly where nothing has drifted. `rates` (c,): what is usual of each counter; NaN for one
+    that may be missing.
+    """
+
+    parts: Parts
+    rate: float
+    clock: Clock
+    scales: Scales
+    rates: Vector
+    numbers: Mapping[Key, int]
+    usual: Values
+    thresholds: Vector
+    end: Entities
+    naming: Naming
+
+    def take(self, table: Any, keys: Any, times: Any) -> tuple[Sequence[Key], Vector | None]:
+        """Read the keys (n,) and the times (n,), in seconds, of n records; as in training where not given.
+
+        Raises DataError when they are missing and the training had them, and the other way round for times.
+        """
+        keys = keys if keys is not None else self.naming.keys
+        times = times if times is not None else self.naming.times
+        if (keys is None) and self.naming.keyed:
+            raise DataError("the detector learnt from records with keys: give `keys`")
+        if (times is None) is self.naming.timed:
+            raise DataError(
+                "the detector learnt from records with times: give `times`"
+                if times is None
+                else "the detector learnt from records without times: leave `times` out, or fit it with them"
+            )
+        return keys_of(table, keys), times_of(table, times)
+
+    def numbers_of(self, keys: Sequence[Key]) -> Places:
+        """The number of each key's entity, (n,)."""
+        if not self.numbers:
+            return np.zeros(len(keys), np.intp)
+        return np.fromiter(map(self.numbers.get, keys, [0] * len(keys)), np.intp, len(keys))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `restore` reads beside the arrays, as JSON types."""
+        past = self.parts.past
+        return {
+            "window": past.window,
+            "gap": past.gap,
+            "rate": self.rate,
+            "entities": len(self.end),
+            "naming": asdict(self.naming),
+        }
+
+    def arrays(self) -> dict[str, Arrays]:
+        """Return the numbers that a model directory keeps, by part."""
+        own = {
+            "usual": np.stack([self.usual[name] for name in USUAL.names or ()], axis=1),
+            "thresholds": self.thresholds,
+            "rates": self.rates,
+            "numbers": _bytes(msgspec.msgpack.encode(list(self.numbers.items()))),
+            "end": _bytes(self.end.snapshot()),
+        }
+        return {"series": own, "scales": self.scales.arrays(), "clock": self.clock.arrays()}
+
+    @classmethod
+    def restore(
+        cls, data: Mapping[str, Any], part: Callable[[str], Arrays], schema: FeatureSchema, options: Options
+    ) -> Self:
+        """Read what `to_dict` and `arrays` returned; `part` gives the arrays of a part. Raises whatever is amiss."""
+        own = part("series")
+        usual = np.empty(len(own["usual"]), USUAL)
+        for name, column in zip(USUAL.names or (), own["usual"].T, strict=True):
+            usual[name] = column
+        parts = Parts(
+            Past(len(schema), data["window"], schema.counters, data["gap"]),
+            Alarms(data["rate"], options.adaptation),
+            Episodes(len(schema)),
+        )
+        end = Entities(parts.layout, parts.blank(usual[:1]))
+        end.restore(own["end"].tobytes())
+        numbers = msgspec.msgpack.decode(own["numbers"].tobytes())
+        return cls(
+            parts=parts,
+            rate=data["rate"],
+            clock=Clock.from_arrays(part("clock")),
+            scales=Scales.from_arrays(part("scales")),
+            rates=own["rates"],
+            numbers={hashable(key): number for key, number in numbers},
+            usual=usual,
+            thresholds=own["thresholds"],
+            end=end,
+            naming=Naming(**data["naming"]),
+        )
+
+    def begin(self, values: Values, numbers: Places) -> None:
+        """Let entities (e,) of which no record has been seen begin with the alarms of their numbers (e,)."""
+        new = np.flatnonzero(self.parts.past.is_new(values["past"]))
+        if len(new):
+            values["alarms"][new] = self.parts.alarms.blank(self.usual[numbers[new]])
+
+
+def with_rates(rows: Matrix, counters: Places, rates: Vector) -> Matrix:
+    """Rows (r, d) with the usual rates (c,) of counters where one is not known yet."""
+    if not len(counters) or not np.isnan(own := rows[:, counters]).any():
+        return rows
+    rows = rows.copy()
+    rows[:, counters] = np.where(np.isnan(own), rates, own)
+    return rows
+
+
+def without_unseen(rows: Matrix, encoder: FeatureEncoder) -> Matrix:
+    """Rows (r, d) with the most frequent category in place of one that training has not seen."""
+    unseen = encoder.schema.unseen(rows)
+    return np.where(unseen, encoder.fill, rows) if unseen.any() else rows
+
+
+def owners(steps: Steps, who: Places) -> Places:
+    """The number of the entity that each of `steps.rows` belongs to, (r,), from those of the records, (n,)."""
+    whose = np.zeros(len(steps.rows), np.intp)
+    whose[steps.windows] = who[:, None]
+    return whose
+
+
+def _bytes(content: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(content, np.uint8)

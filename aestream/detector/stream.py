@@ -1,0 +1,184 @@
+"""Judging records piece by piece: what is remembered of each entity, and how it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from aestream.detector.detection import Codes, Detection, Episodes
+from aestream.detector.fitted import Fitted
+from aestream.detector.series import Series
+from aestream.errors import DataError
+from aestream.features.table import read_table
+from aestream.state.entities import Entities, Key
+from aestream.state.episodes import Told
+from aestream.types import Flags, Matrix, Places, Status, Vector
+
+# Far below any error: only keeps logarithms finite.
+TINY = float(np.finfo(np.float64).tiny)
+
+
+class Stream:
+    """Records as they come, in pieces of any size: the results are those of the whole in one piece.
+
+    It starts where the training ended. A detector that judges records alone remembers nothing.
+    """
+
+    def __init__(self, fitted: Fitted) -> None:
+        self._fitted = fitted
+        self._entities = None if fitted.series is None else fitted.series.end.copy()
+
+    def detect(
+        self,
+        X: Any,  # noqa: N803
+        *,
+        keys: Any = None,
+        times: Any = None,
+        explain: bool | Flags = False,
+        latent: bool = False,
+        reconstruction: bool = False,
+    ) -> Detection:
+        """Judge the next n records, in order of arrival.
+
+        Args:
+            X: an array (n, d), a DataFrame or a list of records.
+            keys: of each record's entity, (n,), or the names of the columns that tell entities apart.
+            times: of the records, (n,): seconds since 1970, dates or ISO 8601 text, or the name of a column.
+            explain: whether the flagged records are explained; or which records are, (n,).
+            latent: whether latent vectors are returned.
+            reconstruction: whether reconstructions are returned.
+
+        Raises DataError when keys or times are missing that the training had, or do not fit the rows.
+        """
+        matrix, fitted = read_table(X, self._fitted.schema), self._fitted
+        if fitted.series is None or self._entities is None:
+            return alone(fitted, matrix, explain=explain, latent=latent, reconstruction=reconstruction)
+        named, moments = fitted.series.take(X, keys, times)
+        return follow(
+            fitted, fitted.series, self._entities, matrix, named, moments,
+            explain=explain, latent=latent, reconstruction=reconstruction,
+        )  # fmt: skip
+
+    def forget_later(self, X: Any, keys: Any, times: Any) -> None:  # noqa: N803
+        """Forget the entities of which most of these records lie before what is remembered of them."""
+        series = self._fitted.series
+        if series is None or self._entities is None or not len(X):
+            return
+        named, moments = series.take(X, keys, times)
+        if moments is None:
+            return
+        places, first, owner = np.unique(self._entities.places(named), return_index=True, return_inverse=True)
+        earlier = moments < self._entities.values["past"]["last"][places][owner]
+        mostly = np.bincount(owner, earlier) > np.bincount(owner) / 2
+        self._entities.drop(named[row] for row in first[mostly].tolist())
+
+    def snapshot(self) -> bytes:
+        """Everything that is remembered, for `restore`."""
+        return b"" if self._entities is None else self._entities.snapshot()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot. Raises DataError if it is not one of such a detector."""
+        if self._entities is not None:
+            self._entities.restore(snapshot)
+        elif snapshot:
+            raise DataError("this detector judges records alone, and has no snapshots: leave this one out")
+
+
+def alone(fitted: Fitted, matrix: Matrix, *, explain: bool | Flags, latent: bool, reconstruction: bool) -> Detection:
+    """Judge (n, d) rows one at a time."""
+    frame, threshold = fitted.alone(matrix), fitted.threshold.value
+    found = fitted.judged(frame, matrix, threshold, latent=latent, reconstruction=reconstruction)
+    score = found.error / threshold
+    anomaly = score > 1.0
+    explained = None if explain is False else np.flatnonzero(anomaly if explain is True else explain)
+    none = np.zeros(len(matrix), np.uint8)
+    return Detection(
+        error=found.error,
+        score=score,
+        p_value=fitted.threshold.p_value(found.error),
+        anomaly=anomaly,
+        threshold=np.full(len(matrix), threshold),
+        status=none,
+        level=none,
+        moved=np.zeros(len(matrix), np.int64),
+        phase=none,
+        latent=found.latent,
+        reconstruction=found.rebuilt,
+        explained=explained,
+        attribution=None if explained is None else fitted.explained(frame.at(explained), matrix[explained]),
+    )
+
+
+def follow(
+    fitted: Fitted,
+    series: Series,
+    entities: Entities,
+    matrix: Matrix,
+    keys: Sequence[Key],
+    times: Vector | None,
+    *,
+    explain: bool | Flags,
+    latent: bool,
+    reconstruction: bool,
+) -> Detection:
+    """Judge (n, d) rows with what is remembered of their entities, and remember them."""
+    places, first, owner = np.unique(entities.places(keys), return_index=True, return_inverse=True)
+    values = entities.values[places]
+    numbers = series.numbers_of([keys[row] for row in first.tolist()])
+    series.begin(values, numbers)
+    steps = series.parts.past.follow(values["past"], owner, matrix, times)
+    frame, observed = fitted.among(steps, numbers[owner], times)
+    threshold = series.thresholds[numbers[owner]]
+    found = fitted.judged(frame, observed, threshold, latent=latent, reconstruction=reconstruction)
+
+    scored = steps.order[steps.status[steps.order] == Status.SCORED]
+    alarms = series.parts.alarms.step(
+        values["alarms"], series.usual[numbers], owner[scored], np.log(np.maximum(found.error[scored], TINY))
+    )
+    threshold[scored] = np.exp(alarms.threshold)
+    score = found.error / threshold
+    anomaly = np.zeros(len(matrix), bool)
+    anomaly[scored] = score[scored] > 1.0
+    level, moved = np.zeros(len(matrix), np.uint8), np.zeros(len(matrix), np.int64)
+    level[scored], moved[scored] = alarms.level, alarms.since
+    flagged = steps.order[anomaly[steps.order]]
+    explained = np.union1d(flagged, np.flatnonzero(explain)) if isinstance(explain, np.ndarray) else np.sort(flagged)
+    attribution = fitted.explained(frame.at(explained), observed[explained])
+    squares = np.square(attribution.deviation[np.searchsorted(explained, flagged)])
+    told = series.parts.episodes.step(
+        values["episodes"],
+        owner[steps.order],
+        steps.fresh[steps.order],
+        steps.when[steps.order],
+        score[steps.order],
+        anomaly[steps.order],
+        squares,
+    )
+    entities.values[places] = values
+    phase, episodes = _in_order(told, steps.order, len(matrix))
+    return Detection(
+        error=found.error,
+        score=score,
+        p_value=fitted.threshold.p_value(score * fitted.threshold.value),
+        anomaly=anomaly,
+        threshold=threshold,
+        status=steps.status,
+        level=level,
+        moved=moved,
+        phase=phase,
+        episodes=episodes,
+        latent=found.latent,
+        reconstruction=found.rebuilt,
+        explained=explained if explain is not False else None,
+        attribution=attribution if explain is not False else None,
+    )
+
+
+def _in_order(told: Told, order: Places, count: int) -> tuple[Codes, Episodes]:
+    """What was told of the rows at `order` (m,), for all rows of the batch, (count,)."""
+    phase, number = np.zeros(count, np.uint8), np.zeros(count, np.int64)
+    since, worst = np.zeros(count), np.zeros(count)
+    phase[order], number[order], since[order], worst[order] = told.phase, told.number, told.since, told.worst
+    return phase, Episodes(number, since, worst)
