@@ -14,8 +14,8 @@ from aestream.settings import reference
 ROOT = Path(__file__).parents[2] / "aestream"
 ABOVE = {"app", "settings", "cli.py", "demo"}
 LEAVES = [path for path in sorted(ROOT.rglob("*.py")) if path.relative_to(ROOT).parts[0] not in ABOVE]
-# What else stands in backquotes: methods of the detector, and values of settings.
-NO_OPTIONS = {"encode", "off"}
+# What else stands in backquotes: methods of the detector and their arguments, and values of settings.
+NO_OPTIONS = {"encode", "keys", "off", "times"}
 
 
 def messages(path: Path) -> Iterator[str]:
