@@ -233,3 +233,15 @@ def test_window_1_remembers_nothing(history: Fleet) -> None:
 def test_rows_in_random_order_are_judged_alone() -> None:
     random = np.random.default_rng(0)
     assert not Detector(steps=50).fit(random.standard_normal((2000, 5))).remembers
+
+
+@pytest.mark.parametrize(
+    ("counters", "remembered"), [(False, 320 + 8 * 3 * 9 + 4 * 3), (True, 320 + 8 * 4 * 9 + 4 * 4 + 40 + 8)]
+)
+def test_the_bytes_of_an_entity_are_those_that_the_page_says(counters: bool, remembered: int) -> None:
+    past = fleet(300, counter=counters)
+    stream = Detector(steps=20).fit(past.matrix, keys=past.keys, times=past.times).stream()
+    before = len(stream.snapshot())
+    new = fleet(1, counter=counters, hosts=("new",))
+    stream.detect(new.matrix, keys=new.keys, times=new.times)
+    assert len(stream.snapshot()) - before == remembered + len(b"\xa3new")
