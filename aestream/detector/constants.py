@@ -116,16 +116,15 @@ class Constants:
         whole[:, self.places] = self.value if steady is None else steady
         return whole
 
-    def strength(self, matrix: Matrix) -> Vector:
-        """How anomalous (n, d) rows are by their constants alone, in multiples of the threshold, (n,).
+    def squares(self, matrix: Matrix) -> Matrix | None:
+        """Each constant's part in the square of its row's strength, (n, d) -> (n, c); None where none has moved.
 
-        It is the strength of the sum of the moves: the largest one decides, and even 50 equal ones add less than 2.
+        The strength says how anomalous a row is by its constants alone, in multiples of the threshold. It is that of
+        the sum of the moves: the largest one decides, and even 50 equal ones add less than 2.
         """
-        return _strength(self._moved(matrix).sum(axis=1))
-
-    def squares(self, matrix: Matrix) -> Matrix:
-        """Each constant's part in the square of its row's strength, (n, d) -> (n, c)."""
         moved = self._moved(matrix)
+        if not moved.any():
+            return None
         own = np.square(_strength(moved))
         together = own.sum(axis=1, keepdims=True)
         part = np.divide(own, together, out=np.zeros_like(own), where=together > 0)

@@ -1,7 +1,7 @@
 """Which deviations count: a feature's direction, and how far it must be from what was expected."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -19,6 +19,7 @@ _SIGNS = {"up": 1.0, "down": -1.0, "both": 0.0}
 
 
 Reconstruct: TypeAlias = Callable[[Tensor], Tensor]
+Units: TypeAlias = Callable[[Matrix], Matrix]
 
 
 class EveryDeviation:
@@ -33,6 +34,10 @@ class EveryDeviation:
     def still(self, counts: Tensor, _matrix: Matrix, _rebuilt: Tensor) -> Tensor:
         """All that counted still does, (B, w)."""
         return counts
+
+    def told_in(self, _units: Units) -> Self:
+        """The same, whatever the units."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,7 @@ class Deviations:
 
     tolerances: Tolerances
     encoder: FeatureEncoder
+    units: Units | None = None  # from the encoder's units to those of the tolerances
 
     @classmethod
     def of(cls, tolerances: Tolerances, encoder: FeatureEncoder) -> Self | EveryDeviation:
@@ -108,8 +114,13 @@ class Deviations:
         Of windows the inputs are (B, L w), and `matrix` has their rows one below the other, (B L, d).
         """
         expected = rebuilt.mean(dim=0).double().numpy().reshape(len(matrix), -1)
-        now = self.tolerances.counts(matrix, self.encoder.inverse(expected, matrix))
+        rows = matrix, self.encoder.inverse(expected, matrix)
+        now = self.tolerances.counts(*(rows if self.units is None else map(self.units, rows)))
         return counts & torch.from_numpy(self.encoder.by_input(now)).view_as(counts)
+
+    def told_in(self, units: Units) -> Self:
+        """The same, where rows have to be taken to other units, (B, d) -> (B, d), to be compared."""
+        return replace(self, units=units)
 
     def settle(
         self, reconstruct: Reconstruct, matrix: Matrix, inputs: Tensor, rebuilt: Tensor

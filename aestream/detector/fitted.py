@@ -73,7 +73,7 @@ class Fitted:
         moving = self.constants.without(matrix)
         if not self.options.flag_unseen:
             moving = likeliest(moving, self.encoder, self.judge.model)
-        return Frame(moving, _tensor(self.encoder.transform(moving)))
+        return Frame(moving, _tensor(self.encoder.transform(moving)), steady=self.constants.squares(matrix))
 
     def among(self, steps: Steps, who: Places, times: Vector | None) -> tuple[Frame, Matrix]:
         """What the network sees of n records with those before them, and the records (n, d).
@@ -87,21 +87,18 @@ class Fitted:
         moving = series.scales.toward(self.constants.without(rows), owners(steps, who))
         known = moving if self.options.flag_unseen else without_unseen(moving, self.encoder)
         context = None if times is None else series.clock.inputs(times)
-        return Frame(known, _tensor(self.encoder.transform(known)), steps.windows, who, context), rows[
-            steps.windows[:, -1]
-        ]
+        inputs, steady = _tensor(self.encoder.transform(known)), self.constants.squares(rows)
+        return Frame(known, inputs, steps.windows, who, context, steady, series.scales), rows[steps.windows[:, -1]]
 
-    def judged(
-        self, frame: Frame, observed: Matrix, threshold: Vector | float, *, latent: bool, reconstruction: bool
-    ) -> Judged:
-        """Judge the records of a frame, `observed` (n, d), where errors up to `threshold`, or (n,), are normal."""
+    def judged(self, frame: Frame, threshold: Vector | float, *, latent: bool, reconstruction: bool) -> Judged:
+        """Judge the records of a frame, where errors up to `threshold`, or (n,), are normal."""
         own = self.representation is not None
         found = self.judge.judge(frame, latent=latent and not own, rebuilt=reconstruction and not own)
         code, rebuilt = found.latent, found.rebuilt
         if self.representation is not None and (latent or reconstruction):
             code, rebuilt = represented(self.representation, frame.newest[1])
         return Judged(
-            error=np.hypot(found.error, threshold * self.constants.strength(observed)),
+            error=np.hypot(found.error, threshold * np.sqrt(frame.moved(len(self.constants.places)).sum(axis=1))),
             latent=code if latent else None,
             rebuilt=self._user_units(rebuilt, frame) if reconstruction and rebuilt is not None else None,
         )
@@ -111,7 +108,7 @@ class Fitted:
 
         A constant is as far off as an ordinary feature that alone makes a record as anomalous.
         """
-        steady, blame = self.constants.squares(observed), self.judge.blame(frame)
+        steady, blame = frame.moved(len(self.constants.places)), self.judge.blame(frame)
         alone = self.threshold.value**2 * self.encoder.width
         together = self.constants.joined(self.encoder.by_feature(blame.squares), steady * alone)
         if not self.options.flag_unseen:

@@ -84,7 +84,7 @@ def learn_series(
         inputs = inputs_of(encoder, known)
         context = None if course.times is None else course.clock.inputs(course.times[chosen])
         judge, errors, training = learn_windows(
-            Frame(known, inputs, steps.windows[chosen], who[chosen], context),
+            Frame(known, inputs, steps.windows[chosen], who[chosen], context, scales=scales),
             stretches(course.owner[chosen]),
             weights=encoder.weights,
             deviations=ground.deviations(encoder),

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aestream.detector.horizons import over_horizons
 from aestream.detector.neighbours import Memory
 from aestream.detector.network import CHUNK, Look, Network
 from aestream.detector.residuals import ResidualScore
+from aestream.detector.scales import Scales
 from aestream.models.base import Autoencoder
 from aestream.types import Arrays, Flags, Matrix, Places, Vector
 
@@ -29,7 +31,8 @@ class Frame:
     `matrix` (r, d): rows of the network's features; `inputs` (r, w): the same as the network sees them. `windows`
     (n, L): the places in them of each record's window, newest last; None where the rows are the records, and each is
     judged alone. `who` (n,): the number of each record's entity, 0 for one without its own. `context` (n, c): inputs
-    that say when it was.
+    that say when it was. `steady` (r, c): the parts of c constants in the square of each row's strength; None: 0.
+    `scales` moved the rows of each entity into the frame.
     """
 
     matrix: Matrix
@@ -37,11 +40,14 @@ class Frame:
     windows: Places | None = None
     who: Places | None = None
     context: Matrix | None = None
+    steady: Matrix | None = None
+    scales: Scales | None = None
 
     def at(self, chosen: Places) -> Frame:
         """Only some of the records."""
         if self.windows is None:
-            return Frame(self.matrix[chosen], self.inputs[torch.from_numpy(chosen)])
+            steady = None if self.steady is None else self.steady[chosen]
+            return Frame(self.matrix[chosen], self.inputs[torch.from_numpy(chosen)], steady=steady)
         return replace(
             self,
             windows=self.windows[chosen],
@@ -56,6 +62,23 @@ class Frame:
             return self.matrix, self.inputs
         last = self.windows[:, -1]
         return self.matrix[last], self.inputs[torch.from_numpy(last)]
+
+    def moved(self, constants: int) -> Matrix:
+        """The parts of so many constants in the square of each record's strength, (n, c).
+
+        In a window a move counts in its own row as much as in a record alone, and over the horizons like other
+        deviations in the rows after it.
+        """
+        count = len(self.matrix if self.windows is None else self.windows)
+        if self.steady is None:
+            return np.zeros((count, constants))
+        if self.windows is None:
+            return self.steady
+        moved = np.zeros((count, constants))
+        some = np.flatnonzero((self.steady.sum(axis=1) > 0)[self.windows].any(axis=1))
+        squares = self.steady[self.windows[some]]  # (s, L, c)
+        moved[some] = np.maximum(squares[:, -1], np.square(over_horizons(torch.from_numpy(squares)).numpy()))
+        return moved
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class Stream:
 def alone(fitted: Fitted, matrix: Matrix, *, explain: bool | Flags, latent: bool, reconstruction: bool) -> Detection:
     """Judge (n, d) rows one at a time."""
     frame, threshold = fitted.alone(matrix), fitted.threshold.value
-    found = fitted.judged(frame, matrix, threshold, latent=latent, reconstruction=reconstruction)
+    found = fitted.judged(frame, threshold, latent=latent, reconstruction=reconstruction)
     score = found.error / threshold
     anomaly = score > 1.0
     explained = None if explain is False else np.flatnonzero(anomaly if explain is True else explain)
@@ -131,7 +131,7 @@ def follow(
     steps = series.parts.past.follow(values["past"], owner, matrix, times)
     frame, observed = fitted.among(steps, numbers[owner], times)
     threshold = series.thresholds[numbers[owner]]
-    found = fitted.judged(frame, observed, threshold, latent=latent, reconstruction=reconstruction)
+    found = fitted.judged(frame, threshold, latent=latent, reconstruction=reconstruction)
 
     scored = steps.order[steps.status[steps.order] == Status.SCORED]
     alarms = series.parts.alarms.step(

@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 
 from aestream.detector.deviations import Deviations, EveryDeviation
+from aestream.detector.horizons import over_horizons
 from aestream.detector.merged import Merged
 from aestream.detector.network import Look, Network
 from aestream.detector.residuals import TINY, LatentBounds
 from aestream.detector.rows import CLEARLY_OFF, Blame, Frame, Judged, clearly_off
+from aestream.detector.scales import Scales
 from aestream.models.base import Autoencoder
 from aestream.models.dense import DenseAutoencoder
 from aestream.types import Arrays, Matrix, Places
 
-# What is off is looked for over so many of the newest rows, each time over all of them.
-HORIZONS = (1, 2, 3, 5, 7, 10)
 # Windows looked at together: what fits into a core's cache.
 CHUNK = 512
 
@@ -37,6 +37,7 @@ class Part:
     inputs: Tensor
     who: Tensor
     context: Tensor
+    scales: Scales | None = None
 
     @classmethod
     def of(cls, frame: Frame, chosen: Places | slice, *, with_matrix: bool) -> Self:
@@ -52,7 +53,14 @@ class Part:
             frame.inputs.index_select(0, flat).view(len(windows), windows.shape[1] * frame.inputs.shape[1]),
             who,
             torch.from_numpy(context.astype(np.float32)),
+            frame.scales,
         )
+
+    def back(self, matrix: Matrix) -> Matrix:
+        """Rows in the frame (B L, d) as the entity of each window has them."""
+        if self.scales is None:
+            return matrix
+        return self.scales.back(matrix, np.repeat(self.who.numpy(), len(matrix) // max(len(self.who), 1)))
 
     def asked(self, inputs: Tensor) -> Tensor:
         """The network's inputs for these windows, (B, L w) -> (B, L w + c)."""
@@ -113,19 +121,6 @@ class WindowScore:
     def from_arrays(cls, arrays: Arrays) -> Self:
         """Read what `arrays` returned."""
         return cls(*(torch.from_numpy(arrays[name]) for name in ("spread", "jumps", "weights")))
-
-
-def over_horizons(squares: Tensor) -> Tensor:
-    """The mean over the horizons of the root mean square over the newest rows, from squares (..., L, w) -> (..., w)."""
-    rows = squares.shape[-2]
-    horizons = {horizon for horizon in HORIZONS if horizon < rows} | {rows}
-    together = torch.zeros_like(squares[..., 0, :])
-    mean = torch.zeros_like(together)
-    for back in range(1, rows + 1):
-        together += squares[..., -back, :]
-        if back in horizons:
-            mean += (together / back).sqrt_()
-    return mean.div_(len(horizons))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +200,7 @@ class Windows:
                 look = self.look(part)
                 off = clearly_off(self.scorer.squares(look.residuals[0], part.who)[1].flatten(1))
                 rebuilt = self._rebuild(part, look.without(off | ~look.counts))
-                counts = self.network.deviations.still(look.counts, part.matrix, rebuilt)
+                counts = self.network.deviations.told_in(part.back).still(look.counts, part.matrix, rebuilt)
                 look = replace(look, rebuilt=rebuilt, counts=counts)
                 squares, by_row = self.scorer.squares(look.residuals[0], part.who)
                 blame.squares[place] = squares.numpy()
@@ -220,7 +215,7 @@ class Windows:
         """Look at windows: without what does not count."""
         inputs = part.inputs
         rebuilt = self._rebuild(part, inputs)
-        rebuilt, counts = self.network.deviations.settle(
+        rebuilt, counts = self.network.deviations.told_in(part.back).settle(
             lambda rows: self._rebuild(part, rows), part.matrix, inputs, rebuilt
         )
         return Look(inputs, torch.empty(0), rebuilt, counts)

@@ -9,11 +9,13 @@ import torch
 
 from aestream import Detector
 from aestream.detector.deviations import Deviations, EveryDeviation, Tolerances
+from aestream.detector.horizons import over_horizons
 from aestream.detector.learn_windows import MEMBERS, learn_windows, stretches
 from aestream.detector.network import Network
 from aestream.detector.residuals import LatentBounds
 from aestream.detector.rows import Frame
-from aestream.detector.windows import Windows, WindowScore, over_horizons
+from aestream.detector.scales import Scales
+from aestream.detector.windows import Windows, WindowScore
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
 from aestream.models.base import restore, state
@@ -124,6 +126,48 @@ def test_a_deviation_that_does_not_count_is_not_seen_in_any_row_of_the_window() 
         errors[name] = ruled.judge(scaled(rows)).error[100:105].max()
     assert errors["up"] > 10 * usual
     assert errors["down"] < 4 * usual
+
+
+def test_a_least_deviation_is_in_the_units_of_each_entity() -> None:
+    """The waves of one entity are a thousand times as high as those of the other; a move of 1 counts in the lower."""
+    who = np.repeat([1, 2], 2000)
+    both = np.concatenate([waves(2000), 1000.0 * waves(2000, seed=7)])
+    schema = FeatureSchema.of_names([f"f{i}" for i in range(WIDTH)])
+    scales = Scales.fit(both, who, np.arange(WIDTH))
+    moved = scales.toward(both, who)
+    encoder = FeatureEncoder.fit(moved, schema)
+    least = dict.fromkeys(schema.names, 10.0)
+    asked = Tolerances.of(schema.names, direction={}, min_abs_deviation=least, min_rel_deviation={})
+
+    def scaled(rows: Rows, number: int) -> Frame:
+        numbers = np.full(len(rows), number)
+        inside = scales.toward(rows, numbers)
+        inputs = torch.from_numpy(encoder.transform(inside).astype(np.float32))
+        return Frame(inside, inputs, places(len(rows)), numbers, scales=scales)
+
+    inputs = torch.from_numpy(encoder.transform(moved).astype(np.float32))
+    train = Frame(moved, inputs, np.concatenate([places(2000), places(2000, 2000)]), who, scales=scales)
+    judge, _ = learnt(train, Deviations.of(asked, encoder))
+    low, high = waves(50, seed=9), waves(50, seed=9)
+    low[40, 2] += 3.0
+    high[40, 2] += 3.0
+    assert judge.judge(scaled(low, 1)).error[40] == 0
+    assert judge.judge(scaled(1000.0 * high, 2)).error[40] > 0
+    assert not judge.blame(scaled(low, 1)).counts.any()
+
+
+def test_a_constant_that_moved_is_remembered_over_the_horizons() -> None:
+    rows = waves(20)
+    steady = np.zeros((20, 2))
+    steady[10, 1] = 4.0
+    moved = frame(rows, steady=steady).moved(2)
+    strength = np.sqrt(moved[:, 1])
+    assert strength[10] == 2.0
+    assert strength[11] == pytest.approx(2 * np.mean([0, np.sqrt(1 / 2), np.sqrt(1 / 3), np.sqrt(1 / 4)]))
+    assert (np.diff(strength[10 : 10 + L]) < 0).all()
+    assert (strength[10 + L :] == 0).all()
+    assert (moved[:, 0] == 0).all()
+    assert (frame(rows).moved(2) == 0).all()
 
 
 def test_each_entity_is_measured_by_its_own_residuals() -> None:
