@@ -18,12 +18,15 @@ class Episodes:
     """The episode that each of n records belongs to, (n,) each; only where `Detection.phase` is not NONE.
 
     `number`: of its entity's episodes, from 1. `since`: when it began, in seconds, or as the number of the entity's
-    record where there are no times. `worst`: its highest score so far.
+    record where there are no times. `worst`: its highest score so far. `share` (k, d): each feature's part in its
+    anomalies so far, of the k records at `told`: those that are anomalies, or that close an episode.
     """
 
     number: NDArray[np.int64]
     since: Vector
     worst: Vector
+    told: Places
+    share: Matrix
 
 
 @dataclass(frozen=True, slots=True)

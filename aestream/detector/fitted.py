@@ -1,5 +1,6 @@
 """What a fit has learnt: it judges rows and explains them, and becomes the files of a model and is read again."""
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,7 +34,17 @@ from aestream.thresholds.base import Threshold
 from aestream.types import Arrays, Matrix, Places, Vector
 
 # What a manifest that is half there brings up, down to torch's own RuntimeError for arrays of another shape.
-_UNUSABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, ConfigurationError)
+_UNUSABLE = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    ConfigurationError,
+    DataError,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -126,7 +127,7 @@ class Series:
             "thresholds": self.thresholds,
             "rates": self.rates,
             "numbers": _bytes(msgspec.msgpack.encode(list(self.numbers.items()))),
-            "end": _bytes(self.end.snapshot()),
+            "end": _bytes(zlib.compress(self.end.snapshot(), 1)),  # short entities are mostly blank
         }
         return {"series": own, "scales": self.scales.arrays(), "clock": self.clock.arrays()}
 
@@ -145,7 +146,7 @@ class Series:
             Episodes(len(schema)),
         )
         end = Entities(parts.layout, parts.blank(usual[:1]))
-        end.restore(own["end"].tobytes())
+        end.restore(zlib.decompress(own["end"].tobytes()))
         numbers = msgspec.msgpack.decode(own["numbers"].tobytes())
         return cls(
             parts=parts,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from aestream.detector.attribution import shares
 from aestream.detector.detection import Codes, Detection, Episodes
 from aestream.detector.fitted import Fitted
 from aestream.detector.series import Series
@@ -178,7 +179,9 @@ def follow(
 
 def _in_order(told: Told, order: Places, count: int) -> tuple[Codes, Episodes]:
     """What was told of the rows at `order` (m,), for all rows of the batch, (count,)."""
+    rows = order[told.told]
+    in_order = np.argsort(rows)
     phase, number = np.zeros(count, np.uint8), np.zeros(count, np.int64)
     since, worst = np.zeros(count), np.zeros(count)
     phase[order], number[order], since[order], worst[order] = told.phase, told.number, told.since, told.worst
-    return phase, Episodes(number, since, worst)
+    return phase, Episodes(number, since, worst, rows[in_order], shares(told.deviations)[in_order])

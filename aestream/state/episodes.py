@@ -21,13 +21,14 @@ _MOST = float(np.finfo(np.float32).max)
 class Told:
     """What (m,) rows have to say of their episodes; where `phase` is NONE, the rest means nothing.
 
-    `deviations` (k, d) has the k rows that are an anomaly or close an episode.
+    `deviations` (k, d) has the k rows that are an anomaly or close an episode, which are `told`.
     """
 
     phase: NDArray[np.uint8]  # codes of types.Phase
     number: NDArray[np.int64]  # counts the entity's episodes from 1
     since: Vector  # when its first anomaly was
     worst: Vector  # the largest score of its anomalies so far
+    told: Flags  # (m,)
     deviations: Matrix  # the squared deviations of its anomalies so far, summed by feature
 
 
@@ -84,7 +85,7 @@ class Episodes:
         place = np.where(last_anomaly < 0, -1, (np.cumsum(anomaly) - 1)[last_anomaly])
         worst = _either(place, worst, values["worst"][owner])
         told = anomaly | (phase == Phase.CLOSED)
-        judged = Told(phase, number, since, worst, _either(place[told], sums, values["deviations"][owner[told]]))
+        judged = Told(phase, number, since, worst, told, _either(place[told], sums, values["deviations"][owner[told]]))
         last = np.flatnonzero(np.append(owner[1:] != owner[:-1], True)[: len(owner)])
         who = owner[last]
         values["number"][who], values["quiet"][who] = number[last], quiet[last]

@@ -202,6 +202,9 @@ def test_anomalies_close_in_time_are_one_episode(detector: Detector, later: Flee
     last = rows[105]
     assert found.episodes.since[last] == later.times[rows[100]]
     assert found.episodes.worst[last] == found.score[rows[100:106]].max()
+    at = np.flatnonzero(found.episodes.told == last)[0]
+    assert found.episodes.share[at].argmax() == 1
+    assert found.episodes.share[at].sum() == pytest.approx(1)
 
 
 def test_entities_are_judged_side_by_side_as_alone(detector: Detector, later: Fleet) -> None:
