@@ -17,7 +17,7 @@ from aestream.errors import DataError
 from aestream.features.clock import Clock
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
-from aestream.features.series import keys_of, names_of, times_of
+from aestream.features.series import keys_in, keys_of, names_of, times_of
 from aestream.state.alarms import Alarms
 from aestream.state.entities import Entities, Key, Values, hashable
 from aestream.state.episodes import Episodes
@@ -91,9 +91,9 @@ class Series:
 
         Raises DataError when they are missing and the training had them, and the other way round for times.
         """
-        keys = keys if keys is not None else self.naming.keys
+        names = self.naming.keys if keys is None else None
         times = times if times is not None else self.naming.times
-        if (keys is None) and self.naming.keyed:
+        if keys is None and self.naming.keyed and not names:
             raise DataError("the detector learnt from records with keys: give `keys`")
         if (times is None) is self.naming.timed:
             raise DataError(
@@ -101,7 +101,7 @@ class Series:
                 if times is None
                 else "the detector learnt from records without times: leave `times` out, or fit it with them"
             )
-        return keys_of(table, keys), times_of(table, times)
+        return keys_in(table, names) if names else keys_of(table, keys), times_of(table, times)
 
     def numbers_of(self, keys: Sequence[Key]) -> Places:
         """The number of each key's entity, (n,)."""

@@ -21,6 +21,8 @@ from aestream.types import Vector
 Key: TypeAlias = Hashable
 # 2001 to 2100 in seconds since 1970; in ms, us and ns, a power of 1000 more.
 EPOCH_RANGE = (0.98e9, 4.1e9)
+# So many columns at most are expected to name an entity.
+MOST_NAMES = 10
 _KEYS = {str, int, bytes, NoneType}
 _REMEDY = "give seconds, datetimes or ISO 8601 text"
 
@@ -28,13 +30,16 @@ _REMEDY = "give seconds, datetimes or ISO 8601 text"
 def names_of(table: Any, given: Any) -> tuple[str, ...]:
     """The columns of a DataFrame, or fields of records, that `given` names; none where it holds a value for each row.
 
-    A text is a name, and so is each text of a list if the table has columns of all these names.
+    A text is a name, and so is each text of a list if the table has columns of all these names, or of some while the
+    list is too short or too long to hold a value for each row.
     """
     if isinstance(given, str):
         return (given,)
     if not isinstance(given, list | tuple) or not given or not all(isinstance(name, str) for name in given):
         return ()
-    return tuple(given) if all(_column(table, name) is not None for name in given) else ()
+    if len(given) == _rows(table):
+        return tuple(given) if all(_column(table, name) is not None for name in given) else ()
+    return tuple(given) if any(_column(table, name) is not None for name in given[:MOST_NAMES]) else ()
 
 
 def keys_of(table: Any, keys: Any) -> list[Key]:
@@ -50,13 +55,23 @@ def keys_of(table: Any, keys: Any) -> list[Key]:
     if keys is None:
         return [None] * rows
     names = names_of(table, keys)
-    columns = [_named(table, name, "keys") for name in names]
-    values: list[Key]
-    if len(names) > 1:
-        values = list(zip(*map(_listed, columns), strict=True))
-    else:
-        values = _listed(columns[0] if names else keys)
+    if names:
+        return keys_in(table, names)
+    values = _listed(keys)
     _one_each(len(values), rows, "keys")
+    return _as_keys(values)
+
+
+def keys_in(table: Any, names: Sequence[str]) -> list[Key]:
+    """The key of the entity of each row, (n,), from the columns of these names: a tuple where there are several.
+
+    Raises DataError when the table has no such column, or for a key that is a list or an object.
+    """
+    columns = [_listed(_named(table, name, "keys")) for name in names]
+    return _as_keys(columns[0] if len(columns) == 1 else list(zip(*columns, strict=True)))
+
+
+def _as_keys(values: list[Any]) -> list[Key]:
     if set(map(type, values)) <= _KEYS:
         return values
     try:
@@ -101,8 +116,18 @@ def seconds(times: Any) -> Vector:
     try:
         numbers = Column().column(values)
     except BadValueError:
-        return Column(Kind.TIMESTAMP, unit=TEXT).column(values)
+        return _moments(values)
     return numbers / epoch_scale(numbers)
+
+
+def _moments(values: list[Any]) -> Vector:
+    """Read ISO 8601 text and datetimes as seconds, (n,). Raises BadValueError for anything else."""
+    try:
+        return Column(Kind.TIMESTAMP, unit=TEXT).column(values)
+    except BadValueError as error:
+        if isinstance(values[error.row], int | float) and str in map(type, values):
+            raise BadValueError(error.row, "a number, and others are text") from error
+        raise
 
 
 def epoch_scale(numbers: Vector) -> float:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from aestream.errors import DataError
-from aestream.features.series import keys_of, names_of, times_of
+from aestream.features.series import keys_in, keys_of, names_of, times_of
 
 COLUMNS = {
     "load": [0.5, 1.5, 2.5],
@@ -45,6 +45,15 @@ def test_columns_are_named(table: Any) -> None:
         keys_of(table, "hots")
     with pytest.raises(DataError, match="`times` names 'when', and the table has no such column"):
         times_of(table, "when")
+
+
+@pytest.mark.parametrize("table", TABLES, ids=["pandas", "polars", "arrow", "records"])
+def test_the_name_that_is_no_column_is_told(table: Any) -> None:
+    with pytest.raises(DataError, match="`keys` names 'hots', and the table has no such column"):
+        keys_of(table, ["unit", "hots"])
+    assert keys_in(table, ["unit"]) == [1, 2, 1]
+    with pytest.raises(DataError, match="`keys` names 'rack', and the table has no such column"):
+        keys_in(table, ["rack", "row"])
 
 
 def test_a_nested_field_is_named_with_dots() -> None:
@@ -123,6 +132,7 @@ def test_times_may_be_unknown_or_count_from_any_start() -> None:
         ("there are 2 times for 3 rows: give one for each row", ARRAY, None, [1, 2]),
         ("`keys` names 'host', and the table has no such column", ARRAY, "host", None),
         ("times: row 1 is text, not a timestamp: give seconds", ARRAY, None, ["2026-01-05", "noon", "2026-01-05"]),
+        ("times: row 1 is a number, and others are text: give seconds", ARRAY, None, ["2026-01-05", 7, "2026-01-05"]),
         ("times: row 0 is a list, not a timestamp", ARRAY, None, [[1], [2], [3]]),
         ("keys: a key is dict: give text, bytes or whole numbers", ARRAY, [{}, {}, {}], None),
         ("the table has no rows", 7, "host", None),
