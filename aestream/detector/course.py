@@ -12,6 +12,7 @@ import numpy as np
 
 from aestream.detector.options import Options
 from aestream.detector.series import Naming
+from aestream.errors import DataError
 from aestream.features.clock import Clock
 from aestream.features.schema import FeatureSchema
 from aestream.inference.intervals import Intervals
@@ -52,13 +53,19 @@ def chart(
     times: Vector | None,
     naming: Naming,
 ) -> Course:
-    """Find out how (n, d) rows follow each other; `keys` (n,) and `times` (n,), in seconds, are those of the rows."""
-    numbering: defaultdict[Key, int] = defaultdict(count().__next__)
+    """Find out how (n, d) rows follow each other; `keys` (n,) and `times` (n,), in seconds, are those of the rows.
+
+    Raises DataError when all times are unknown, or the same.
+    """
     named = [None] * len(matrix) if keys is None else keys
-    owner = np.fromiter(map(numbering.__getitem__, named), np.intp, len(matrix))
     if times is not None:
+        known = times[np.isfinite(times)]
+        if len(times) > 1 and (not len(known) or np.ptp(known) == 0):
+            raise DataError("the times of the records are all unknown, or the same: leave `times` out")
         in_time = np.argsort(_filled(times), kind="stable")
-        matrix, owner, times = matrix[in_time], owner[in_time], times[in_time]
+        matrix, times, named = matrix[in_time], times[in_time], [named[row] for row in in_time.tolist()]
+    numbering: defaultdict[Key, int] = defaultdict(count().__next__)
+    owner = np.fromiter(map(numbering.__getitem__, named), np.intp, len(matrix))
     order = Order.of(owner if len(numbering) > 1 else None, times)
     intervals = Intervals.of(order, options.max_gap)
     gap = None if intervals is None else intervals.longest

@@ -21,7 +21,7 @@ from aestream.detector.learn import learn
 from aestream.detector.learn_series import learn_course
 from aestream.detector.options import Options
 from aestream.detector.series import Naming
-from aestream.detector.stream import Stream
+from aestream.detector.stream import Stream, refuse_unsorted
 from aestream.errors import DataError, ModelError
 from aestream.features.schema import FeatureSchema
 from aestream.features.series import keys_of, times_of
@@ -270,10 +270,14 @@ class Detector:
 
         A row's result does not depend on how the rows are cut into calls, up to the rounding of float32 (1e-4 of the
         threshold).
+
+        Raises what `Stream.detect` does, and DataError when most rows are older than one of their entity before them.
         """
         stream = self.stream()
         stream.forget_later(X, keys, times)
-        return stream.detect(X, keys=keys, times=times, explain=explain, latent=latent, reconstruction=reconstruction)
+        found = stream.detect(X, keys=keys, times=times, explain=explain, latent=latent, reconstruction=reconstruction)
+        refuse_unsorted(found)
+        return found
 
     def stream(self) -> Stream:
         """Return what judges records piece by piece, and remembers those before."""

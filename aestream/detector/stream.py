@@ -87,6 +87,16 @@ class Stream:
             raise DataError("this detector judges records alone, and has no snapshots: leave this one out")
 
 
+def refuse_unsorted(found: Detection) -> None:
+    """Raise DataError when most records of a whole table are late: it is not sorted, and nothing could be flagged."""
+    late, count = np.count_nonzero(found.status == Status.LATE), len(found.status)
+    if 2 * late > count:
+        raise DataError(
+            f"{late} of {count} records are older than one of their entity before them, and could not be flagged: "
+            "sort the table by its times"
+        )
+
+
 def alone(fitted: Fitted, matrix: Matrix, *, explain: bool | Flags, latent: bool, reconstruction: bool) -> Detection:
     """Judge (n, d) rows one at a time."""
     frame, threshold = fitted.alone(matrix), fitted.threshold.value
