@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +54,7 @@ def choose_clock(
     if choice == "off":
         return Rhythm(without, "switched off")
     if not day:
-        return Rhythm(without, f"the sample covers {span / DAY:.1f} days: a cycle is learnt from {SHOWN}")
+        return Rhythm(without, f"the sample covers {_floored(span / DAY)} days: a cycle is learnt from {SHOWN}")
     if choice == "on":
         return Rhythm(Clock(day, week, country), "switched on")
     scores = ranks.within(_few(matrix[known]), entity[known])
@@ -66,6 +67,11 @@ def choose_clock(
     if share < EARNS:
         return Rhythm(without, f"{told}: too little")
     return Rhythm(Clock(day, more, country), told)
+
+
+def _floored(days: float) -> str:
+    """Days with two decimals, rounded down: what is just below two is not "2"."""
+    return f"{math.floor(100 * days) / 100:g}"
 
 
 def _holidays(times: Vector, country: str) -> int:

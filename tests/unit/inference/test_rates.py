@@ -56,6 +56,20 @@ def test_hosts_count_once_they_are_told_apart() -> None:
     assert "send rates, or set `key=host`" in proposed.review.warnings[0]
 
 
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_version_that_is_rolled_out_has_no_rate(steps: int) -> None:
+    version = [f"1.{row * (steps + 1) // N}" for row in range(N)]
+    used, reason, _ = use(found({"load": LOAD.tolist(), "version": version}, keys=True), "version")
+    assert not used
+    assert "rises" in reason
+
+
+def test_seconds_of_cpu_have_a_rate() -> None:
+    columns = {"load": LOAD.tolist(), "cpu": (0.017 * OCTETS).tolist(), "kwh": [row // 40 / 10 for row in range(N)]}
+    inference = found(columns, keys=True)
+    assert use(inference, "cpu")[:2] == use(inference, "kwh")[:2] == ("rate", RATE)
+
+
 def test_several_counters_in_one_have_no_rate() -> None:
     used, reason, remedy = use(found({"load": LOAD.tolist(), "octets": OCTETS.tolist()}), "octets")
     assert (used, remedy) == ("", "`include=*,octets`")

@@ -45,6 +45,12 @@ def test_the_week_is_used_where_weekends_differ() -> None:
     assert not chosen(by_day(short) + 0.1 * noise(len(short)), short).week
 
 
+def test_just_below_two_days_is_not_called_two() -> None:
+    at = times(2.0)
+    why = choose_clock(noise(len(at)), np.zeros(len(at), np.intp), at).why
+    assert why == "the sample covers 1.99 days: a cycle is learnt from 2"
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("days", [2.2, 15.0])
 def test_noise_and_levels_that_wander_have_no_clock(days: float, seed: int) -> None:
@@ -77,7 +83,9 @@ def test_it_says_why() -> None:
     entity = np.zeros(len(at), np.intp)
     assert choose_clock(matrix, entity, at).why.startswith("the time of day explains ")
     assert choose_clock(noise(len(at)), entity, at).why.endswith("of the variance: too little")
-    assert choose_clock(matrix[:50], entity[:50], at[:50]).why == "the sample covers 0.3 days: a cycle is learnt from 2"
+    assert (
+        choose_clock(matrix[:50], entity[:50], at[:50]).why == "the sample covers 0.34 days: a cycle is learnt from 2"
+    )
     assert choose_clock(matrix, entity, None).why == "the times of the records are unknown"
     unknown = np.full(len(at), np.nan)
     assert choose_clock(matrix, entity, unknown).why == "the times of the records are unknown"

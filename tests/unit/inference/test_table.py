@@ -63,7 +63,10 @@ def test_what_names_entities_and_times_is_no_feature(make: Any) -> None:
     _, schema, notes = learn_table(make(FRAME), rates=True, keys="host", times="at")
     assert schema.names == ("load", "octets")
     assert schema.counters.tolist() == [1]
-    assert {note.name for note in notes if not note.used} == {"host", "at"}
+    assert {note.name: note.reason for note in notes if not note.used} == {
+        "host": "tells entities apart",
+        "at": "tells the time of the records",
+    }
 
 
 def test_keys_and_times_beside_a_frame_are_the_same() -> None:
