@@ -82,6 +82,19 @@ def parsed(texts: pa.ChunkedArray, number: Callable[[str], float]) -> tuple[Vect
     return numbers, rows[refused]
 
 
+def texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of any kind as text, with numbers and flags as JSON has them; whole numbers keep all their digits."""
+    if pa.types.is_integer(column.type):
+        return column.cast(pa.string())
+    simple = plain(column)
+    if simple.type in {pa.bool_(), pa.float64(), pa.string(), pa.null()}:
+        return _as_text(simple)
+    try:
+        return simple.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise DataError(f"a column of {_name(column.type)} cannot be read as text: name another one") from None
+
+
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """The column in one of a few types: null, bool, float64, string, timestamp (us, in UTC) or struct.
 

@@ -1,0 +1,83 @@
+"""The keys, times and labels that stand beside the features, in tables and in records of JSON."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from aestream.errors import DataError
+from aestream.features.roles import Roles
+
+NOON = 1_700_000_000
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [NOON, NOON + 60],
+        [NOON * 1000, NOON * 1000 + 60_000],
+        ["2023-11-14T22:13:20Z", "2023-11-14 22:14:20"],
+        [str(NOON), str(NOON + 60)],
+        pa.array([NOON * 10**9, (NOON + 60) * 10**9], pa.timestamp("ns")),
+        [datetime.datetime.fromtimestamp(NOON + i, datetime.UTC) for i in (0, 60)],
+    ],
+)
+def test_times_of_any_kind_are_seconds(times: Any) -> None:
+    found = Roles(time="at").of_table(pa.table({"at": times})).times
+    assert found is not None
+    assert found.tolist() == [NOON, NOON + 60]
+
+
+def test_a_time_that_cannot_be_read_is_not_known_and_does_not_cost_the_others() -> None:
+    found = Roles(time="at").of_texts(
+        [{"at": "2023-11-14T22:13:20"}, {"at": "soon"}, {}, {"at": "2023-11-14T22:14:20"}]
+    )
+    assert found.times is not None
+    np.testing.assert_array_equal(found.times, [NOON, np.nan, np.nan, NOON + 60])
+    with pytest.raises(DataError, match=r"'at' is named in `time`, but holds 'x'"):
+        Roles(time="at").of_texts([{"at": "x"}, {"at": "y"}])
+
+
+@pytest.mark.parametrize(
+    ("values", "keys"),
+    [
+        (["web-1", None], ["web-1", None]),
+        ([7, 2**60 + 1], ["7", str(2**60 + 1)]),
+        ([7.0, None], ["7", None]),
+        ([True, False], ["true", "false"]),
+        (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
+    ],
+)
+def test_keys_are_texts_as_they_are_in_json(values: Any, keys: list[str | None]) -> None:
+    assert Roles(key=["id"]).of_table(pa.table({"id": values})).keys == keys
+
+
+def test_several_fields_make_a_key_wherever_they_are() -> None:
+    table = pa.table({"tags": [{"host": "a"}, {"host": "b"}], "disk": [1, 2]})
+    assert Roles(key=["tags.host", "disk"]).of_table(table).keys == [("a", "1"), ("b", "2")]
+    texts = [{"tags.host": "a", "disk": "1"}, {"tags.host": "b"}]
+    assert Roles(key=["tags.host", "disk"]).of_texts(texts).keys == [("a", "1"), ("b", None)]
+
+
+def test_a_table_without_the_field_is_refused() -> None:
+    with pytest.raises(DataError, match="lacks host, which `key` names; it has id"):
+        Roles(key=["host"]).of_table(pa.table({"id": [1]}))
+
+
+def test_labels_are_numbers_or_flags() -> None:
+    labels = Roles(label="bad").of_texts([{"bad": text} for text in ("0", "1", "0.0", "true", "False", "N/A")] + [{}])
+    assert labels.labels is not None
+    assert labels.labels.tolist() == [False, True, False, True, False, False, False]
+    with pytest.raises(DataError, match="the label 'bad' holds 'attack'"):
+        Roles(label="bad").of_texts([{"bad": "attack"}])
+
+
+def test_what_is_not_asked_for_is_not_there() -> None:
+    found = Roles(key=["host"]).of_texts([{"host": "a"}, {"host": "b"}])
+    assert (found.times, found.labels) == (None, None)
+    assert found.at(np.array([1])).keys == ["b"]
+    assert Roles(("a",), "b", "a").names == ["a", "b"]
