@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aestream
+from aestream import arguments
 from aestream.errors import AestreamError, ConfigurationError, ModelError
 from aestream.service import log
 from aestream.settings import reference, settings
@@ -74,15 +75,15 @@ def build_parser() -> argparse.ArgumentParser:
     where = init.add_mutually_exclusive_group()
     where.add_argument("--file", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
     where.add_argument("--topic", metavar="TOPIC", help="a topic on the configured brokers (default: the input topic)")
-    _add_entities(init)
-    _add_encoding(init)
+    arguments.add_entities(init)
+    arguments.add_encoding(init)
     init.add_argument("--out", type=Path, metavar="FILE", help="write to this file (default: standard output)")
     add("worker", "run the service that scores the input topic", _worker)
     train = add("train", "train a model once, on the records of the input topic or on a file", _train)
     train.add_argument("file", nargs="?", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
-    _add_encoding(train)
-    _add_uses(train)
-    _add_entities(train)
+    arguments.add_encoding(train)
+    arguments.add_uses(train)
+    arguments.add_entities(train)
     add("trainer", "run the service that retrains on a schedule", _trainer)
     for name, text in (
         ("score", "score the records of a file"),
@@ -91,16 +92,14 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         made = add(name, text, _offline)
         if name != "score":
-            _add_uses(made)
+            arguments.add_uses(made)
             made.add_argument(
                 "--fit", type=Path, metavar="FILE", help="fit on this file instead of loading a model from the store"
             )
         made.add_argument("file", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet")
-        _add_encoding(made)
-        made.add_argument(
-            "--output", "-o", type=Path, metavar="FILE", help="write to this file; its suffix sets the format"
-        )
-        made.add_argument("--format", choices=("csv", "jsonl", "parquet"), help="format of the output")
+        arguments.add_entities(made)
+        arguments.add_encoding(made)
+        arguments.add_output(made, "write")
     add("validate", "check configuration, broker, topics, permissions and model", _validate)
     config = add("config", "show the settings in force, with secrets hidden", _config)
     config.add_argument(
@@ -126,27 +125,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_uses(command: argparse.ArgumentParser) -> None:
-    """Add the options for what a model does besides detection, named like the settings."""
-    command.add_argument("--latent-size", metavar="N", help="length of the latent vectors that `encode` writes")
-    command.add_argument("--noise", metavar="S", help="noise that `denoise` removes, in standard deviations")
-
-
-def _add_entities(command: argparse.ArgumentParser) -> None:
-    """Add the options that say which records belong together, named like the settings."""
-    command.add_argument("--key", metavar="FIELD", help="fields that tell entities apart, comma-separated")
-    command.add_argument("--time", metavar="FIELD", help="the field that orders an entity's records")
-
-
-def _add_encoding(command: argparse.ArgumentParser) -> None:
-    """Add the option for files that are not in UTF-8, named like the setting."""
-    command.add_argument("--encoding", metavar="NAME", help="encoding of a text file, such as cp1252 or utf-16")
-
-
-def _settings(options: argparse.Namespace) -> settings.Settings:
-    """Load the settings and set up logging accordingly."""
+def _settings(options: argparse.Namespace, more: Sequence[str] = ()) -> settings.Settings:
+    """Load the settings, with some `more` of them, and set up logging accordingly."""
     short = [f"{name}={getattr(options, option)}" for option, name in _SHORT.items() if getattr(options, option, None)]
-    loaded = settings.load(options.config, reference.assignments([*options.set, *short]))
+    loaded = settings.load(options.config, reference.assignments([*options.set, *short, *more]))
     log.setup(style=loaded.log.format, level=loaded.log.level, reworded=reference.in_variables)
     return loaded
 
@@ -217,10 +199,11 @@ def _offline(options: argparse.Namespace) -> int:
     if options.command == "score":
         detector = models.load_detector(loaded)
     else:
-        detector = models.fit_detector(loaded, options.fit) if options.fit else models.load_for_use(loaded)
+        detector = models.fit_file(loaded, options.fit) if options.fit else models.load_for_use(loaded)
     if options.output and options.output.exists() and options.file.exists() and options.output.samefile(options.file):
         raise ConfigurationError(f"{options.output} is the file to read: give the output another name")
-    chunks = offline.apply(work, detector, options.file, samplers.lines(loaded), loaded.files.encoding)
+    lines, roles = samplers.lines(loaded), models.roles(loaded, detector)
+    chunks = offline.apply(work, detector, options.file, lines, loaded.files.encoding, roles)
     with writers.writer(options.output, options.format) as writer:
         done = offline.write(chunks, writer)
     if done.failed:

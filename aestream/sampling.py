@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,16 +15,21 @@ import numpy as np
 
 from aestream.codecs.base import Codec
 from aestream.columns import Kind
+from aestream.detector.detector import Detector
+from aestream.detector.series import Naming
 from aestream.errors import DataError, UnreadableError
+from aestream.features.roles import NO_ROLES, Roles
 from aestream.features.schema import FeatureSchema
-from aestream.files import offline
+from aestream.features.series import Key
+from aestream.files.rows import documents, read_rows
 from aestream.inference import coverage
 from aestream.inference.documents import Documents
 from aestream.inference.infer import Inference, infer
 from aestream.inference.spread import Spread
+from aestream.models.fit import Progress as Step
 from aestream.transport import clocks
 from aestream.transport.base import History
-from aestream.types import Batch, Matrix, Places, Stamps
+from aestream.types import Batch, Matrix, Places, Stamps, Vector
 
 _INFERRED_FROM_RECORDS = 10_000
 _INFERRED_FROM_BYTES = 64 * 2**20
@@ -33,9 +40,10 @@ _NEARLY_ALL = 0.99  # of the timestamps must be times; the others take the one b
 class Sample:
     """Valid records in time order, as float64 (n, d), and how they were obtained.
 
-    `invalid` counts the records that were skipped, by reason; `origin` goes into the manifest. `keys` and
-    `timestamps`, (n,), are those of the records; both are empty for a file, and `timestamps` is empty where those in
-    Kafka tell no time. Each of the `warnings` is one line.
+    `invalid` counts the records that were skipped, by reason; `origin` goes into the manifest. `keys` (n,) are those of
+    the records' entities, empty where they have none. `timestamps` (n,) are those in Kafka; they are empty for a file,
+    and where they tell no time. `times` (n,), in seconds, are those of a file; None where no field holds them. `roles`
+    name the fields of keys and times. Each of the `warnings` is one line.
     """
 
     matrix: Matrix
@@ -43,9 +51,11 @@ class Sample:
     inference: Inference
     invalid: Mapping[str, int]
     origin: Mapping[str, Any]
-    keys: Sequence[bytes | None] = ()
+    keys: Sequence[Key] = ()
     timestamps: Stamps = field(default_factory=lambda: np.empty(0, np.int64))
     warnings: Sequence[str] = ()
+    times: Vector | None = None
+    roles: Roles = NO_ROLES
 
     @property
     def numbers(self) -> Matrix:
@@ -185,7 +195,8 @@ class TopicSampler:
 class FileSampler:
     """The first `records` records of a file, assumed to be in time order. `choose` infers the features from some.
 
-    `lines` reads the lines of a JSON lines file. `encoding` is that of a text file; None finds it out.
+    `lines` reads the lines of a JSON lines file. `encoding` is that of a text file; None finds it out. `roles` name the
+    fields that tell entities and times; with `until`, in seconds, the sample is the last `records` before that time.
     """
 
     path: Path
@@ -193,26 +204,35 @@ class FileSampler:
     records: int
     choose: Choose = infer
     encoding: str | None = None
+    roles: Roles = NO_ROLES
+    until: float | None = None
 
     def sample(self, *, progress: Progress) -> Sample:
         """Infer the features from records all over the file, then read it."""
         found = self.choose(self.documents())
         schema = found.schema()
         parts = [np.empty((0, len(schema)))]
+        keys: list[Key] = []
+        times = [np.empty(0)]
         unusable = seen = 0
         first = ""
-        for rows in offline.read_rows(self.path, schema, self.lines, self.encoding):
-            parts.append(rows.matrix)
+        for rows in read_rows(self.path, schema, self.lines, self.encoding, self.roles):
+            kept = rows if self.until is None else rows.between(-np.inf, self.until)
+            parts.append(kept.matrix)
+            keys += kept.marks.keys or ()
+            times += [] if kept.marks.times is None else [kept.marks.times]
             if rows.problems and not unusable:
                 place, problem = rows.problems[0]
                 first = f"the first (row {seen + place}) because {problem}"
             unusable += len(rows.problems)
             seen += rows.count
             progress(min(seen, self.records), self.records)
-            if seen >= self.records:
+            if seen >= self.records and self.until is None:
                 break
         invalid = {"unusable": unusable} if unusable else {}
-        matrix = np.concatenate(parts)[: self.records]
+        chosen = slice(self.records) if self.until is None else slice(-self.records, None)
+        matrix, keys = np.concatenate(parts)[chosen], keys[chosen]
+        when = None if self.roles.time is None else np.concatenate(times)[chosen]
         # which cycles the values follow is looked for in topics only
         nothing = np.empty((len(found.stamps), 0))
         warnings = coverage.warnings(
@@ -225,14 +245,39 @@ class FileSampler:
         )
         if unusable:
             warnings.append(f"{unusable} of the {seen} records cannot be used, {first}")
-        return Sample(matrix, schema, found, invalid, {"file": self.path.name}, warnings=warnings)
+        origin = {"file": self.path.name}
+        return Sample(matrix, schema, found, invalid, origin, keys, warnings=warnings, times=when, roles=self.roles)
 
     def documents(self) -> Documents:
         """Read records that are spread over the sample, to infer the features from.
 
         Raises DataError when there are none.
         """
-        return Documents(offline.documents(self.path, self.lines, records=self.records, encoding=self.encoding))
+        if self.until is None:
+            return Documents(documents(self.path, self.lines, records=self.records, encoding=self.encoding))
+        found = self._all()
+        return Documents(list(compress(found, (self.roles.moments(found) < self.until).tolist())))
+
+    def middle(self) -> float:
+        """The time that about half of the file's records lie before, in seconds."""
+        return float(np.nanmedian(self.roles.moments(self._all())))
+
+    def _all(self) -> list[Mapping[str, Any]]:
+        return documents(self.path, self.lines, records=sys.maxsize, encoding=self.encoding)
+
+
+def fit(detector: Detector, sample: Sample, progress: Callable[[Step], None] | None = None) -> Detector:
+    """Fit a detector on a sample, and return it. Raises what `Detector.fit_matrix` raises."""
+    keys = list(sample.keys) if sample.roles.key else None
+    return detector.fit_matrix(
+        sample.matrix,
+        sample.schema,
+        keys=keys,
+        times=sample.times,
+        naming=Naming(keys is not None, sample.times is not None, sample.roles.key or None, sample.roles.time),
+        fields=sample.inference.notes,
+        progress=progress,
+    )
 
 
 def _in_order(stamps: Stamps) -> tuple[Places, Stamps, list[str]]:

@@ -7,12 +7,14 @@ from pathlib import Path
 from aestream.app import samplers
 from aestream.detector.detector import Detector
 from aestream.errors import ConfigurationError, ModelError
+from aestream.features.roles import Roles
 from aestream.messages.scores import Renderer
 from aestream.models.threads import use_threads
 from aestream.pipeline import LoadedModel, Pipeline
 from aestream.registry.base import Registry
 from aestream.registry.fallback import fall_back
 from aestream.registry.local import LocalRegistry
+from aestream.sampling import FileSampler, fit
 from aestream.settings import reference
 from aestream.settings.settings import Settings
 
@@ -43,7 +45,11 @@ def new_detector(settings: Settings) -> Detector:
         min_abs_deviation=settings.features.min_abs_deviation,
         min_rel_deviation=settings.features.min_rel_deviation,
         flag_unseen=settings.features.flag_unseen,
-        window=1,
+        window=settings.features.window,
+        max_gap=settings.features.max_gap,
+        clock=settings.features.clock,
+        holidays=settings.features.holidays,
+        adaptation=settings.threshold.adaptation,
     )
 
 
@@ -64,6 +70,12 @@ def load_detector(settings: Settings) -> Detector:
         raise ModelError(f"the current model {store.model}@{version} cannot be used, {way}: {error}") from error
 
 
+def load_version(settings: Settings, version: str) -> Detector:
+    """One version of the model, for files. Raises ModelError when it cannot be used."""
+    use_threads(settings.worker.threads)
+    return _load(settings, registry(settings).open(version))
+
+
 def load_for_use(settings: Settings) -> Detector:
     """The current model, to encode and denoise with.
 
@@ -81,11 +93,29 @@ def load_for_use(settings: Settings) -> Detector:
     return detector
 
 
-def fit_detector(settings: Settings, file: Path) -> Detector:
+def roles(settings: Settings, detector: Detector, label: str | None = None, *, topic: bool = False) -> Roles:
+    """The fields that tell entities and times, as set, or else as in the detector's training; and that of the label.
+
+    Raises ConfigurationError where none are known, and the detector needs them: only a `topic` has others.
+    """
+    wanted, known = samplers.roles(settings, label), detector.naming
+    key, time = wanted.key or known.keys or (), wanted.time or known.times
+    for needed, there, name in ((known.keyed, key, "key"), (known.timed, time, "time")):
+        if needed and not there and not topic:
+            raise ConfigurationError(f"the model learnt from records with a {name}: name its field in `{name}`")
+    return Roles(key, time, label)
+
+
+def fit_file(settings: Settings, file: Path) -> Detector:
+    """A detector fitted on a file, as `fit_detector` does."""
+    return fit_detector(settings, samplers.of_file(settings, file))
+
+
+def fit_detector(settings: Settings, sampler: FileSampler) -> Detector:
     """A detector fitted on a file, and not stored. Raises DataError when there is nothing to learn from the file."""
     use_threads(TRAINING_THREADS)
-    sample = samplers.of_file(settings, file).sample(progress=lambda _records, _wanted: None)
-    detector = new_detector(settings).fit_matrix(sample.matrix, sample.schema, fields=sample.inference.notes)
+    sample = sampler.sample(progress=lambda _records, _wanted: None)
+    detector = fit(new_detector(settings), sample)
     use_threads(settings.worker.threads)
     return detector
 
@@ -94,6 +124,11 @@ def fit_detector(settings: Settings, file: Path) -> Detector:
 def load_model(settings: Settings, version: str) -> LoadedModel:
     """A version from the store with the pipeline around it. Raises ModelError when it cannot be used."""
     detector = _load(settings, registry(settings).open(version))
+    if detector.remembers:
+        raise ModelError(
+            "the model judges records with those before them, and a worker does not remember records yet: train one "
+            "with `window=1`"
+        )
     return LoadedModel(
         pipeline=pipeline(settings, detector, version),
         version=f"{settings.model.name}@{version}",

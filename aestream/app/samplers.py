@@ -10,6 +10,7 @@ from aestream.codecs.base import Codec
 from aestream.codecs.json import JsonCodec
 from aestream.codecs.layouts import Layout
 from aestream.errors import DataError
+from aestream.features.roles import NO_ROLES, Roles
 from aestream.inference.documents import Documents
 from aestream.inference.infer import Inference, infer
 from aestream.inference.selection import Selection
@@ -45,7 +46,13 @@ def of_file(settings: Settings, file: Path) -> FileSampler:
         records=settings.trainer.sample_records,
         choose=_choose(settings),
         encoding=settings.files.encoding,
+        roles=NO_ROLES if settings.features.window == 1 else roles(settings),
     )
+
+
+def roles(settings: Settings, label: str | None = None) -> Roles:
+    """The fields that tell entities and times, and the one that marks what was wrong."""
+    return Roles(settings.features.key, settings.features.time or _layout(settings).time, label)
 
 
 def inference(settings: Settings, documents: Documents, *, missing: Sequence[str] | None = None) -> Inference:
@@ -53,14 +60,19 @@ def inference(settings: Settings, documents: Documents, *, missing: Sequence[str
     wanted = settings.features
     by_layout = _layout(settings).time
     known = by_layout is not None and any(by_layout in record for record in documents.records)
+    time, together = wanted.time or (by_layout if known else None), wanted.window != 1
+    # what tells entities and times is no feature where each entity is seen by itself
+    wished = {*wanted.include, *wanted.timestamps}
+    beside = [name for name in (*wanted.key, time) if together and name and name not in wished]
     chosen = Selection(
         include=wanted.include,
-        exclude=wanted.exclude,
+        exclude=[*wanted.exclude, *beside],
         timestamps=wanted.timestamps,
         missing=wanted.missing if missing is None else missing,
         key=wanted.key,
         units=wanted.units,
-        time=wanted.time or (by_layout if known else None),
+        time=time,
+        rates=together,
     )
     return infer(documents, chosen)
 

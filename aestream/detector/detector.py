@@ -219,6 +219,16 @@ class Detector:
         return self._fitted.threshold.value
 
     @property
+    def false_alarm_rate(self) -> float:
+        """Return the share of normal records that may be flagged."""
+        return self._fitted.threshold.false_alarm_rate
+
+    @property
+    def naming(self) -> Naming:
+        """Return how the training told entities and times, for a detector that remembers."""
+        return Naming() if self._fitted.series is None else self._fitted.series.naming
+
+    @property
     def remembers(self) -> bool:
         """Whether records are judged with those of their entity before them, or counters by their rates."""
         return self._fitted.series is not None

@@ -46,11 +46,14 @@ class _Form:
     start: int
 
 
-def read_csv(path: Path, encoding: str | None, schema: FeatureSchema | None) -> Iterator[tuple[pa.Table, Problems]]:
+def read_csv(
+    path: Path, encoding: str | None, schema: FeatureSchema | None, beside: Sequence[str] = ()
+) -> Iterator[tuple[pa.Table, Problems]]:
     """The rows of a CSV file in tables of float64 and string columns, and what is wrong with rows of another length.
 
-    Such a row is null in all columns. With a schema, only its columns are read. Raises DataError when the file cannot
-    be read, has no header, or has two columns of one name.
+    Such a row is null in all columns. With a schema, only its columns are read, and those `beside` it as text.
+
+    Raises DataError when the file cannot be read, has no header, or has two columns of one name.
     """
     with readable(path):
         chunks = read_text(path, encoding)
@@ -64,7 +67,7 @@ def read_csv(path: Path, encoding: str | None, schema: FeatureSchema | None) -> 
         head = next(blocks, None)
         if head is None:
             return
-        reader = _Reader(path, form, schema, head)
+        reader = _Reader(path, form, schema, beside, head)
         for block in itertools.chain([head], blocks):
             yield reader.read(block)
 
@@ -168,11 +171,14 @@ def _end_of_rows(text: bytes) -> int:
 class _Reader:
     """Reads blocks, as numbers what has been numbers so far, and all as text where that fails."""
 
-    def __init__(self, path: Path, form: _Form, schema: FeatureSchema | None, head: bytes) -> None:
+    def __init__(
+        self, path: Path, form: _Form, schema: FeatureSchema | None, beside: Sequence[str], head: bytes
+    ) -> None:
         self._form = form
         self._wanted = list(form.names)
-        if schema is not None and set(paths := list(map(".".join, schema.paths))) <= set(form.names):
-            self._wanted = paths
+        paths = [] if schema is None else list(map(".".join, schema.paths))
+        if schema is not None and {*paths, *beside} <= set(form.names):
+            self._wanted = list(dict.fromkeys([*paths, *beside]))
         sample, _ = self._leniently(head[: _end_of_rows(head[:_SAMPLE_BYTES]) or None])
         self._marks, guessed = decimal_marks(sample, form.delimiter)
         if guessed:
@@ -181,12 +187,12 @@ class _Reader:
                 mark
             ]
             say(f"{path} does not tell what the comma in numbers of {guessed[0]} means: {told}")
-        of_kind = dict(zip(map(".".join, schema.paths), schema.columns, strict=True)) if schema is not None else {}
+        of_kind = dict(zip(paths, schema.columns, strict=True)) if schema is not None else {}
         self._typed = {
             name
             for name in self._wanted
             if self._marks.get(name, ",") != ","
-            and (name not in of_kind or of_kind[name].wire is not str)
+            and (of_kind[name].wire is not str if name in of_kind else name not in beside)
             and _are_numbers(pc.utf8_trim_whitespace(sample.column(name)))
         }
 

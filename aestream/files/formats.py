@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -45,15 +45,15 @@ def format_of(path: Path) -> Format:
 
 
 def read_tables(
-    path: Path, schema: FeatureSchema | None = None, encoding: str | None = None
+    path: Path, schema: FeatureSchema | None = None, encoding: str | None = None, beside: Sequence[str] = ()
 ) -> Iterator[tuple[pa.Table, Problems]]:
     """A CSV or Parquet file as tables, and what is wrong with rows that cannot be read, by their place in the table.
 
-    With a schema, columns that it does not need may be left out. Raises DataError when the file is not what its name
-    says.
+    With a schema, columns that it does not need may be left out, but for those `beside` it. Raises DataError when the
+    file is not what its name says.
     """
     if format_of(path) == "csv":
-        yield from read_csv(path, encoding, schema)
+        yield from read_csv(path, encoding, schema, beside)
         return
     with readable(path), pyarrow.parquet.ParquetFile(path) as file:
         names = file.schema_arrow.names

@@ -15,7 +15,7 @@ from aestream.errors import AestreamError, DataError
 from aestream.inference.infer import Inference
 from aestream.models.fit import Progress
 from aestream.registry.base import Registry
-from aestream.sampling import Sampler
+from aestream.sampling import Sampler, fit
 from aestream.service.metrics import TrainerMetrics
 from aestream.service.schedule import Schedule, next_run
 from aestream.service.service import Service
@@ -83,9 +83,7 @@ class Trainer:
                 f"{len(sample.matrix)} usable records are too few to train on{bad}: wait for more, or lower "
                 f"`min_records` ({self.min_records})"
             )
-        detector = self.detector().fit_matrix(
-            sample.matrix, sample.schema, fields=sample.inference.notes, progress=self.reporter.fitted
-        )
+        detector = fit(self.detector(), sample, self.reporter.fitted)
         warnings = [*sample.inference.review.warnings, *sample.warnings, *detector.warnings]
         facts = {
             "records": len(sample.matrix),

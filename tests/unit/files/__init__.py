@@ -9,7 +9,7 @@ from typing import Any
 
 from aestream.codecs.json import JsonCodec
 from aestream.features.schema import FeatureSchema
-from aestream.files import offline
+from aestream.files import rows as rows_of
 
 LINES = JsonCodec(max_record_bytes=10_000)
 
@@ -20,11 +20,11 @@ def write(path: Path, text: str | bytes) -> Path:
 
 
 def documents(path: Path, records: int = 200_000, encoding: str | None = None) -> list[Mapping[str, Any]]:
-    return offline.documents(path, LINES, records=records, encoding=encoding)
+    return rows_of.documents(path, LINES, records=records, encoding=encoding)
 
 
-def rows(path: Path, *names: str, encoding: str | None = None) -> list[offline.Rows]:
-    return list(offline.read_rows(path, FeatureSchema.of_names(names), LINES, encoding))
+def rows(path: Path, *names: str, encoding: str | None = None) -> list[rows_of.Rows]:
+    return list(rows_of.read_rows(path, FeatureSchema.of_names(names), LINES, encoding))
 
 
 def numbers(path: Path, *names: str, encoding: str | None = None) -> list[list[float]]:

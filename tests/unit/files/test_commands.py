@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from aestream import Detector
 from aestream.cli import main
+from tests import telemetry
 from tests.unit.files import write
 
 RNG = np.random.default_rng(0)
@@ -75,3 +78,37 @@ def test_files_as_people_have_them_are_trained_on_and_scored(
     assert "is the file to read" in capsys.readouterr().err
     assert main(["init", "--file", file]) == 0
     assert "# Features (3)" in capsys.readouterr().out
+
+
+def test_a_model_with_windows_scores_a_file_as_python_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("aestream.files.source.CHUNK_BYTES", 20_000)
+    rows = telemetry.rows()
+    parts = {"normal.csv": rows[:6000], "today.csv": rows[6000:]}
+    for name, part in parts.items():
+        with Path(name).open("w", newline="") as file:
+            csv.writer(file).writerows([telemetry.HEADER, *part])
+    entities = ["--key", "host", "--time", "ts"]
+    learnt = [word for name in ("window=5", "exclude=fault") for word in ("--set", f"features.{name}")]
+    assert main(["train", "normal.csv", *entities, *learnt]) == 0
+    assert main(["score", "today.csv", *entities, "-o", "scores.csv"]) == 0
+    with Path("scores.csv").open(newline="") as scores:
+        found = list(csv.DictReader(scores))
+    (folder,) = (path.parent for path in Path("models").rglob("manifest.json"))
+    today = pd.read_csv("today.csv")
+    expected = Detector.load(folder).detect(today, keys=today["host"], times=today["ts"])
+    np.testing.assert_allclose([float(row["score"]) for row in found], expected.score, rtol=1e-4)
+    assert [row["anomaly"] == "true" for row in found] == expected.anomaly.tolist()
+    assert {row["status"] for row in found} == {"scored"}
+    assert {row["episode.state"] for row in found} >= {"", "opened", "ongoing", "closed"}
+    opened = [row for row in found if row["episode.state"] == "opened"]
+    assert all(row["episode.since"] == rows[6000 + int(row["row"])][0].replace(" ", "T") + "Z" for row in opened)
+    normal = pd.read_csv("normal.csv").drop(columns="fault")
+    same = Detector(window=5).fit(normal, keys="host", times="ts")
+    np.testing.assert_allclose(same.score(today, keys="host", times="ts"), expected.score, rtol=1e-4)
+
+    # What was learnt from is a series of its own, and begins anew. The fields are known from the training.
+    assert main(["score", "normal.csv", "-o", "again.csv"]) == 0
+    with Path("again.csv").open(newline="") as scores:
+        again = [row["status"] for row in csv.DictReader(scores)]
+    assert again == ["warming"] * 12 + ["scored"] * (len(again) - 12)

@@ -17,6 +17,8 @@ from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.features.schema import FeatureSchema
 from aestream.files import offline
+from aestream.files import rows as rows_of_files
+from aestream.files.rows import read_rows
 from aestream.inference.documents import Documents
 from aestream.inference.infer import infer
 from aestream.inference.selection import Selection
@@ -85,7 +87,7 @@ def test_lines_that_hold_several_records_have_a_row_for_each(detector: Detector,
     problems = [None if problem is None else problem[:9] for problem in chunk["problem"]]
     assert problems == [None, None, "element 2", "not JSON:", None]
     assert np.isnan(chunk["score"]).tolist() == [False, False, True, True, False]
-    assert offline.documents(path, lines, records=100) == [
+    assert rows_of_files.documents(path, lines, records=100) == [
         json.loads(line) for line in (good(0.1), good(0.2), '{"load":1}', good(0.3))
     ]
 
@@ -147,7 +149,7 @@ def test_all_kinds_go_through_files_of_any_format(tmp_path: Path) -> None:
     expected = schema.matrix(records)
     for name in ("a.jsonl", "a.parquet", "a.csv"):
         assert infer(Documents(documents(tmp_path / name)), wanted).schema() == schema
-        (rows_of,) = offline.read_rows(tmp_path / name, schema, LINES)
+        (rows_of,) = read_rows(tmp_path / name, schema, LINES)
         np.testing.assert_array_equal(rows_of.matrix, expected)
     found = Detector(steps=50).fit_matrix(expected, schema)
     (chunk,) = offline.apply(offline.denoise, found, tmp_path / "a.csv", LINES)

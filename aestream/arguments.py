@@ -1,0 +1,31 @@
+"""The options that several commands share, named like the settings."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_uses(command: argparse.ArgumentParser) -> None:
+    """Add the options for what a model does besides detection, named like the settings."""
+    command.add_argument("--latent-size", metavar="N", help="length of the latent vectors that `encode` writes")
+    command.add_argument("--noise", metavar="S", help="noise that `denoise` removes, in standard deviations")
+
+
+def add_output(command: argparse.ArgumentParser, write: str) -> None:
+    """Add the options for results in a file."""
+    command.add_argument(
+        "--output", "-o", type=Path, metavar="FILE", help=f"{write} to this file; its suffix sets the format"
+    )
+    command.add_argument("--format", choices=("csv", "jsonl", "parquet"), help="format of the output")
+
+
+def add_entities(command: argparse.ArgumentParser) -> None:
+    """Add the options that say which records belong together, named like the settings."""
+    command.add_argument("--key", metavar="FIELD", help="fields that tell entities apart, comma-separated")
+    command.add_argument("--time", metavar="FIELD", help="the field that orders an entity's records")
+
+
+def add_encoding(command: argparse.ArgumentParser) -> None:
+    """Add the option for files that are not in UTF-8, named like the setting."""
+    command.add_argument("--encoding", metavar="NAME", help="encoding of a text file, such as cp1252 or utf-16")
