@@ -1,4 +1,4 @@
-"""The options that several commands share, named like the settings."""
+"""The options that several commands share, and those of `aestream backtest`, named like the settings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,25 @@ def add_uses(command: argparse.ArgumentParser) -> None:
     """Add the options for what a model does besides detection, named like the settings."""
     command.add_argument("--latent-size", metavar="N", help="length of the latent vectors that `encode` writes")
     command.add_argument("--noise", metavar="S", help="noise that `denoise` removes, in standard deviations")
+
+
+def add_backtest(command: argparse.ArgumentParser) -> None:
+    """Add the options that say what is judged, and with what."""
+    add = command.add_argument
+    add(
+        "source", nargs="?", metavar="FILE|TOPIC", help="CSV, JSON lines, Parquet or a topic (default: the input topic)"
+    )
+    add_entities(command)
+    add_encoding(command)
+    add("--label", metavar="FIELD", help="the field that marks what was wrong, a number or flag; not for training")
+    add("--from", dest="start", metavar="TIME", help="judge records from this time on, in ISO 8601 or seconds")
+    add("--to", dest="end", metavar="TIME", help="judge records before this time")
+    add("--fit", type=Path, metavar="FILE", help="fit on this file; on the first half, if it is the file to judge")
+    second = command.add_mutually_exclusive_group()
+    second.add_argument("--against", metavar="VERSION", help="compare with this version of the model")
+    second.add_argument("--against-set", metavar="NAME=VALUE", help="compare with a model fitted with this setting")
+    add("--plot", type=Path, metavar="FILE", help="draw the scores of the worst entities as PNG")
+    add_output(command, "write the episodes")
 
 
 def add_output(command: argparse.ArgumentParser, write: str) -> None:

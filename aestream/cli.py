@@ -100,6 +100,9 @@ def build_parser() -> argparse.ArgumentParser:
         arguments.add_entities(made)
         arguments.add_encoding(made)
         arguments.add_output(made, "write")
+    arguments.add_backtest(
+        add("backtest", "show what a model would have flagged in a past stretch of a file or topic", _backtest)
+    )
     add("validate", "check configuration, broker, topics, permissions and model", _validate)
     config = add("config", "show the settings in force, with secrets hidden", _config)
     config.add_argument(
@@ -209,6 +212,33 @@ def _offline(options: argparse.Namespace) -> int:
     if done.failed:
         print(f"{done.failed} of {done.records} records have no result, the first because {done.why}", file=sys.stderr)
     return 1 if done.failed == done.records else 0
+
+
+def _backtest(options: argparse.Namespace) -> int:
+    from aestream.app import backtest, tables  # noqa: PLC0415
+    from aestream.files import writers  # noqa: PLC0415
+
+    drawing = backtest.drawing(options.plot)
+    loaded, other = _settings(options), options.against_set
+    plan = backtest.Plan(
+        options.source,
+        options.fit,
+        options.against,
+        (other, _settings(options, [other])) if other else None,
+        options.label,
+        *backtest.span(options.start, options.end),
+    )
+    with tables.judging() as progress:
+        what, judged = backtest.run(loaded, plan, progress)
+    found = tables.results(judged)
+    tables.report(what, found)
+    if options.output:
+        with writers.writer(options.output, options.format) as writer:
+            for of in found:
+                writer.write(tables.rows(of))
+    if drawing:
+        drawing(options.plot, what, found[0].name, found[0].outcome, found[0].episodes)
+    return 0
 
 
 def _validate(options: argparse.Namespace) -> int:

@@ -9,7 +9,9 @@ import numpy as np
 
 from aestream.codecs.base import Decoded, Decoder
 from aestream.columns import Kind
+from aestream.detector.attribution import Attribution
 from aestream.detector.detector import Detector
+from aestream.features.schema import FeatureSchema
 from aestream.messages.dead_letters import dead_letters
 from aestream.messages.scores import FeatureShare, Renderer, Scored
 from aestream.transport.size import too_large
@@ -119,19 +121,22 @@ class Pipeline:
         if not len(flagged):
             return ()
         found = self._detector.attribute(decoded.matrix[flagged])
-        names = self._detector.schema.names
-        top = np.argsort(-found.share, axis=1, kind="stable")[:, : self._top_features]
-        show = self._detector.schema.show
-        shares = np.take_along_axis(found.share, top, 1).tolist()
-        unseen = self._detector.schema.unseen(found.observed).tolist()
-        rows = zip(top.tolist(), show(found.observed), show(found.expected), shares, unseen, strict=True)
-        return [
-            [
-                FeatureShare(names[i], observed[i], expected[i], share, new[i])
-                for i, share in zip(order, of, strict=True)
-            ]
-            for order, observed, expected, of, new in rows
+        return feature_shares(found, self._detector.schema, self._top_features)
+
+
+def feature_shares(found: Attribution, schema: FeatureSchema, most: int) -> list[list[FeatureShare]]:
+    """The `most` features with the largest shares of each of m records' errors, largest first."""
+    top = np.argsort(-found.share, axis=1, kind="stable")[:, :most]
+    shares = np.take_along_axis(found.share, top, 1).tolist()
+    unseen = schema.unseen(found.observed).tolist()
+    rows = zip(top.tolist(), schema.show(found.observed), schema.show(found.expected), shares, unseen, strict=True)
+    return [
+        [
+            FeatureShare(schema.names[i], observed[i], expected[i], share, new[i])
+            for i, share in zip(order, of, strict=True)
         ]
+        for order, observed, expected, of, new in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from aestream.columns import Value
 from aestream.inference.infer import Inference
 from aestream.inference.judgement import percent
 from aestream.messages.cloudevents import moment
-from aestream.messages.scores import Score
+from aestream.messages.scores import FeatureShare, Score
 from aestream.models.fit import Progress as Step
 from aestream.registry.base import Version
 from aestream.service.trainer import Reporter, Run
@@ -169,11 +169,13 @@ def anomaly_line(score: Score) -> str:
     """Time, score, place, the entity or else the key, and the features that show the anomaly."""
     place = score.source.place
     about = f" {entity(score)}" if score.entity else f" key {score.key}" if score.key else ""
-    features = "; ".join(
-        f"{f.name} {shown(f.observed)}, expected {shown(f.expected)} ({f.share:.0%})"
-        for f in (score.features or ())[:3]
-    )
+    features = explained((score.features or ())[:3])
     return f"{moment(score.source.timestamp):%Y-%m-%d %H:%M:%S} score {score.score:.2f} {place}{about}: {features}"
+
+
+def explained(features: Sequence[FeatureShare]) -> str:
+    """The features that show an anomaly, with what was observed and expected, and their shares."""
+    return "; ".join(f"{f.name} {shown(f.observed)}, expected {shown(f.expected)} ({f.share:.0%})" for f in features)
 
 
 def entity(score: Score) -> str:
