@@ -71,7 +71,7 @@ def choose_clock(
 
 def _floored(days: float) -> str:
     """Days with two decimals, rounded down: what is just below two is not "2"."""
-    return f"{math.floor(100 * days) / 100:g}"
+    return f"{math.floor(100 * days) / 100:.2f}"
 
 
 def _holidays(times: Vector, country: str) -> int:
