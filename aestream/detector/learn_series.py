@@ -16,6 +16,7 @@ from aestream.detector.options import Options
 from aestream.detector.rows import Frame
 from aestream.detector.scales import OWN_ROWS, Scales
 from aestream.detector.series import Parts, Series, owners, with_rates, without_unseen
+from aestream.detector.windows import Windows
 from aestream.errors import DataError
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
@@ -29,6 +30,8 @@ from aestream.types import Matrix, Places, Status, Vector
 
 # A fit needs at least so many records with those before them.
 MIN_ROWS = 10
+# So many records at most tell how a model errs on entities that it has not seen.
+STRANGERS = 8000
 
 
 def learn_course(
@@ -76,15 +79,16 @@ def learn_series(
         scales = Scales.fit(rows[newest], np.zeros(len(newest), np.intp), np.empty(0, np.intp))
     else:
         ground = Ground.of(rows[newest], schema, options)
-        moving = ground.constants.without(rows)
-        scales = Scales.fit(moving[newest], who[chosen], ground.constants.moving.numeric)
-        moving = scales.toward(moving, owners(steps, who))
+        unscaled = ground.constants.without(rows)
+        scales = Scales.fit(unscaled[newest], who[chosen], ground.constants.moving.numeric)
+        moving = scales.toward(unscaled, owners(steps, who))
         encoder = FeatureEncoder.fit(moving[newest], ground.constants.moving)
         known = moving if options.flag_unseen else without_unseen(moving, encoder)
         inputs = inputs_of(encoder, known)
         context = None if course.times is None else course.clock.inputs(course.times[chosen])
+        frame = Frame(known, inputs, steps.windows[chosen], who[chosen], context, scales=scales)
         judge, errors, training = learn_windows(
-            Frame(known, inputs, steps.windows[chosen], who[chosen], context, scales=scales),
+            frame,
             stretches(course.owner[chosen]),
             weights=encoder.weights,
             deviations=ground.deviations(encoder),
@@ -94,8 +98,14 @@ def learn_series(
         described = inputs[torch.from_numpy(newest)]
         fitted = calibrate(ground, encoder, judge, errors, described, options, training, progress)
     rate = fitted.threshold.false_alarm_rate
-    logs = np.log(np.maximum(errors, np.finfo(np.float64).tiny))
-    usual = learn_usual(logs, rate, who[chosen], int(numbers.max(initial=0)))
+    usual = learn_usual(_logs(errors), rate, who[chosen], int(numbers.max(initial=0)))
+    thresholds = fitted.threshold.value * np.exp(usual["threshold"] - usual["threshold"][0])
+    if course.window > 1 and numbers.any():
+        strangers = learn_usual(_as_strangers(judge, encoder, frame, unscaled, errors, options), rate)[0]
+        # A threshold that is too low for an entity rises within a few records, and one too high hardly ever falls.
+        if strangers["threshold"] < usual["threshold"][0]:
+            thresholds[0] *= np.exp(strangers["threshold"] - usual["threshold"][0])
+            usual[0] = strangers
     parts = Parts(past, Alarms(rate, options.adaptation), Episodes(len(schema)))
     series = Series(
         parts=parts,
@@ -105,12 +115,36 @@ def learn_series(
         rates=rates,
         numbers={key: number for key, number in zip(course.entities, numbers.tolist(), strict=True) if number},
         usual=usual,
-        thresholds=fitted.threshold.value * np.exp(usual["threshold"] - usual["threshold"][0]),
+        thresholds=thresholds,
         end=_end(parts, course.entities, values, usual[numbers]),
         naming=course.naming,
     )
     told = {"window": course.window, "gap": course.gap, "why": course.why}
     return replace(fitted, series=series, training={**fitted.training, **told})
+
+
+def _as_strangers(
+    judge: Windows, encoder: FeatureEncoder, frame: Frame, unscaled: Matrix, errors: Vector, options: Options
+) -> Vector:
+    """The log errors of some records of a frame, if the training had not seen their entities and their scales.
+
+    `unscaled` (r, d) are the rows of the frame in their own units, and `errors` (n,) those of its records as if no
+    member had seen them.
+    """
+    some = np.sort(np.random.default_rng(options.seed).permutation(len(errors))[:STRANGERS])
+    part = frame.at(some)
+    assert part.windows is not None  # noqa: S101 - the frame has windows
+    rows = unscaled[part.windows.ravel()]
+    known = rows if options.flag_unseen else without_unseen(rows, encoder)
+    windows = np.arange(len(rows)).reshape(part.windows.shape)
+    strange = Frame(known, inputs_of(encoder, known), windows, context=part.context)
+    unseen = _logs(errors[some]) - _logs(judge.judge(part).error)
+    return _logs(judge.judge(strange).error) + unseen
+
+
+def _logs(errors: Vector) -> Vector:
+    logs: Vector = np.log(np.maximum(errors, np.finfo(np.float64).tiny))
+    return logs
 
 
 def _end(parts: Parts, keys: Sequence[Key], past: Values, usual: Values) -> Entities:

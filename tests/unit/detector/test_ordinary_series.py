@@ -1,4 +1,4 @@
-"""Series of entities as people have them: wrong use is refused in one line."""
+"""Series of entities as people have them: what is wrong is found, nothing else, and wrong use is told in one line."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from aestream import Detector
 from aestream.errors import DataError
+from aestream.types import Vector
 
 STEP, START, RECORDS = 15.0, 1.79e9, 900
 
@@ -65,3 +66,46 @@ def test_a_time_that_never_moves_is_refused(time: float) -> None:
 def test_the_training_may_be_in_any_order(detector: Detector) -> None:
     again = Detector(false_alarm_rate=0.01, steps=200).fit(EARLIER[::-1], keys="host", times="ts")
     np.testing.assert_array_equal(again.score(LATER), detector.score(LATER))
+
+
+def wander(random: np.random.Generator, rows: int, keep: float) -> Vector:
+    """A level that wanders around 0 with a spread of 1, and keeps this share of itself from row to row."""
+    noise = np.sqrt(1 - keep**2) * random.normal(size=rows)
+    noise[0] = random.normal()
+    powers = keep ** np.arange(rows)
+    return np.convolve(noise, powers)[:rows]
+
+
+def pods(random: np.random.Generator, count: int) -> pd.DataFrame:
+    """Pods of several sizes that live for about six hours; their memory fills during the first half hour."""
+    parts = []
+    for number in range(count):
+        rows = int(random.integers(180, 540))
+        times = START + 2700 * number + 60 * np.arange(rows)
+        size = np.exp(0.3 * random.normal())
+        load = (1 + 0.5 * np.sin(2 * np.pi * times / 86_400)) * np.exp(0.15 * wander(random, rows, 0.97))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "ts": times,
+                    "pod": f"web-{number:05x}",
+                    "requests_total": np.cumsum(random.poisson(1800 * size * load)),
+                    "cpu_seconds_total": np.cumsum(7.2 * size * load * np.exp(0.05 * random.normal(size=rows))),
+                    "mem_mb": 300
+                    + 4 * np.minimum(np.arange(rows), 30)
+                    + 15 * size * load
+                    + 5 * wander(random, rows, 0.99),
+                    "latency_ms": 15 + 3 * load + random.normal(size=rows),
+                }
+            )
+        )
+    return pd.concat(parts).sort_values("ts", kind="stable", ignore_index=True)
+
+
+def test_pods_that_training_has_not_seen_are_neither_noisy_nor_silent() -> None:
+    random = np.random.default_rng(4)
+    earlier, later = pods(random, 60), pods(random, 60)
+    later["pod"] += "-new"
+    detector = Detector(false_alarm_rate=0.01, steps=300, adaptation="off").fit(earlier, keys="pod", times="ts")
+    assert 0.005 < detector.flag(later).mean() < 0.03
+    assert 0.007 < detector.flag(earlier.assign(pod=earlier["pod"] + "-again")).mean() < 0.015
