@@ -11,6 +11,9 @@ from aestream.demo.measures import auroc, average_precision
 from tests.bench.quality.cells import Figures
 from tests.bench.quality.data import Labels, Rows
 
+# In rows: flags that lie further apart are two episodes, and for so long an incident may echo.
+APART, AFTERMATH = 30, 20
+
 
 def ranking(label: Labels, score: Rows) -> Figures:
     """AUROC and AUPRC of scores (n,), as shares of 1."""
@@ -23,6 +26,24 @@ def ranking(label: Labels, score: Rows) -> Figures:
 def found(incidents: Sequence[Incident], flags: Labels) -> int:
     """How many incidents have a flagged row; flags (n,)."""
     return sum(bool(flags[incident.rows].any()) for incident in incidents)
+
+
+def delay(incidents: Sequence[Incident], flags: Labels) -> float:
+    """The rows from the start of an incident to its first flag, mean over those that are found; NaN for none."""
+    delays = [int(np.argmax(flags[incident.rows])) for incident in incidents if flags[incident.rows].any()]
+    return float(np.mean(delays)) if delays else float("nan")
+
+
+def episodes(flags: Labels) -> int:
+    """How often somebody is called: flags (n,) that at most 30 rows without one lie between are one episode."""
+    return int((np.diff(np.flatnonzero(flags), prepend=-APART - 2) > APART + 1).sum())
+
+
+def calm(label: Labels) -> Labels:
+    """Which rows (n,) are normal and do not follow a labelled one within 20 rows."""
+    last = np.maximum.accumulate(np.where(label, np.arange(len(label)), -AFTERMATH - 1))
+    quiet: Labels = np.arange(len(label)) - last > AFTERMATH
+    return quiet
 
 
 def hit_rate(causes: Sequence[int], weight: Rows, share: float) -> float:

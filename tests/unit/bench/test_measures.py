@@ -59,3 +59,24 @@ def test_energy_left() -> None:
     assert measures.energy_left(clean, noisy, noisy) == 1.0
     assert measures.energy_left(clean, noisy, noisy / 2) == 0.25
     assert measures.energy_left(clean, noisy, noisy * [[1], [0]]) == pytest.approx(9 / 25)
+
+
+def test_the_delay_is_that_of_the_incidents_found() -> None:
+    flags = np.array([False, False, True, False, False, True, True, False])
+    incidents = [Incident("", 0, 2), Incident("", 3, 4), Incident("", 6, 7)]
+    assert measures.delay(incidents, flags) == (2 + 0) / 2
+    assert np.isnan(measures.delay(incidents[1:2], flags))
+
+
+@pytest.mark.parametrize(("places", "episodes"), [([], 0), ([0], 1), ([5, 36], 1), ([5, 37], 2), ([0, 20, 40, 99], 2)])
+def test_flags_close_together_are_one_episode(places: list[int], episodes: int) -> None:
+    flags = np.zeros(100, bool)
+    flags[places] = True
+    assert measures.episodes(flags) == episodes
+
+
+def test_calm_rows_are_normal_and_follow_no_incident() -> None:
+    label = np.zeros(60, bool)
+    label[10:15] = True
+    assert np.flatnonzero(~measures.calm(label)).tolist() == list(range(10, 35))  # 20 rows after row 14
+    assert measures.calm(np.zeros(3, bool)).all()
