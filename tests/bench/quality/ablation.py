@@ -123,3 +123,11 @@ OVERRIDES: dict[str, Override] = {
     ),
     "soft clip": Override("far values stay as far as they are", {"features.numeric:LINEAR": float("inf")}),
 }
+
+# The same for what judges windows.
+WINDOWED: dict[str, Override] = {
+    "windows": Override("each row alone (`window=1`)", options={"window": 1}),
+    "windows of 10": Override("windows of 3 rows", options={"window": 3}),
+    "windows of 10, longer": Override("windows of 20 rows", options={"window": 20}),
+    "clock": Override('no time of day, no weekday (`clock="off"`)', options={"clock": "off"}),
+}

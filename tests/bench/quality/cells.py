@@ -27,7 +27,7 @@ class Cell:
     @property
     def of_peer(self) -> bool:
         """Whether another detector than aestream is measured: its figures outlive a change of aestream."""
-        return self.method != AESTREAM and self.part not in {"ablation", "constants"}
+        return not self.method.startswith(AESTREAM) and self.part not in {"ablation", "constants", "windows"}
 
     def __str__(self) -> str:
         """As the progress bar and error lines name it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +17,7 @@ class Ours:
     """aestream's detector as a peer: fit, then score."""
 
     def __init__(self, **options: Any) -> None:
-        self._detector = Detector(**options)
+        self._detector = made(**options)
 
     def fit(self, rows: Rows) -> Ours:
         """Learn from (n, d)."""
@@ -35,15 +37,27 @@ class Judgement:
     flags: Labels
 
 
-def judge(train: Rows, test: Rows, false_alarm_rate: float, seed: int, **options: Any) -> tuple[Detector, Judgement]:
-    """Fit with defaults but for the rate and the options given, and judge the rows to test."""
-    detector = Detector(false_alarm_rate=false_alarm_rate, seed=seed, **options).fit(train)
-    return detector, Judgement(detector.error(test), detector.flag(test))
+def made(**options: Any) -> Detector:
+    """Return a detector with its defaults but for `options`."""
+    return Detector(**_known(Detector, options))
 
 
-def blame(detector: Detector, rows: Rows) -> Rows:
-    """Each feature's weight in what is wrong with (n, d) rows of one incident, (d,): its summed squared deviations."""
-    weights: Rows = np.square(detector.attribute(rows).deviation).sum(axis=0)
+def learnt(train: Rows, keys: Any = None, times: Rows | None = None, **options: Any) -> Detector:
+    """Fit on (n, d) rows with defaults but for `options`; `keys` (n,) are their entities, `times` (n,) seconds."""
+    detector = made(**options)
+    return detector.fit(train, **_known(detector.fit, {"keys": keys, "times": times}))
+
+
+def judge(detector: Detector, rows: Rows, keys: Any = None, times: Rows | None = None) -> Judgement:
+    """Judge (m, d) rows that go on from the end of what was fitted."""
+    judged = detector.detect(rows, **_known(detector.detect, {"keys": keys, "times": times}))
+    return Judgement(judged.error, judged.anomaly)
+
+
+def blame(detector: Detector, rows: Rows, times: Rows | None = None) -> Rows:
+    """Each feature's weight in what is wrong with rows, (n, d): its squared deviations."""
+    explained = detector.attribute(rows, **_known(detector.attribute, {"times": times}))
+    weights: Rows = np.square(explained.deviation)
     return weights
 
 
@@ -56,3 +70,9 @@ def compress(train: Rows, rows: Rows, size: int) -> Rows:
 def denoise(train: Rows, noisy: Rows, noise: float) -> Rows:
     """Return (n, d) rows without noise of `noise` standard deviations."""
     return np.asarray(Detector(noise=noise).fit(train).denoise(noisy))
+
+
+def _known(function: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
+    """What of `given` a function takes: until the detector remembers, it judges rows alone."""
+    takes = inspect.signature(function).parameters
+    return {name: value for name, value in given.items() if name in takes}

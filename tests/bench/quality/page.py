@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from tests.bench.quality import words
+from tests.bench.quality.markdown import Document, mean, percent, table
+from tests.bench.quality.series_page import SERIES_SECTIONS
 
-Document = dict[str, Any]
 RATES = {"0.01": "1 %", "0.001": "0.1 %"}
 # What still counts as the rate that was asked for, as factors of it.
 NEAR = (0.5, 1.5)
-# What stands on the right of its column, as numbers do.
-_NUMBER = re.compile(r"(\*\*)?[+-]?\d|$")
 
 
 def render(made: Document) -> str:
@@ -47,7 +44,7 @@ def _tabular(rows: Sequence[Document]) -> str:
         head = [f"{folder}, {sets} sets"]
         for protocol in protocols:
             head += [f"{protocol}: AUROC", "AUPRC", "wins"]
-        text += "\n\n" + _table(head, lines)
+        text += "\n\n" + table(head, lines)
     return text
 
 
@@ -65,7 +62,7 @@ def _calibration(rows: Sequence[Document]) -> str:
         near = sum(low <= each <= high for each in achieved)
         text += (
             f"\n\nRequested {RATES[rate]}: {near} of {len(achieved)} sets between {100 * low:g} and {100 * high:g} %; "
-            f"median {_percent(float(np.median(achieved)), 2)} %, highest {_percent(max(achieved), 2)} %."
+            f"median {percent(float(np.median(achieved)), 2)} %, highest {percent(max(achieved), 2)} %."
         )
     head = ["set", "training rows", "held-out rows", *(f"{RATES[rate]} becomes" for rate in rates)]
     lines = [
@@ -73,35 +70,11 @@ def _calibration(rows: Sequence[Document]) -> str:
             row["data"],
             f"{row['train']:.0f}",
             f"{row['rows']:.0f}",
-            *(_percent(row["achieved"].get(rate), 2) for rate in rates),
+            *(percent(row["achieved"].get(rate), 2) for rate in rates),
         ]
         for row in rows
     ]
-    return text + "\n\n" + _table(head, lines)
-
-
-def _series(rows: Sequence[Document]) -> str:
-    lines = [_one_series(row["data"], row) for row in rows]
-    for folder in dict.fromkeys(row["data"].partition("/")[0] for row in rows):
-        own = [row for row in rows if row["data"].startswith(f"{folder}/")]
-        shares = ("auroc", "auprc", "false_alarms", "hit100", "hit150", "chance100", "chance150")
-        means = {name: _mean([row[name] for row in own]) for name in shares}
-        counts = {name: sum(row[name] for row in own) for name in ("found", "incidents")}
-        lines.append(_one_series(f"**{folder}**", means | counts))
-    head = ["series", "AUROC", "AUPRC", "found", "false alarms", "HitRate@100 %", "HitRate@150 %"]
-    return words.SERIES + "\n\n" + _table(head, lines)
-
-
-def _one_series(name: str, row: Document) -> list[str]:
-    return [
-        name,
-        _percent(row["auroc"], 1),
-        _percent(row["auprc"], 1),
-        f"{row['found']:.3g} of {row['incidents']:.0f}",
-        _percent(row["false_alarms"], 2),
-        f"{_percent(row['hit100'], 1)} ({_percent(row['chance100'], 1)})",
-        f"{_percent(row['hit150'], 1)} ({_percent(row['chance150'], 1)})",
-    ]
+    return text + "\n\n" + table(head, lines)
 
 
 def _reduction(rows: Sequence[Document]) -> str:
@@ -119,13 +92,13 @@ def _methods(rows: Sequence[Document]) -> str:
         [
             row["data"],
             *([str(row.get("latent_size", ""))] if sized else []),
-            *(_percent(row["value"].get(method), 1) for method in methods),
+            *(percent(row["value"].get(method), 1) for method in methods),
         ]
         for row in rows
     ]
-    means = [_mean([row["value"][method] for row in rows if method in row["value"]]) for method in methods]
-    lines.append(["**mean**", *([""] if sized else []), *(_percent(mean, 1) for mean in means)])
-    return _table(["set", *(["latent numbers"] if sized else []), *methods], lines)
+    means = [mean([row["value"][method] for row in rows if method in row["value"]]) for method in methods]
+    lines.append(["**mean**", *([""] if sized else []), *(percent(mean, 1) for mean in means)])
+    return table(["set", *(["latent numbers"] if sized else []), *methods], lines)
 
 
 def _ablation(rows: Sequence[Document]) -> str:
@@ -134,6 +107,10 @@ def _ablation(rows: Sequence[Document]) -> str:
 
 def _constants(rows: Sequence[Document]) -> str:
     return words.CONSTANTS + "\n\n" + _overridden("with", rows)
+
+
+def _windows(rows: Sequence[Document]) -> str:
+    return words.WINDOWS + "\n\n" + _overridden("without", rows)
 
 
 def _overridden(title: str, rows: Sequence[Document]) -> str:
@@ -155,12 +132,12 @@ def _overridden(title: str, rows: Sequence[Document]) -> str:
                 line.append(f"{100 * row['auroc']:.1f} / {100 * row['auprc']:.1f}{found}")
         lines.append(line)
     head = [title, "instead", *(f"{', '.join(filter(None, group))}, {sets.get(group, 0)} sets" for group in groups)]
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def _cost(rows: Sequence[Document]) -> str:
     lines = [[row["size"], f"{row['fit_seconds']:.1f}", f"{row['detect_us']:.2f}"] for row in rows]
-    return words.COST + "\n\n" + _table(["rows x features", "fit, seconds", "detect, microseconds a record"], lines)
+    return words.COST + "\n\n" + table(["rows x features", "fit, seconds", "detect, microseconds a record"], lines)
 
 
 _SECTIONS = {
@@ -168,23 +145,9 @@ _SECTIONS = {
     "ablation": _ablation,
     "constants": _constants,
     "calibration": _calibration,
-    "series": _series,
+    **SERIES_SECTIONS,
+    "windows": _windows,
     "reduction": _reduction,
     "denoising": _denoising,
     "cost": _cost,
 }
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    sides = ["---:" if all(_NUMBER.match(line[place]) for line in lines) else "---" for place in range(len(head))]
-    rows = [head, sides, *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _percent(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{100 * value:.{digits}f}"
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None

@@ -33,14 +33,14 @@ def novelty(rows: Rows, label: Labels, seed: int) -> Split:
     normal = random.permutation(np.flatnonzero(~label))
     train, rest = normal[: len(normal) // 2], normal[len(normal) // 2 :]
     judged = np.concatenate([rest, np.flatnonzero(label)])
-    return _standardised(rows[train], rows[judged], label[judged])
+    return standardised(rows[train], rows[judged], label[judged])
 
 
 def contaminated(rows: Rows, label: Labels, seed: int) -> Split:
     """Learn from 70 % of all rows, anomalies among them and not marked; judge the rest. Stratified."""
     rows, label = _some(rows, label, RandomState(seed))
     train, judged = train_test_split(np.arange(len(rows)), test_size=TEST_SHARE, stratify=label, random_state=seed)
-    return _standardised(rows[train], rows[judged], label[judged])
+    return standardised(rows[train], rows[judged], label[judged])
 
 
 def halves(rows: Rows, seed: int) -> tuple[Rows, Rows]:
@@ -63,7 +63,7 @@ def drawn_in(train: Rows, held_out: Rows) -> tuple[Rows, Rows]:
     """
     deviation = train.std(axis=0)
     moving = deviation > TINY * np.maximum(1.0, np.abs(train.mean(axis=0)))
-    scaled = _standardised(train[:, moving], held_out[:, moving], np.zeros(len(held_out), np.bool_))
+    scaled = standardised(train[:, moving], held_out[:, moving], np.zeros(len(held_out), np.bool_))
     return _soft(scaled.train), _soft(scaled.test)
 
 
@@ -81,7 +81,7 @@ def _soft(rows: Rows) -> Rows:
     return soft
 
 
-def _standardised(train: Rows, test: Rows, label: Labels) -> Split:
+def standardised(train: Rows, test: Rows, label: Labels) -> Split:
     """By mean and standard deviation of the training rows; what is constant there keeps its unit."""
     center, deviation = train.mean(axis=0), train.std(axis=0)
     deviation[deviation == 0] = 1.0

@@ -12,7 +12,7 @@ import aestream
 from tests.bench.quality.cells import Cell, Figures
 
 # What decides aestream's figures; theirs are measured again when it changes, the peers' are not.
-_DECIDES = ("detector", "features", "models", "thresholds")
+_DECIDES = ("detector", "features", "inference", "models", "state", "thresholds")
 
 
 def product_hash() -> str:

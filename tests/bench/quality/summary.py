@@ -6,24 +6,22 @@ import os
 import platform
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from importlib.util import find_spec
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 import aestream
-from tests.bench.quality.ablation import OVERRIDES
-from tests.bench.quality.cells import Cell, Figures
+from tests.bench.quality.ablation import OVERRIDES, WINDOWED
+from tests.bench.quality.cells import Cell
 from tests.bench.quality.constants import OTHER_VALUES
+from tests.bench.quality.grouping import Measured, Row, by_set, grouped, mean
 from tests.bench.quality.parts import PARTS
 from tests.bench.quality.peers import DETECTORS
-from tests.bench.quality.protocols import PROTOCOLS
 from tests.bench.quality.results import Results
-
-Row: TypeAlias = dict[str, Any]
-Measured: TypeAlias = dict[Cell, Figures]
+from tests.bench.quality.series_summary import SERIES_TABLES
 
 LIBRARIES = ("numpy", "torch", "scikit-learn", "pyod")
 DIGITS = 4
@@ -58,7 +56,7 @@ def _versions() -> dict[str, str]:
 def _tabular(measured: Measured) -> list[Row]:
     """A row for each folder, protocol and detector; and for each set its AUROC and AUPRC by detector."""
     rows = []
-    for (folder, protocol), group in _grouped(measured, lambda cell: (cell.folder, cell.protocol)).items():
+    for (folder, protocol), group in grouped(measured, lambda cell: (cell.folder, cell.protocol)).items():
         best = _winners(group)
         for detector in DETECTORS:
             own = [figures for cell, figures in group.items() if cell.method == detector]
@@ -69,13 +67,13 @@ def _tabular(measured: Measured) -> list[Row]:
                     "folder": folder,
                     "protocol": protocol,
                     "detector": detector,
-                    "auroc": _mean(own, "auroc"),
-                    "auprc": _mean(own, "auprc"),
+                    "auroc": mean(own, "auroc"),
+                    "auprc": mean(own, "auprc"),
                     "wins": sum(detector in winners for winners in best.values()),
                     "sets": len({cell.data for cell in group if cell.method == detector}),
                     "all_sets": len(best),
-                    "auprc_of": _by_set(group, detector, "auprc"),
-                    "auroc_of": _by_set(group, detector, "auroc"),
+                    "auprc_of": by_set(group, detector, "auprc"),
+                    "auroc_of": by_set(group, detector, "auroc"),
                 }
             )
     return rows
@@ -85,7 +83,7 @@ def _winners(group: Measured) -> dict[str, set[str]]:
     """The detectors with the best AUPRC of each set, mean over seeds; a tie has several."""
     means: dict[str, dict[str, float]] = defaultdict(dict)
     for detector in DETECTORS:
-        for data, value in _by_set(group, detector, "auprc").items():
+        for data, value in by_set(group, detector, "auprc").items():
             means[data][detector] = value
     return {data: {name for name in of if of[name] == max(of.values())} for data, of in means.items()}
 
@@ -93,26 +91,18 @@ def _winners(group: Measured) -> dict[str, set[str]]:
 def _calibration(measured: Measured) -> list[Row]:
     """A row for each set; `achieved` by requested rate."""
     rows = []
-    for (data,), group in _grouped(measured, lambda cell: (cell.data,)).items():
-        by_rate = _grouped(group, lambda cell: (cell.protocol,))
+    for (data,), group in grouped(measured, lambda cell: (cell.data,)).items():
+        by_rate = grouped(group, lambda cell: (cell.protocol,))
         any_figures = next(iter(group.values()))
-        achieved = {rate: _mean(own.values(), "achieved") for (rate,), own in by_rate.items()}
+        achieved = {rate: mean(own.values(), "achieved") for (rate,), own in by_rate.items()}
         rows.append({"data": data, "train": any_figures["train"], "rows": any_figures["rows"], "achieved": achieved})
     return rows
-
-
-def _series(measured: Measured) -> list[Row]:
-    """A row for each recording, the mean over seeds."""
-    return [
-        {"data": data, **{name: _mean(group.values(), name) for name in next(iter(group.values()))}}
-        for (data,), group in _grouped(measured, lambda cell: (cell.data,)).items()
-    ]
 
 
 def _uses(measured: Measured) -> list[Row]:
     """A row for each set; `value` by method."""
     rows = []
-    for (data,), group in _grouped(measured, lambda cell: (cell.data,)).items():
+    for (data,), group in grouped(measured, lambda cell: (cell.data,)).items():
         values = {cell.method: figures.get("explained", figures.get("left")) for cell, figures in group.items()}
         sizes = {int(figures["latent_size"]) for figures in group.values() if "latent_size" in figures}
         rows.append({"data": data, "value": values, **({"latent_size": sizes.pop()} if sizes else {})})
@@ -121,8 +111,8 @@ def _uses(measured: Measured) -> list[Row]:
 
 def _ablation(measured: Measured) -> list[Row]:
     """A row for each folder, protocol and override: the means with it, how much less they are, and on how many sets."""
-    rows, overrides = [], OVERRIDES | OTHER_VALUES
-    for (folder, protocol), group in _grouped(measured, lambda cell: (cell.folder, cell.protocol)).items():
+    rows, overrides = [], OVERRIDES | OTHER_VALUES | WINDOWED
+    for (folder, protocol), group in grouped(measured, lambda cell: (cell.folder, cell.protocol)).items():
         whole = {cell.data: figures for cell, figures in group.items() if not cell.method}
         for part in ("", *overrides):
             own = {cell.data: figures for cell, figures in group.items() if cell.method == part}
@@ -132,7 +122,7 @@ def _ablation(measured: Measured) -> list[Row]:
             instead = overrides[part].says if part else ""
             row: Row = {"folder": folder, "protocol": protocol, "part": part, "instead": instead, "sets": len(common)}
             for name in ("auroc", "auprc"):
-                row[name] = _mean([own[data] for data in common], name)
+                row[name] = mean([own[data] for data in common], name)
                 lost = [whole[data][name] - own[data][name] for data in common]
                 row[f"{name}_lost"] = float(np.mean(lost))
                 row[f"{name}_error"] = float(np.std(lost, ddof=1) / len(lost) ** 0.5) if len(lost) > 1 else np.nan
@@ -151,34 +141,14 @@ def _cost(measured: Measured) -> list[Row]:
 _TABLES = {
     "tabular": _tabular,
     "calibration": _calibration,
-    "series": _series,
     "reduction": _uses,
     "denoising": _uses,
     "ablation": _ablation,
     "constants": _ablation,
+    "windows": _ablation,
     "cost": _cost,
+    **SERIES_TABLES,
 }
-
-
-def _grouped(measured: Measured, key: Any) -> dict[tuple[str, ...], Measured]:
-    groups: dict[tuple[str, ...], Measured] = defaultdict(dict)
-    for cell, figures in measured.items():
-        groups[key(cell)][cell] = figures
-    order = {name: place for place, name in enumerate(PROTOCOLS)}
-    return dict(sorted(groups.items(), key=lambda item: tuple((order.get(name, 0), name) for name in item[0])))
-
-
-def _by_set(group: Measured, detector: str, name: str) -> dict[str, float]:
-    """The mean over seeds for each set that the detector was measured on."""
-    found: dict[str, list[float]] = defaultdict(list)
-    for cell, figures in group.items():
-        if cell.method == detector:
-            found[cell.data].append(figures[name])
-    return {data: float(np.mean(values)) for data, values in found.items()}
-
-
-def _mean(figures: Iterable[Figures], name: str) -> float:
-    return float(np.mean([each[name] for each in figures]))
 
 
 def _rounded(value: Any) -> Any:

@@ -48,7 +48,8 @@ def measure_calibration(cell: Cell, library: Library) -> Figures:
     """The share of held-out normal rows that are flagged."""
     rows, label = library.table(cell.data)
     novelty = PROTOCOLS["novelty"](rows, label, cell.seed)
-    _, judged = ours.judge(novelty.train, novelty.test[~novelty.label], float(cell.protocol), cell.seed)
+    detector = ours.learnt(novelty.train, false_alarm_rate=float(cell.protocol), seed=cell.seed)
+    judged = ours.judge(detector, novelty.test[~novelty.label])
     return {"achieved": float(judged.flags.mean()), "rows": len(judged.flags), "train": len(novelty.train)}
 
 

@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from tests.bench.quality import ours, series, tabular
-from tests.bench.quality.ablation import OVERRIDES, Override
+from tests.bench.quality.ablation import OVERRIDES, WINDOWED, Override
 from tests.bench.quality.cells import AESTREAM, Cell, Figures, Scope
 from tests.bench.quality.constants import OTHER_VALUES
 from tests.bench.quality.data import Library
 from tests.bench.quality.protocols import PROTOCOLS
 
+SERVERS = ("asd", "smd")
 # One set of so many: a fit for each variant and set is most of a run's time. The quick look takes fewer.
 STEP, CONSTANTS_STEP, QUICK_STEP = 2, 4, 30
 # For the same reason variants are compared after half the training, which ranks records nearly as well as all of it.
@@ -19,10 +20,15 @@ STEPS = 400
 
 
 def ablation(library: Library, scope: Scope) -> Iterator[Cell]:
-    """Without each part: tables by both protocols, and series."""
+    """Without each part: tables by both protocols."""
     step = QUICK_STEP if scope.quick else STEP
     yield from _variants("ablation", OVERRIDES, scope, library.tables()[::step], PROTOCOLS)
-    yield from _variants("ablation", OVERRIDES, scope, library.recordings()[::step], [""])
+
+
+def windows(library: Library, scope: Scope) -> Iterator[Cell]:
+    """Without each part of what judges windows: servers."""
+    names = [name for folder in SERVERS for name in library.names(folder)]
+    yield from _variants("windows", WINDOWED, scope, names[:: QUICK_STEP if scope.quick else 1], [""])
 
 
 def constants(library: Library, scope: Scope) -> Iterator[Cell]:
@@ -42,7 +48,8 @@ def _variants(
 
 def measure(cell: Cell, library: Library) -> Figures:
     """AUROC and AUPRC, and of series what is found and flagged as well."""
-    override = {"": Override(""), **OVERRIDES, **OTHER_VALUES}[cell.method]
+    known = WINDOWED if cell.part == "windows" else OVERRIDES | OTHER_VALUES
+    override = known[cell.method] if cell.method else Override("")
     with override.applied() as options:
         if not cell.protocol:
             return series.measure_series(cell, library, steps=STEPS, **options)

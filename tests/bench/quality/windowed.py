@@ -110,8 +110,8 @@ class OverWindows:
 
 
 CLOSED: dict[str, Callable[[int], Peer]] = {
-    "PCA, 10 rows": lambda _seed: Components(),
-    "ridge regressions, 10 rows": lambda _seed: Regressions(),
+    "PCA over 10 rows": lambda _seed: Components(),
+    "ridge regressions over 10 rows": lambda _seed: Regressions(),
 }
 _BY_ROWS = ("KNN (k = 5)", "Isolation Forest", "PyOD AutoEncoder")
 
@@ -124,5 +124,5 @@ def _over_windows(name: str) -> Callable[[int], Peer]:
 SERIES_PEERS: dict[str, Callable[[int], Peer]] = {
     **CLOSED,
     **{name: PEERS[name] for name in _BY_ROWS},
-    **{f"{name}, 10 rows": _over_windows(name) for name in _BY_ROWS[:2]},
+    **{f"{name} over 10 rows": _over_windows(name) for name in _BY_ROWS[:2]},
 }

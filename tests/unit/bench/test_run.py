@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from aestream import Detector
 from tests.bench.quality import __main__ as bench
+from tests.bench.quality import alarms, ours, storm
 from tests.bench.quality.cells import AESTREAM, Cell, Scope
 from tests.bench.quality.data import LAYOUT, Library
 from tests.bench.quality.page import render
@@ -16,6 +19,8 @@ from tests.bench.quality.parts import PARTS
 from tests.bench.quality.peers import DETECTORS, PYOD
 from tests.bench.quality.results import Results, product_hash
 from tests.bench.quality.run import measure
+from tests.bench.quality.summary import document
+from tests.bench.quality.windowed import CLOSED
 
 KNN = "KNN (k = 5)"
 CHOSEN = "tabular,calibration,series,reduction,denoising"
@@ -23,7 +28,7 @@ CHOSEN = "tabular,calibration,series,reduction,denoising"
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One table and one recording of three directions in six features; anomalies leave them."""
+    """One table, two servers and a test rig of three directions in six features; anomalies leave them."""
     root = tmp_path_factory.mktemp("data")
     random = np.random.default_rng(0)
     mixing = random.normal(size=(3, 6))
@@ -31,17 +36,32 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def normal(rows: int) -> np.ndarray:
         return random.normal(size=(rows, 3)) @ mixing + 0.1 * random.normal(size=(rows, 6))
 
-    (root / "adbench").mkdir()
-    (root / "asd").mkdir()
+    for folder in ("adbench", "asd", "skab/valve1"):
+        (root / folder).mkdir(parents=True)
     rows, label = normal(1020), np.arange(1020) >= 1000
     rows[label] += random.normal(scale=4, size=(20, 6))
     np.savez(root / "adbench/1_made.npz", X=rows, y=label.astype(int))
-    test, label = normal(150), np.zeros(150, np.uint8)
-    test[50:60, 1] += 20
-    test[90:95, 4] -= 20
-    label[50:60] = label[90:95] = 1
-    np.savez(root / "asd/made.npz", train=normal(300), test=test, label=label, interpretation="50-59:2\n90-94:5\n")
+    for server in ("asd/1", "asd/2"):
+        test, label = normal(150), np.zeros(150, np.uint8)
+        test[50:60, 1] += 20
+        test[90:95, 4] -= 20
+        label[50:60] = label[90:95] = 1
+        np.savez(root / server, train=normal(300), test=test, label=label, interpretation="50-59:2\n90-94:5\n")
+    lines = [[f"2020-03-01 00:{row // 60:02}:{row % 60:02}", *values, 0, 0] for row, values in enumerate(normal(500))]
+    for row in lines[480:]:
+        row[3:5], row[-2] = [30.0, -30.0], 1
+    head = ["datetime", *"abcdef", "anomaly", "changepoint"]
+    (root / "skab/valve1/0.csv").write_text("\n".join(";".join(map(str, row)) for row in [head, *lines]))
     return root
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One rate and spacing, and a short training, for the sake of time."""
+    for choice in (alarms.RATES, storm.SPACINGS):
+        for name in list(choice)[1:]:
+            monkeypatch.delitem(choice, name)
+    monkeypatch.setattr(ours, "Detector", partial(Detector, steps=60))
 
 
 @pytest.fixture
@@ -63,9 +83,11 @@ def test_a_run_measures_every_part_once_and_writes_the_page(library: Path, told:
     assert ranked["novelty", AESTREAM]["auroc"] > 0.9
     assert ranked["novelty", AESTREAM]["wins"] + ranked["novelty", KNN]["wins"] >= 1
     assert made["calibration"][0]["rows"] == 500
-    (recording,) = made["series"]
-    assert (recording["found"], recording["incidents"]) == (2, 2)
-    assert (recording["hit100"], recording["auroc"]) == (1, 1)
+    assert [row["detector"] for row in made["series"]] == [AESTREAM, KNN] * 2
+    assert [row["vus_pr"] > 0.9 for row in made["series"]] == [True] * 4
+    for row in made["series"][::2]:
+        assert (row["found"], row["incidents"]) == (2, 2)
+        assert (row["hit100"], row["auroc"]) == (1, 1)
     assert set(made["reduction"][0]["value"]) == {AESTREAM, "PCA"}
     assert 0 < made["denoising"][0]["value"]["PCA"] < 1
 
@@ -79,6 +101,31 @@ def test_a_run_measures_every_part_once_and_writes_the_page(library: Path, told:
 
     assert bench.main(arguments) == 0
     assert (tmp_path / "results.jsonl").read_text().splitlines() == lines
+
+
+@pytest.mark.usefixtures("short")
+def test_the_parts_on_time_series_find_what_is_there(library: Path, tmp_path: Path) -> None:
+    parts = ("alarms", "storm", "entities", "rig")
+    cells = [cell for part in parts for cell in PARTS[part].plan(Library(library), Scope((0,)))]
+    results = Results(tmp_path / "results.jsonl", "")
+    for cell in cells:
+        figures = measure(cell, Library(library))
+        assert not isinstance(figures, str), f"{cell}: {figures}"
+        results.add(cell, figures)
+    made = document(cells, results, command="")
+
+    on_call = {row["method"]: row for row in made["alarms"]}
+    assert set(on_call) == {*alarms.SETUPS, *CLOSED, "oracle threshold"}
+    for row in on_call.values():
+        assert row["found"] == row["incidents"] == {"asd": 4}
+        assert row["delay"] == 0
+    assert on_call["oracle threshold"]["near"] == 2
+    assert {row["found"] for row in made["storm"]} == {50}
+    for row in made["entities"]:
+        assert {way: figures["found"] for way, figures in row["learnt"].items()} == {"one model": 2, "a model each": 2}
+    assert {row["missed"] for row in made["rig"]} == {0}
+    assert min(row["f1"] for row in made["rig"]) > 0.8
+    assert all(name in render(made) for name in on_call)
 
 
 def test_a_change_of_the_product_measures_it_anew_and_not_its_peers(tmp_path: Path) -> None:
