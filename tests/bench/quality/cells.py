@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 Figures: TypeAlias = dict[str, float]
 AESTREAM = "aestream"
+_OF = ": "
+
+
+def flat(by_name: Mapping[str, Figures]) -> Figures:
+    """Figures of several detectors that were measured at once, as those of one cell."""
+    return {f"{name}{_OF}{figure}": value for name, figures in by_name.items() for figure, value in figures.items()}
+
+
+def by_name(figures: Figures) -> dict[str, Figures]:
+    """Take apart what `flat` has put together."""
+    found: dict[str, Figures] = {}
+    for key, value in figures.items():
+        name, of, figure = key.partition(_OF)
+        if of:
+            found.setdefault(name, {})[figure] = value
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,6 @@ def measure_entities(cell: Cell, library: Library) -> Figures:
         **measures.ranking(recording.label, judged.error),
         **counted,
         "times": counted["flagged"] / RATE,
-        "incidents": len(recording.incidents),
     }
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from aestream import Detector
+from aestream.state.alarms import Alarms
 from tests.bench.quality.data import Labels, Rows
 
 
@@ -52,6 +54,15 @@ def judge(detector: Detector, rows: Rows, keys: Any = None, times: Rows | None =
     """Judge (m, d) rows that go on from the end of what was fitted."""
     judged = detector.detect(rows, **_known(detector.detect, {"keys": keys, "times": times}))
     return Judgement(judged.error, judged.anomaly)
+
+
+def adapting(detector: Detector, adaptation: Literal["off", "bounded", "held"]) -> Detector:
+    """The same detector with another adaptation, which changes nothing of what it has learnt."""
+    other, fitted = copy(detector), cast("Any", detector._fitted)
+    if (series := getattr(fitted, "series", None)) is not None:
+        parts = replace(series.parts, alarms=Alarms(series.rate, adaptation))
+        other._state = replace(fitted, series=replace(series, parts=parts))
+    return other
 
 
 def blame(detector: Detector, rows: Rows, times: Rows | None = None) -> Rows:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tests.bench.quality import ours
-from tests.bench.quality.alarms import SETUPS
+from tests.bench.quality.alarms import OURS
 from tests.bench.quality.cells import AESTREAM, Cell, Figures, Scope
 from tests.bench.quality.data import Labels, Library, Rows
 from tests.bench.quality.protocols import standardised
@@ -22,7 +22,7 @@ QUICK_STEP = 7
 def rig(library: Library, scope: Scope) -> Iterator[Cell]:
     """Every file, with the first seed."""
     for data in library.rigs()[:: QUICK_STEP if scope.quick else 1]:
-        methods = [*(SETUPS if scope.wants(AESTREAM) else ()), *filter(scope.wants, PEERS)]
+        methods = [*(OURS if scope.wants(AESTREAM) else ()), *filter(scope.wants, PEERS)]
         yield from (Cell("rig", data, "", scope.seeds[0], method) for method in methods)
 
 
@@ -47,6 +47,6 @@ def _flags(cell: Cell, rows: Rows, times: Rows) -> Labels:
         score = peer.score(np.concatenate([split.train, split.test]))
         flags: Labels = score[TRAINING_ROWS:] > np.quantile(score[:TRAINING_ROWS], 1 - RATE)
         return flags
-    options = {"false_alarm_rate": RATE, "seed": cell.seed, **SETUPS[cell.method]}
+    options = {"false_alarm_rate": RATE, "seed": cell.seed, **OURS[cell.method]}
     detector = ours.learnt(rows[:TRAINING_ROWS], times=times[:TRAINING_ROWS], **options)
     return ours.judge(detector, rows[TRAINING_ROWS:], times=times[TRAINING_ROWS:]).flags

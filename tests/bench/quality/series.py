@@ -63,7 +63,7 @@ def measure_series(cell: Cell, library: Library, **options: Any) -> Figures:
     """
     recording = library.recording(cell.data)
     if cell.method in SERIES_PEERS:
-        return _ranked(recording, judged_by_peer(cell, recording)[1])
+        return _ranked(recording, judged_by_peer(cell, recording).test)
     part = Stretches.of(cell.data, recording)
     detector = ours.learnt(part.train, times=part.train_times, false_alarm_rate=RATE, seed=cell.seed, **options)
     judged = ours.judge(detector, part.test, times=part.test_times)
@@ -76,12 +76,21 @@ def measure_series(cell: Cell, library: Library, **options: Any) -> Figures:
     }
 
 
-def judged_by_peer(cell: Cell, recording: Recording) -> tuple[Rows, Rows]:
-    """Scores of a peer, for the training rows (n,) and the test rows (m,)."""
+@dataclass(frozen=True, slots=True)
+class PeerScores:
+    """Scores of a peer: of the test rows (m,), and if asked for of the training rows (n,)."""
+
+    test: Rows
+    train: Rows
+
+
+def judged_by_peer(cell: Cell, recording: Recording, *, training: bool = False) -> PeerScores:
+    """Fit a peer on the standardised training rows; the windows of the first test rows reach back to these."""
     train, test = (np.asarray(part, np.float64) for part in (recording.train, recording.test))
     rows = standardised(train, test, recording.label)
     peer = SERIES_PEERS[cell.method](cell.seed).fit(rows.train)
-    return peer.score(rows.train), peer.score(np.concatenate([rows.train[-BEFORE:], rows.test]))[BEFORE:]
+    scores = peer.score(np.concatenate([rows.train[-BEFORE:], rows.test]))[BEFORE:]
+    return PeerScores(scores, peer.score(rows.train) if training else np.empty(0))
 
 
 def _ranked(recording: Recording, error: Rows) -> Figures:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import numpy as np
 
-from tests.bench.quality.cells import AESTREAM, Figures
+from tests.bench.quality.cells import by_name
 from tests.bench.quality.grouping import Measured, Row, grouped, mean
 
 # An achieved false-alarm rate counts as the requested one within these factors of it.
@@ -23,19 +24,15 @@ def _series(measured: Measured) -> list[Row]:
 
 
 def _alarms(measured: Measured) -> list[Row]:
-    """A row for each rate and setup over all series, and one for the oracle on aestream's own errors."""
-    rows = []
-    for (rate, method), group in grouped(measured, lambda cell: (cell.protocol, cell.method)).items():
-        rows.append({"rate": rate, "method": method, **_over_series(group)})
-        if method == AESTREAM:
-            oracle = {cell: _of_oracle(figures, float(rate)) for cell, figures in group.items()}
-            rows.append({"rate": rate, "method": "oracle threshold", **_over_series(oracle)})
-    return rows
-
-
-def _of_oracle(figures: Figures, rate: float) -> Figures:
-    own = {name.removeprefix("oracle_"): value for name, value in figures.items() if name.startswith("oracle_")}
-    return figures | own | {"times": own["flagged"] / rate}
+    """A row for each rate and setup over all series."""
+    groups: dict[tuple[str, str], Measured] = defaultdict(dict)
+    for cell, figures in measured.items():
+        for name, own in by_name(figures).items():
+            groups[cell.protocol, name][cell] = own
+    return [
+        {"rate": rate, "method": name, **_over_series(group)}
+        for (rate, name), group in sorted(groups.items(), key=lambda item: -float(item[0][0]))
+    ]
 
 
 def _over_series(group: Measured) -> Row:
@@ -65,8 +62,9 @@ def _total(group: Measured, folder: str, name: str) -> float:
 def _by_setup(measured: Measured) -> list[Row]:
     """A row for each data set, setup and rate."""
     return [
-        {"data": cell.data, "method": cell.method, "rate": cell.protocol, **figures}
+        {"data": cell.data, "method": name, "rate": cell.protocol, **own}
         for cell, figures in measured.items()
+        for name, own in by_name(figures).items()
     ]
 
 

@@ -9,9 +9,9 @@ from numpy.random import RandomState
 
 from aestream import Detector
 from aestream.demo.incidents import Incident
-from tests.bench.quality import measures, ours
-from tests.bench.quality.alarms import RATES, SETUPS, count
-from tests.bench.quality.cells import AESTREAM, Cell, Figures, Scope
+from tests.bench.quality import ours
+from tests.bench.quality.alarms import OURS, RATES, adaptations, count
+from tests.bench.quality.cells import AESTREAM, Cell, Figures, Scope, flat
 from tests.bench.quality.data import Library, Rows
 
 INCIDENTS, LENGTH = 50, 5
@@ -30,7 +30,7 @@ def storm(_library: Library, scope: Scope) -> Iterator[Cell]:
     if scope.wants(AESTREAM):
         for name in list(SPACINGS)[: 1 if scope.quick else None]:
             for rate in list(RATES)[: 1 if scope.quick else None]:
-                yield from (Cell("storm", f"made/{name}", rate, scope.seeds[0], setup) for setup in SETUPS)
+                yield from (Cell("storm", f"made/{name}", rate, scope.seeds[0], method) for method in OURS)
 
 
 def measure_storm(cell: Cell, _library: Library) -> Figures:
@@ -45,15 +45,9 @@ def measure_storm(cell: Cell, _library: Library) -> Figures:
     rows = waves(TRAIN + len(label), random)
     train, test = rows[:TRAIN], rows[TRAIN:]
     push = random.standard_normal(FEATURES)
-    options = {"false_alarm_rate": RATES[cell.protocol], "seed": cell.seed, **SETUPS[cell.method]}
-    detector = ours.learnt(train, **options)
-    judged = ours.judge(detector, pushed(detector, test, incidents, push))
-    calm = measures.calm(label)
-    return {
-        **count(label, incidents, judged.flags),
-        "calm": float(judged.flags[calm].mean()),
-        "incidents": INCIDENTS,
-    }
+    detector = ours.learnt(train, false_alarm_rate=RATES[cell.protocol], seed=cell.seed, **OURS[cell.method])
+    judged = adaptations(cell.method, detector, pushed(detector, test, incidents, push))
+    return flat({name: count(label, incidents, each.flags) for name, each in judged.items()})
 
 
 def waves(rows: int, random: RandomState) -> Rows:
