@@ -77,7 +77,7 @@ def learn_windows(
     with torch.inference_mode():
         bounds = _bounds(model, _Looked(frame), folds)
         network = Network(model, bounds, deviations)
-        scorer = WindowScore(*_sizes(network, frame, stretch), _float32(_shares(frame.inputs, weights)))
+        scorer = WindowScore(*_sizes(network, frame, stretch), _float32(_shares(_newest(frame), weights)))
         windows = Windows(network, scorer)
         return windows, _held_out(windows, frame, folds), training
 
@@ -110,6 +110,12 @@ class _Looked:
 def _bounds(model: Autoencoder, looked: _Looked, folds: Folds) -> LatentBounds:
     latents = model.encode(looked[evenly(folds.seen, STATISTICS_ROWS)])
     return LatentBounds.fit([latent.double().numpy() for latent in latents])
+
+
+def _newest(frame: Frame) -> Tensor:
+    """The inputs of the records themselves, (n, w): those before them may be unknown."""
+    assert frame.windows is not None  # noqa: S101 - it is a frame of windows
+    return frame.inputs[torch.from_numpy(frame.windows[:, -1])]
 
 
 def _shares(inputs: Tensor, weights: Vector | None) -> Vector:
