@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from aestream.detector.folds import Folds
+from aestream.detector.learn_windows import stretches
 from aestream.detector.residuals import LatentBounds, ResidualScore
 from aestream.models.fit import fit
 from tests.bench.quality.variational import VariationalAutoencoder
@@ -128,6 +129,26 @@ OVERRIDES: dict[str, Override] = {
 WINDOWED: dict[str, Override] = {
     "windows": Override("each row alone (`window=1`)", options={"window": 1}),
     "windows of 10": Override("windows of 3 rows", options={"window": 3}),
-    "windows of 10, longer": Override("windows of 20 rows", options={"window": 20}),
-    "clock": Override('no time of day, no weekday (`clock="off"`)', options={"clock": "off"}),
+    "windows of 10, not more": Override("windows of 20 rows", options={"window": 20}),
+    "horizons": Override("all ten rows at once", {"detector.windows:HORIZONS": ()}),
+    "heavy tails": Override(
+        "every residual by its standard deviation alone", {"detector.learn_windows:tails": _no_tails}
+    ),
+    "two-valued features": Override("they weigh as much as others", {"detector.learn_windows:TWO_VALUED": 1e9}),
+    "clock": Override("no time of day, no weekday", options={"clock": "off"}),
+    "hidden features": Override("each member is shown all features", {"models.dense:_shown": _all_shown}),
+    "ensemble": Override(
+        "two members instead of four",
+        {"detector.learn_windows:MEMBERS": 2, "detector.learn_series:stretches": partial(stretches, members=2)},
+    ),
+    "denoising": Override("the network learns without noise", {"detector.learn_windows:NOISE": 0.0}),
+    "swapping": Override("no feature comes from another window", {"detector.learn_windows:SWAP": 0.0}),
+    "trimmed loss": Override(
+        "the worst windows of a batch are learnt too", {"detector.learn_windows:fit": partial(fit, trim=0.0)}
+    ),
 }
+# Of many entities in one model.
+SHARED = Override(
+    "one scaling, spread and threshold for all",
+    {"detector.learn_series:OWN_ROWS": 10**9, "detector.scales:OWN_ROWS": 10**9},
+)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from tests.bench.quality import ours
-from tests.bench.quality.alarms import OURS
-from tests.bench.quality.cells import AESTREAM, Cell, Figures, Scope
+from tests.bench.quality.alarms import OURS, adaptations
+from tests.bench.quality.cells import AESTREAM, Cell, Figures, Scope, flat
 from tests.bench.quality.data import Labels, Library, Rows
 from tests.bench.quality.protocols import standardised
 from tests.bench.quality.windowed import CLOSED, SERIES_PEERS
@@ -29,24 +29,29 @@ def rig(library: Library, scope: Scope) -> Iterator[Cell]:
 def measure_rig(cell: Cell, library: Library) -> Figures:
     """Count rows by what they are and whether they are flagged: they are pooled over files."""
     rows, label, times = library.rig(cell.data)
-    flags = _flags(cell, rows, times)
     label = label[TRAINING_ROWS:]
-    return {
-        "hits": int((flags & label).sum()),
-        "false": int((flags & ~label).sum()),
-        "missed": int((~flags & label).sum()),
-        "quiet": int((~flags & ~label).sum()),
-    }
+    return flat(
+        {
+            name: {
+                "hits": int((flags & label).sum()),
+                "false": int((flags & ~label).sum()),
+                "missed": int((~flags & label).sum()),
+                "quiet": int((~flags & ~label).sum()),
+            }
+            for name, flags in _flags(cell, rows, times).items()
+        }
+    )
 
 
-def _flags(cell: Cell, rows: Rows, times: Rows) -> Labels:
+def _flags(cell: Cell, rows: Rows, times: Rows) -> dict[str, Labels]:
     """Flags (m,) of the rows to judge, at 1 % by the training rows alone."""
+    train, test = rows[:TRAINING_ROWS], rows[TRAINING_ROWS:]
     if cell.method in SERIES_PEERS:
-        split = standardised(rows[:TRAINING_ROWS], rows[TRAINING_ROWS:], np.zeros(0, np.bool_))
+        split = standardised(train, test, np.zeros(0, np.bool_))
         peer = SERIES_PEERS[cell.method](cell.seed).fit(split.train)
         score = peer.score(np.concatenate([split.train, split.test]))
-        flags: Labels = score[TRAINING_ROWS:] > np.quantile(score[:TRAINING_ROWS], 1 - RATE)
-        return flags
+        return {cell.method: score[TRAINING_ROWS:] > np.quantile(score[:TRAINING_ROWS], 1 - RATE)}
     options = {"false_alarm_rate": RATE, "seed": cell.seed, **OURS[cell.method]}
-    detector = ours.learnt(rows[:TRAINING_ROWS], times=times[:TRAINING_ROWS], **options)
-    return ours.judge(detector, rows[TRAINING_ROWS:], times=times[TRAINING_ROWS:]).flags
+    detector = ours.learnt(train, times=times[:TRAINING_ROWS], **options)
+    judged = adaptations(cell.method, detector, test, times[TRAINING_ROWS:])
+    return {name: each.flags for name, each in judged.items()}

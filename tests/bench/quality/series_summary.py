@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -25,14 +25,21 @@ def _series(measured: Measured) -> list[Row]:
 
 def _alarms(measured: Measured) -> list[Row]:
     """A row for each rate and setup over all series."""
-    groups: dict[tuple[str, str], Measured] = defaultdict(dict)
-    for cell, figures in measured.items():
-        for name, own in by_name(figures).items():
-            groups[cell.protocol, name][cell] = own
+    rates = dict.fromkeys(cell.protocol for cell in measured)
     return [
         {"rate": rate, "method": name, **_over_series(group)}
-        for (rate, name), group in sorted(groups.items(), key=lambda item: -float(item[0][0]))
+        for rate in sorted(rates, key=float, reverse=True)
+        for name, group in _setups({cell: figures for cell, figures in measured.items() if cell.protocol == rate})
     ]
+
+
+def _setups(measured: Measured) -> Iterable[tuple[str, Measured]]:
+    """The figures of each setup that was measured in these cells."""
+    groups: dict[str, Measured] = defaultdict(dict)
+    for cell, figures in measured.items():
+        for name, own in by_name(figures).items():
+            groups[name][cell] = own
+    return groups.items()
 
 
 def _over_series(group: Measured) -> Row:
@@ -77,15 +84,15 @@ def _entities(measured: Measured) -> list[Row]:
 
 
 def _rig(measured: Measured) -> list[Row]:
-    """A row for each detector, rows pooled over files: F1, the share of normal rows flagged, of anomalies missed."""
+    """A row for each setup, rows pooled over files: F1, the share of normal rows flagged, of anomalies missed."""
     rows = []
-    for (method,), group in grouped(measured, lambda cell: (cell.method,)).items():
+    for name, group in _setups(measured):
         hits, false, missed, quiet = (
-            sum(each[name] for each in group.values()) for name in ("hits", "false", "missed", "quiet")
+            sum(each[what] for each in group.values()) for what in ("hits", "false", "missed", "quiet")
         )
         rows.append(
             {
-                "method": method,
+                "method": name,
                 "files": len(group),
                 "f1": 2 * hits / (2 * hits + false + missed),
                 "false_alarms": false / (false + quiet),

@@ -16,7 +16,7 @@ from tests.bench.quality.data import Library, Rows
 
 INCIDENTS, LENGTH = 50, 5
 # Normal rows between two incidents, from and to.
-SPACINGS = {"10 rows apart": (10, 10), "25 to 60 rows apart": (25, 60), "120 rows apart": (120, 120)}
+SPACINGS = {"25 to 60 rows apart": (25, 60), "10 rows apart": (10, 10), "120 rows apart": (120, 120)}
 # An incident's largest error is this far above the threshold, as a multiple of the distance between the median and the
 # 99 % quantile of usual errors, in logarithms.
 CLEAR = 1.5

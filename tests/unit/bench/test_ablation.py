@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from aestream import Detector
 from aestream.detector import residuals
-from tests.bench.quality.ablation import OVERRIDES, Override
+from tests.bench.quality.ablation import OVERRIDES, SHARED, WINDOWED, Override
 from tests.bench.quality.variational import VARIANCE, VariationalAutoencoder
 
 STEPS = 60
@@ -39,6 +40,45 @@ def test_without_a_part_the_errors_are_others_and_afterwards_the_same(
         errors = Detector(steps=STEPS, **options).fit(rows).error(rows)
     changed = np.abs(np.log(errors / np.median(errors)) - np.log(whole / np.median(whole)))
     assert changed.max() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def series() -> tuple[np.ndarray, np.ndarray]:
+    """Three days of two slow waves seen by five features, three switches, and times ten minutes apart."""
+    random, times = np.random.default_rng(0), 600.0 * np.arange(1600)
+    day = 2 * np.pi * times / 86_400
+    waves = np.column_stack([np.sin(day), np.cumsum(random.normal(size=1600)) / 20])
+    made = waves @ random.normal(size=(2, 5)) + 0.1 * random.standard_t(3, size=(1600, 5))
+    return np.column_stack([made, random.random((1600, 3)) > 0.9]), times
+
+
+@pytest.fixture(scope="module")
+def judged(series: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return judge_windows(*series)
+
+
+def judge_windows(rows: np.ndarray, times: np.ndarray, **options: Any) -> np.ndarray:
+    detector = Detector(steps=STEPS, **{"window": 10, **options}).fit(rows[:1200], times=times[:1200])
+    return detector.error(rows[1200:], times=times[1200:])
+
+
+@pytest.mark.parametrize("part", WINDOWED)
+def test_without_a_part_the_errors_of_windows_are_others_and_afterwards_the_same(
+    part: str, series: tuple[np.ndarray, np.ndarray], judged: np.ndarray
+) -> None:
+    with WINDOWED[part].applied() as options:
+        errors = judge_windows(*series, **options)
+    changed = np.abs(np.log(errors / np.median(errors)) - np.log(judged / np.median(judged)))
+    assert changed.max() > 1e-3
+    assert np.array_equal(judge_windows(*series), judged)
+
+
+def test_entities_can_be_taken_for_alike(series: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, keys = np.concatenate([series[0], 5 + 2 * series[0]]), np.repeat(["a", "b"], 1600)
+    kept = Detector(steps=STEPS, window=10).fit(rows, keys=keys).error(rows, keys=keys)
+    with SHARED.applied():
+        alike = Detector(steps=STEPS, window=10).fit(rows, keys=keys).error(rows, keys=keys)
+    assert not np.allclose(kept, alike, rtol=0.05)
 
 
 def test_all_parts_are_put_back(rows: np.ndarray, whole: np.ndarray) -> None:
