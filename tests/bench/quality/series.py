@@ -103,7 +103,10 @@ def _causes_found(detector: Any, part: Stretches, recording: Recording) -> Figur
     known = [incident for incident in recording.incidents if incident.causes]
     if not known:
         return {}
-    weight, hits, chances = ours.blame(detector, part.test, part.test_times), [], []
+    chosen = np.zeros(len(part.test), np.bool_)
+    for incident in known:
+        chosen[incident.rows] = True
+    weight, hits, chances = ours.blame(detector, part.test, chosen, part.test_times), [], []
     for incident in known:
         causes = [recording.names.index(name) for name in incident.causes]
         summed = weight[incident.rows].sum(axis=0)
