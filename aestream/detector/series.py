@@ -17,7 +17,7 @@ from aestream.errors import DataError
 from aestream.features.clock import Clock
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
-from aestream.features.series import keys_in, keys_of, names_of, times_of
+from aestream.features.series import keys_in, keys_of, names_of, times_of, unit_of
 from aestream.state.alarms import Alarms
 from aestream.state.entities import Entities, Key, Values, hashable
 from aestream.state.episodes import Episodes
@@ -28,18 +28,24 @@ from aestream.types import Arrays, Matrix, Places, Vector
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """How the training told entities and times: `keyed`, `timed`: whether it did; `keys`, `times`: by which columns."""
+    """How the training told entities and times.
+
+    `keyed`, `timed`: whether it did; `keys`, `times`: by which columns; `unit`: of numbers that are times (see
+    `features.series.seconds`).
+    """
 
     keyed: bool = False
     timed: bool = False
     keys: Sequence[str] | None = None
     times: str | None = None
+    unit: float = 1.0
 
     @classmethod
     def of(cls, table: Any, keys: Any, times: Any) -> Self:
         """Take note of what `fit` was given: names of columns, or the keys and times themselves."""
         names = list(names_of(table, keys)) or None
-        return cls(keys is not None, times is not None, names, times if isinstance(times, str) else None)
+        time = times if isinstance(times, str) else None
+        return cls(keys is not None, times is not None, names, time, unit_of(table, times))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,8 @@ class Series:
                 if times is None
                 else "the detector learnt from records without times: leave `times` out, or fit it with them"
             )
-        return keys_in(table, names) if names else keys_of(table, keys), times_of(table, times)
+        found = keys_in(table, names) if names else keys_of(table, keys)
+        return found, times_of(table, times, self.naming.unit)
 
     def numbers_of(self, keys: Sequence[Key]) -> Places:
         """The number of each key's entity, (n,)."""

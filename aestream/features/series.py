@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from types import NoneType
@@ -21,9 +22,12 @@ from aestream.types import Vector
 Key: TypeAlias = Hashable
 # 2001 to 2100 in seconds since 1970; in ms, us and ns, a power of 1000 more.
 EPOCH_RANGE = (0.98e9, 4.1e9)
+NOT_EPOCH = 0.0  # the unit of numbers that are not since 1970
 # So many columns at most are expected to name an entity.
 MOST_NAMES = 10
 _KEYS = {str, int, bytes, NoneType}
+# The whole numbers that a snapshot can carry; others are keys as text.
+_WHOLE = (-(2**63), 2**64 - 1)
 _REMEDY = "give seconds, datetimes or ISO 8601 text"
 
 
@@ -72,7 +76,8 @@ def keys_in(table: Any, names: Sequence[str]) -> list[Key]:
 
 
 def _as_keys(values: list[Any]) -> list[Key]:
-    if set(map(type, values)) <= _KEYS:
+    kinds = set(map(type, values))
+    if kinds <= _KEYS and (int not in kinds or all(_fits(value) for value in values if type(value) is int)):
         return values
     try:
         return [_key(value) for value in values]
@@ -80,11 +85,11 @@ def _as_keys(values: list[Any]) -> list[Key]:
         raise DataError(f"keys: {error}: give text, bytes or whole numbers, or tuples of these") from error
 
 
-def times_of(table: Any, times: Any) -> Vector | None:
+def times_of(table: Any, times: Any, unit: float | None = None) -> Vector | None:
     """When each row was recorded, in seconds, (n,), NaN where that is unknown; None where `times` is None.
 
-    `times` are numbers, datetimes or ISO 8601 text, in any sequence, or the name of a column of the table. Numbers are
-    seconds, or ms, us or ns since 1970 where most lie between 2001 and 2100. Without a zone, a time is UTC.
+    `times` are numbers, dates or ISO 8601 text, in any sequence, or the name of a column of the table. What numbers
+    mean is said at `seconds`. Without a zone, a time is UTC.
 
     Raises DataError when there is not one for each row, when the table has no such column, or for what is no time.
     """
@@ -93,15 +98,25 @@ def times_of(table: Any, times: Any) -> Vector | None:
     if isinstance(times, str):
         times = _named(table, times, "times")
     try:
-        found = seconds(times)
+        found = seconds(times, unit)
     except BadValueError as error:
         raise DataError(f"times: row {error.row} is {error}: {_REMEDY}") from error
     _one_each(len(found), _rows(table), "times")
     return found
 
 
-def seconds(times: Any) -> Vector:
-    """Read times of any kind as seconds, (n,), NaN where one is missing. Raises BadValueError for what is no time."""
+def unit_of(table: Any, times: Any) -> float:
+    """How many units of the numbers in `times` (see `times_of`) make a second, for `seconds`; 1 if there are none."""
+    plain = times_of(table, times, NOT_EPOCH)
+    return 1.0 if plain is None else epoch_scale(plain)
+
+
+def seconds(times: Any, unit: float | None = None) -> Vector:
+    """Read times of any kind as seconds, (n,), NaN where one is missing. Raises BadValueError for what is no time.
+
+    Numbers that are seconds, ms, us or ns since 1970, between 2001 and 2100, are known for that. Others are in `unit`:
+    so many make a second. NOT_EPOCH: all are seconds since whenever. None: what most of these numbers are.
+    """
     if isinstance(times, pa.ChunkedArray | pa.Array):
         column = arrow.plain(pa.chunked_array([times]) if isinstance(times, pa.Array) else times)
         if pa.types.is_timestamp(column.type):
@@ -112,12 +127,13 @@ def seconds(times: Any) -> Vector:
     if array is not None and array.dtype.kind == "M":
         moments = array.astype("datetime64[us]")
         return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / UNITS["us"])
-    values = _listed(times)
+    values = [_midnight(value) if type(value) is datetime.date else value for value in _listed(times)]
     try:
         numbers = Column().column(values)
     except BadValueError:
         return _moments(values)
-    return numbers / epoch_scale(numbers)
+    unit = epoch_scale(numbers) if unit is None else unit
+    return numbers if unit == NOT_EPOCH else numbers / _scales(numbers, unit)
 
 
 def _moments(values: list[Any]) -> Vector:
@@ -131,14 +147,25 @@ def _moments(values: list[Any]) -> Vector:
 
 
 def epoch_scale(numbers: Vector) -> float:
-    """How many units of most numbers (n,) make a second: 1e3, 1e6 or 1e9 if they are ms, us or ns since 1970, else 1.
+    """How many units of most numbers (n,) make a second: 1, 1e3, 1e6 or 1e9 if they are since 1970, else NOT_EPOCH.
 
     One wrong time does not decide: the median does.
     """
     known = numbers[np.isfinite(numbers)]
-    middle = float(np.median(known)) if len(known) else 0.0
-    scales = [scale for scale in UNITS.values() if EPOCH_RANGE[0] * scale <= middle <= EPOCH_RANGE[1] * scale]
-    return scales[0] if scales else 1.0
+    middle = np.median(known, keepdims=True) if len(known) else np.zeros(1)
+    return float(_scales(middle, NOT_EPOCH)[0])
+
+
+def _scales(numbers: Vector, otherwise: float) -> Vector:
+    """How many units of each number (n,) make a second, where it tells."""
+    scales = np.full(len(numbers), otherwise)
+    for scale in UNITS.values():
+        scales[(numbers >= EPOCH_RANGE[0] * scale) & (numbers <= EPOCH_RANGE[1] * scale)] = scale
+    return scales
+
+
+def _midnight(day: datetime.date) -> datetime.datetime:
+    return datetime.datetime.combine(day, datetime.time(), datetime.UTC)
 
 
 def _all_moments(times: Any) -> bool:
@@ -187,12 +214,21 @@ def _listed(values: Any) -> list[Any]:
     frame = frame_of(values)
     if frame is not None:
         return list(zip(*(column.to_pylist() for column in frame.columns), strict=True))
-    return list(values)
+    try:
+        return list(values)
+    except TypeError:
+        raise DataError(f"{type(values).__name__} is no sequence: give a value for each row") from None
+
+
+def _fits(number: int) -> bool:
+    return _WHOLE[0] <= number <= _WHOLE[1]
 
 
 def _key(value: Any) -> Key:
     """One entity's key: equal for equal keys of any library. Raises TypeError for what cannot be one."""
     kind = type(value)
+    if kind is int and not _fits(value):
+        return str(value)
     if kind in _KEYS:
         return value  # type: ignore[no-any-return]
     if isinstance(value, list | tuple):

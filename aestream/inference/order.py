@@ -36,7 +36,7 @@ class Order:
         """
         if times is not None:
             known = np.isfinite(times)
-            if known.mean() < 1 - MAX_UNTIMED or np.ptp(times[known]) == 0:
+            if not known.any() or known.mean() < 1 - MAX_UNTIMED or np.ptp(times[known]) == 0:
                 times = None
         if entities is None and times is None:
             return cls()

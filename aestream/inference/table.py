@@ -71,7 +71,7 @@ def _learn_array(
     names = tuple(f"feature_{column}" for column in range(matrix.shape[1]))
     columns = [Column(imputed=imputes(name, missing)) for name in names]
     notes = []
-    if rates and not (keys is None and times is None):
+    if rates and len(matrix) and not (keys is None and times is None):
         order = Order.of(entities.codes([keys_of(table, keys)]), times_of(table, times))
         for place, name in enumerate(names):
             values = matrix[:, place]

@@ -111,7 +111,7 @@ class Entities:
         """Remember what a snapshot holds, and nothing else. Raises DataError if it is not one of this layout."""
         try:
             known, keys, values = msgspec.msgpack.decode(snapshot, type=tuple[bytes, list[Any], bytes])
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, TypeError) as error:
             raise DataError(f"this is no snapshot of what is remembered of entities: {error}") from error
         if known != self.format or len(values) != len(keys) * self.size:
             raise DataError("this snapshot of what is remembered of entities has another format: start without it")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from aestream.errors import DataError
-from aestream.features.series import keys_in, keys_of, names_of, times_of
+from aestream.features.series import keys_in, keys_of, names_of, times_of, unit_of
 
 COLUMNS = {
     "load": [0.5, 1.5, 2.5],
@@ -125,6 +125,35 @@ def test_times_may_be_unknown_or_count_from_any_start() -> None:
     assert read([0, 1000 * EPOCH, 1000 * EPOCH]) == pytest.approx([0, EPOCH, EPOCH])
 
 
+def test_what_a_number_means_does_not_depend_on_those_beside_it() -> None:
+    unit = unit_of(ARRAY, [1000 * moment for moment in SECONDS])
+    assert unit == 1000
+    mixed = [1000 * EPOCH, 1e6 * EPOCH, 5000]  # one in microseconds, and a clock that started at 0
+    together = times_of(ARRAY, mixed, unit)
+    assert together is not None
+    assert together.tolist() == [EPOCH, EPOCH, 5.0]
+    alone = [times_of([[0]], [number], unit) for number in mixed]
+    assert np.concatenate([time for time in alone if time is not None]).tolist() == together.tolist()
+
+
+def test_numbers_that_are_not_since_1970_stay_as_they_are() -> None:
+    unit = unit_of(ARRAY, [0, 1, 2])
+    found = times_of(ARRAY, [1, 2, 1e12], unit)
+    assert found is not None
+    assert found.tolist() == [1, 2, 1e12]
+    assert unit_of(ARRAY, None) == unit_of(ARRAY, EACH) == 1.0
+
+
+def test_a_day_is_a_time_too() -> None:
+    days = [datetime.date(2026, 1, 5)] * 3
+    assert read(days) == pytest.approx([EPOCH] * 3)
+    assert read(pa.array(days)) == pytest.approx([EPOCH] * 3)
+
+
+def test_a_number_too_large_for_a_snapshot_is_a_key_as_text() -> None:
+    assert keys_of(ARRAY, [2**64 - 1, 2**64, -(2**63)]) == [2**64 - 1, str(2**64), -(2**63)]
+
+
 @pytest.mark.parametrize(
     ("words", "table", "keys", "times"),
     [
@@ -136,6 +165,8 @@ def test_times_may_be_unknown_or_count_from_any_start() -> None:
         ("times: row 0 is a list, not a timestamp", ARRAY, None, [[1], [2], [3]]),
         ("keys: a key is dict: give text, bytes or whole numbers", ARRAY, [{}, {}, {}], None),
         ("the table has no rows", 7, "host", None),
+        ("int is no sequence: give a value for each row", ARRAY, 5, None),
+        ("int is no sequence: give a value for each row", ARRAY, None, 5),
     ],
 )
 def test_what_does_not_fit_is_one_line(words: str, table: Any, keys: Any, times: Any) -> None:
