@@ -329,12 +329,15 @@ class Detector:
         latent = self.detect(X, keys=keys, times=times, latent=True).latent
         return np.empty((0, self.latent_size)) if latent is None else latent
 
-    def decode(self, latent: Any) -> Matrix:
+    def decode(self, latent: Any, *, keys: Any = None) -> Matrix:
         """Turn what `encode` returned into rows in the user's units, (n, latent_size) -> (n, features of the schema).
 
-        Raises DataError when these are not rows of `latent_size` finite numbers.
+        `keys` (n,) say which entity each is of, where entities have scalings of their own. None: of one that training
+        has not seen.
+
+        Raises DataError when these are not rows of `latent_size` finite numbers, with a key each.
         """
-        return self._fitted.decode(latent)
+        return self._fitted.decode(latent, keys_of(latent, keys))
 
     def reconstruct(self, X: Any, *, keys: Any = None, times: Any = None) -> Matrix:  # noqa: N803
         """Return what the network makes of each row, in the user's units, (n, features of the schema)."""

@@ -116,7 +116,7 @@ class Deviations:
         expected = rebuilt.mean(dim=0).double().numpy().reshape(len(matrix), -1)
         rows = matrix, self.encoder.inverse(expected, matrix)
         now = self.tolerances.counts(*(rows if self.units is None else map(self.units, rows)))
-        return counts & torch.from_numpy(self.encoder.by_input(now)).view_as(counts)
+        return counts & torch.from_numpy(self.encoder.by_input(now)).reshape(counts.shape)
 
     def told_in(self, units: Units) -> Self:
         """The same, where rows have to be taken to other units, (B, d) -> (B, d), to be compared."""

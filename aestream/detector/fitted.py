@@ -1,7 +1,7 @@
 """What a fit has learnt: it judges rows and explains them, and becomes the files of a model and is read again."""
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +28,7 @@ from aestream.errors import ConfigurationError, DataError, ModelError
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
 from aestream.models.base import Autoencoder, restore, state
+from aestream.state.entities import Key
 from aestream.state.past import Steps
 from aestream.thresholds import calibrators
 from aestream.thresholds.base import Threshold
@@ -134,17 +135,22 @@ class Fitted:
             since=None if blame.since is None else self._since(blame.since, steady),
         )
 
-    def decode(self, latent: Any) -> Matrix:
-        """Turn latent vectors (n, k) into rows (n, d). Raises DataError for anything else."""
+    def decode(self, latent: Any, keys: Sequence[Key]) -> Matrix:
+        """Turn latent vectors (n, k) of the entities with these keys into rows (n, d).
+
+        Raises DataError for anything else.
+        """
         model, codes = self.describing, np.asarray(latent, dtype=np.float32)
         if codes.ndim != 2 or codes.shape[1] != model.latent_size or not np.isfinite(codes).all():  # noqa: PLR2004
             raise DataError(f"latent vectors are finite and (n, {model.latent_size}), as `encode` gives: {codes.shape}")
         with torch.inference_mode():
             rebuilt = model.decode(torch.from_numpy(codes).expand(model.members, -1, -1))[0]
-        nothing = np.full(
-            (len(codes), len(self.encoder.schema)), np.nan
-        )  # a timestamp is known by its time of day alone
-        return self.constants.joined(self.encoder.inverse(rebuilt.double().numpy(), nothing))
+        newest = rebuilt[:, -self.encoder.width :].double().numpy()
+        # A timestamp is known by its time of day alone.
+        rows = self.encoder.inverse(newest, np.full((len(codes), len(self.encoder.schema)), np.nan))
+        if self.series is not None:
+            rows = self.series.scales.back(rows, self.series.numbers_of(keys))
+        return self.constants.joined(rows)
 
     def save(self, directory: Path, about: Mapping[str, Any]) -> Manifest:
         """Write the files of a model; `about` (JSON types) goes into the manifest too. Raises ModelError."""

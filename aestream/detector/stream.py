@@ -65,10 +65,10 @@ class Stream:
     def forget_later(self, X: Any, keys: Any, times: Any) -> None:  # noqa: N803
         """Forget the entities of which most of these records lie before what is remembered of them."""
         series = self._fitted.series
-        if series is None or self._entities is None or not len(X):
+        if series is None or self._entities is None:
             return
         named, moments = series.take(X, keys, times)
-        if moments is None:
+        if moments is None or not len(moments):
             return
         places, first, owner = np.unique(self._entities.places(named), return_index=True, return_inverse=True)
         earlier = moments < self._entities.values["past"]["last"][places][owner]
@@ -103,7 +103,7 @@ def alone(fitted: Fitted, matrix: Matrix, *, explain: bool | Flags, latent: bool
     found = fitted.judged(frame, threshold, latent=latent, reconstruction=reconstruction)
     score = found.error / threshold
     anomaly = score > 1.0
-    explained = None if explain is False else np.flatnonzero(anomaly if explain is True else explain)
+    explained = None if explain is False else np.flatnonzero(anomaly if explain is True else _asked(explain, anomaly))
     none = np.zeros(len(matrix), np.uint8)
     return Detection(
         error=found.error,
@@ -148,14 +148,17 @@ def follow(
     alarms = series.parts.alarms.step(
         values["alarms"], series.usual[numbers], owner[scored], np.log(np.maximum(found.error[scored], TINY))
     )
-    threshold[scored] = np.exp(alarms.threshold)
+    if fitted.options.adaptation != "off":
+        threshold[scored] = np.exp(alarms.threshold)
     score = found.error / threshold
     anomaly = np.zeros(len(matrix), bool)
     anomaly[scored] = score[scored] > 1.0
     level, moved = np.zeros(len(matrix), np.uint8), np.zeros(len(matrix), np.int64)
     level[scored], moved[scored] = alarms.level, alarms.since
     flagged = steps.order[anomaly[steps.order]]
-    explained = np.union1d(flagged, np.flatnonzero(explain)) if isinstance(explain, np.ndarray) else np.sort(flagged)
+    explained = np.sort(flagged)
+    if not isinstance(explain, bool):
+        explained = np.union1d(flagged, np.flatnonzero(_asked(explain, anomaly)))
     attribution = fitted.explained(frame.at(explained), observed[explained])
     squares = np.square(attribution.deviation[np.searchsorted(explained, flagged)])
     told = series.parts.episodes.step(
@@ -185,6 +188,14 @@ def follow(
         explained=explained if explain is not False else None,
         attribution=attribution if explain is not False else None,
     )
+
+
+def _asked(explain: Any, anomaly: Flags) -> Flags:
+    """Which records are to be explained, (n,). Raises DataError when that is not said of each of them."""
+    asked = np.asarray(explain)
+    if asked.dtype != np.bool_ or asked.shape != anomaly.shape:
+        raise DataError(f"`explain` is neither a bool nor (n,) of these: give one for each of the {len(anomaly)} rows")
+    return asked
 
 
 def _in_order(told: Told, order: Places, count: int) -> tuple[Codes, Episodes]:
