@@ -26,6 +26,7 @@ class Arrivals(NamedTuple):
     before: Vector  # (n,) the latest time of its entity before it
     latest: Vector  # (n,) the same with this row
     late: Flags  # (n,)
+    known: Flags  # (n,) whether its time is known
     steps: Places  # (n,) how many rows that are not late stand before it
 
     def runs(self, count: NDArray[np.int64], gap: float | None) -> tuple[Flags, Places]:
@@ -65,11 +66,12 @@ def arrive(owner: Places, times: Vector | None, last: Vector) -> Arrivals:
     before = np.empty_like(latest)
     before[1:] = latest[:-1]
     before[first] = earlier
-    late = (own < before) & (own > NEVER)
+    known = own > NEVER
+    late = (own < before) & known
     steps = np.arange(len(rows))
     if late.any():
         steps -= np.cumsum(late) - late
-    return Arrivals(rows, who, heads, np.where(late, own, latest), before, latest, late, steps)
+    return Arrivals(rows, who, heads, np.where(late, own, latest), before, latest, late, known, steps)
 
 
 class Lines:

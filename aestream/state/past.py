@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from aestream.state import clocks
 from aestream.state.arrivals import NEVER, Arrivals, Lines, arrive
 from aestream.state.rates import Counters
 from aestream.types import Flags, Matrix, Places, Status, Vector
@@ -36,7 +37,8 @@ class Past:
 
     A row is `warming` until its run has as many rows as the window. With counters it is also `warming` until the time
     of its entity has passed for the first time, for until then no rate is known. `late` rows, older than the latest
-    of their entity, are seen with the rows that arrived before them, and are not remembered.
+    of their entity, are seen with the rows that arrived before them, and are not remembered. Where they show that it
+    was the latest time that was wrong (see `clocks`), what was remembered is forgotten, and a run begins anew.
     """
 
     def __init__(self, features: int, window: int, counters: Places, gap: float | None) -> None:
@@ -49,7 +51,7 @@ class Past:
     @property
     def layout(self) -> list[tuple[Any, ...]]:
         """The fields of the structured type of what is remembered of an entity."""
-        fields: list[tuple[Any, ...]] = [("last", "<f8"), ("count", "<i8")]
+        fields: list[tuple[Any, ...]] = [("last", "<f8"), ("count", "<i8"), *clocks.LAYOUT]
         if self.window > 1:
             fields.append(("rows", "<f8", (self.window - 1, self.features)))
         if len(self.counters):
@@ -86,6 +88,33 @@ class Past:
             none = np.empty(0, dtype=np.bool_)
             return Steps(matrix, nothing.reshape(0, self.window), none.astype(np.uint8), none, np.empty(0), nothing)
         arrivals = arrive(owner, times, values["last"])
+        if times is not None and self.gap is not None:
+            anew = clocks.take_back(values, arrivals, self.gap)
+            if len(anew):
+                return self._follow_anew(values, arrivals, anew, matrix, times)
+        return self._follow(values, arrivals, matrix)
+
+    def _follow_anew(
+        self, values: NDArray[np.void], arrivals: Arrivals, anew: Places, matrix: Matrix, times: Vector
+    ) -> Steps:
+        """The same where entities forget what they remember at some rows, in the order of `arrivals`: as new ones."""
+        number = np.zeros(len(matrix), np.intp)
+        number[anew] = 1
+        number = arrivals.who + np.cumsum(number)
+        before = np.bincount(arrivals.who[anew], minlength=len(values))
+        after = np.arange(len(values)) + np.cumsum(before)  # what each entity is at the end
+        parts = np.full(len(values) + len(anew), self.blank)
+        parts[after - before] = values
+        owner = np.empty_like(number)
+        owner[arrivals.rows] = number
+        steps = self._follow(parts, arrive(owner, times, parts["last"]), matrix)
+        behind = values[["behind", "behind_at"]].copy()
+        values[:] = parts[after]
+        values[["behind", "behind_at"]] = behind
+        return steps
+
+    def _follow(self, values: NDArray[np.void], arrivals: Arrivals, matrix: Matrix) -> Steps:
+        """The same for rows in their order."""
         fresh, run = arrivals.runs(values["count"], self.gap)
         warming = run < self.window - 1
         sight = _Sight(arrivals, run, len(values), self.window)

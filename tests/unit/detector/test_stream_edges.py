@@ -136,3 +136,20 @@ def test_the_unit_of_a_time_does_not_depend_on_the_piece(rows: Matrix) -> None:
     ]
     np.testing.assert_array_equal(np.concatenate(status), whole.status)
     assert np.flatnonzero(whole.status).tolist() == [60]
+
+
+def test_one_record_years_ahead_silences_nobody_for_good(rows: Matrix, detector: Detector) -> None:
+    later, times = rows[LATER].copy(), TIMES[LATER].copy()
+    times[100] += 1e9
+    later[900:920] += 5 * SIZE[2900:2920, None]
+    found = detector.detect(later, keys=KEYS[LATER], times=times)
+    lied, other = np.arange(0, 1000, 2), np.arange(1, 1000, 2)
+    assert np.flatnonzero(found.status[lied]).tolist() == list(range(50, 64))
+    assert not found.status[other].any()
+    assert not found.anomaly[lied[50:64]].any()
+    assert found.anomaly[900]
+    assert found.anomaly[901]
+    stream, pieces = detector.stream(), np.split(np.arange(1000), [90, 105, 113, 119, 121, 500])
+    parts = [stream.detect(later[at], keys=[KEYS[row] for row in at], times=times[at]) for at in pieces]
+    np.testing.assert_array_equal(np.concatenate([part.status for part in parts]), found.status)
+    np.testing.assert_allclose(np.concatenate([part.score for part in parts]), found.score, rtol=1e-5)

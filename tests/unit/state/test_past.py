@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from aestream.state.clocks import BACK
 from aestream.state.past import Past, Steps
 from aestream.types import Matrix, Places, Status, Vector
 
@@ -22,6 +23,7 @@ class Entity:
     run: list[list[float]] = field(default_factory=list)
     bases: dict[int, list[tuple[float, float]]] = field(default_factory=dict)  # (time, reading) by column
     rates: dict[int, float] = field(default_factory=dict)
+    behind: list[float] = field(default_factory=list)  # times of late records that speak against `last`
 
 
 @dataclass
@@ -40,6 +42,8 @@ class Reference:
 
     def see(self, owner: int, reading: Vector, time: float | None) -> Seen:
         entity = self.entities.setdefault(owner, Entity())
+        if time is not None and np.isfinite(time) and self.lied(entity, time):
+            entity = self.entities[owner] = Entity()
         known = entity.last > -np.inf
         if time is None:
             time = np.floor(entity.last) + 1 if known else 0.0
@@ -69,6 +73,14 @@ class Reference:
         warming = len(entity.run) < self.past.window or (len(self.past.counters) > 0 and not passed)
         window = entity.run[-self.past.window :]
         return Seen(self.padded(window), Status.WARMING if warming else Status.SCORED, fresh)
+
+    def lied(self, entity: Entity, time: float) -> bool:
+        early = self.past.gap is not None and time < entity.last - self.past.gap
+        if not early or (entity.behind and time < entity.behind[-1]):
+            entity.behind = []
+        if early and time not in entity.behind[-1:]:
+            entity.behind.append(time)
+        return len(entity.behind) == BACK
 
     def padded(self, window: list[list[float]]) -> Matrix:
         return np.array([window[0]] * (self.past.window - len(window)) + window)
@@ -181,3 +193,39 @@ def test_pieces_of_any_size_are_seen_as_the_whole(window: int, counters: int, ti
             assert one.window.tobytes() == other.window.tobytes()
             assert (one.status, one.fresh) == (other.status, other.fresh)
         assert pieces.tobytes() == whole.tobytes()
+
+
+def statuses(times: list[float], *, gap: float | None = 20.0, window: int = 3) -> list[int]:
+    past = Past(1, window, np.arange(1), gap)
+    readings = np.arange(float(len(times)))[:, None]
+    steps = past.follow(blank(past, 1), np.zeros(len(times), np.intp), readings, np.array(times))
+    found: list[int] = steps.status.tolist()
+    return found
+
+
+def test_a_clock_that_lied_is_taken_back() -> None:
+    usual = [float(second) for second in range(30)]
+    found = statuses([*usual, 1e9, *(second + 30 for second in usual)])
+    late, warming = [Status.LATE] * (BACK - 1), [Status.WARMING] * 2
+    assert found == [*warming, *[Status.SCORED] * 28, Status.WARMING, *late, *warming, *[Status.SCORED] * 19]
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        [5.0] * 30,  # one record sent again and again
+        [float(-second) for second in range(30)],  # not in order among themselves
+        [*range(5), 1000.0, *range(5, 10), 995.0, *range(10, 15)],  # in between, the clock is right
+        [float(980 + second % 20) for second in range(60)],  # by less than a gap
+    ],
+    ids=range(4),
+)
+def test_late_records_that_tell_no_other_time_stay_late(late: list[float]) -> None:
+    found = statuses([*(float(second) for second in range(980, 1001)), *late])
+    assert [status for status, time in zip(found[21:], late, strict=True) if time < 995] == [Status.LATE] * sum(
+        time < 995 for time in late
+    )
+
+
+def test_without_a_gap_no_clock_is_taken_back() -> None:
+    assert statuses([1e9, *map(float, range(50))], gap=None)[1:] == [Status.LATE] * 50
