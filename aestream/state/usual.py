@@ -51,6 +51,11 @@ def learn_usual(logs: Vector, rate: float, owner: Places | None = None, entities
     ordered = logs if owner is None else logs[np.lexsort((logs, owner))]
     everything = _quantiles(np.sort(logs), np.array([0]), np.array([len(logs)]), rate)
     own = _quantiles(ordered, np.cumsum(counts) - counts, counts, rate)
+    if owner is not None:
+        # The fewer rows, the larger the share above an entity's own threshold. How far that is from the share that is
+        # meant tell the rows of all, each from the middle of its entity.
+        apart, meant = logs - own[0][owner], _share(len(logs), rate)
+        own[3] += np.quantile(apart, 1 - meant) - np.quantile(apart, 1 - np.maximum(_share(counts, rate), meant))
     trust = counts / (counts + HALF_OWN)
     trust[0] = 0.0
     middle, bulk, high, threshold, scale = everything + trust * (own - everything)
@@ -76,9 +81,19 @@ def _quantiles(ordered: Vector, starts: Places, counts: Places, rate: float) -> 
         )
         return first + (place - low) * (second - first)
 
-    most = min(BULK, 1 - 2 * rate)
-    share = np.clip(LEAST_ABOVE / np.maximum(counts, 1), max(rate, LEAST_RATE), 1 - most)
-    place = (1 - share) * last
+    most = _bulk(rate)
+    place = (1 - _share(counts, rate)) * last
     threshold = at(place)
     above = at((np.floor(place) + 1 + last) / 2) - threshold
     return np.array([at(0.5 * last), at(most * last), at((1 - LEAST_RATE) * last), threshold, above / math.log(2)])
+
+
+def _bulk(rate: float) -> float:
+    """The share of rows that are the bulk."""
+    return min(BULK, 1 - 2 * rate)
+
+
+def _share(counts: Places | int, rate: float) -> Vector:
+    """The share of an entity's training rows that its threshold leaves above it, by how many it has (e,)."""
+    share: Vector = np.clip(LEAST_ABOVE / np.maximum(counts, 1), max(rate, LEAST_RATE), 1 - _bulk(rate))
+    return share

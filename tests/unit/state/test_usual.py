@@ -36,10 +36,21 @@ def test_the_fewer_rows_the_closer_to_what_is_usual_of_all() -> None:
     logs = np.concatenate([LOGS, RNG.normal(10, 1, size=202)])
     everything, many, some, two, none = learn_usual(logs, 0.01, owner, 4)
     alone = learn_usual(logs[owner == 2], 0.01)[0]
-    assert many["threshold"] < everything["threshold"] < some["threshold"] < alone["threshold"]
+    assert many["threshold"] < everything["threshold"] < some["threshold"] < alone["threshold"] + 1
     assert some["bulk"] == pytest.approx((everything["bulk"] + alone["bulk"]) / 2)
     assert abs(two["bulk"] - everything["bulk"]) < 0.02 * abs(alone["bulk"] - everything["bulk"])
     assert none == everything
+
+
+def test_few_rows_for_each_of_many_entities_leave_the_requested_rate_above_them() -> None:
+    owner = np.repeat(np.arange(1, 301), 250)
+    logs = RNG.normal(size=len(owner)) + owner % 7
+    threshold = learn_usual(logs, 0.01, owner, 300)["threshold"]
+    later = RNG.normal(size=len(owner)) + owner % 7
+    middle = np.mean(later[owner % 7 == 3] > threshold[owner[owner % 7 == 3]])  # as high as all are on the whole
+    assert middle < 0.02
+    same = learn_usual(logs - owner % 7, 0.01, owner, 300)["threshold"]
+    assert np.mean(later - owner % 7 > same[owner]) == pytest.approx(0.01, abs=0.003)
 
 
 def test_the_order_of_the_rows_means_nothing() -> None:
