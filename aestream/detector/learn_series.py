@@ -11,7 +11,7 @@ import torch
 from aestream.detector.course import Course
 from aestream.detector.fitted import Fitted
 from aestream.detector.learn import Ground, calibrate, inputs_of, learn
-from aestream.detector.learn_windows import learn_windows, stretches
+from aestream.detector.learn_windows import learn_windows, shares_of, stretches
 from aestream.detector.options import Options
 from aestream.detector.rows import Frame
 from aestream.detector.scales import OWN_ROWS, Scales
@@ -90,7 +90,7 @@ def learn_series(
         judge, errors, training = learn_windows(
             frame,
             stretches(course.owner[chosen]),
-            weights=encoder.weights,
+            shares=shares_of(inputs_of(encoder, unscaled[newest]), encoder.weights),
             deviations=ground.deviations(encoder),
             options=options,
             progress=progress,

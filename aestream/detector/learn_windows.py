@@ -38,15 +38,15 @@ def learn_windows(
     frame: Frame,
     stretch: Places,
     *,
-    weights: Vector | None,
+    shares: Vector,
     deviations: Deviations | EveryDeviation,
     options: Options,
     progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Windows, Vector, Training]:
     """Learn from the n records of a frame -> the judge, and the error of each as if no member had seen it, (n,).
 
-    `stretch` (n,): the number of the member that is not to see the record (see `stretches`). `weights` (w,): factors of
-    the residuals, with which all features count equally; None: 1.
+    `stretch` (n,): the number of the member that is not to see the record (see `stretches`). `shares` (w,): what each
+    input counts (see `shares_of`).
     """
     width = frame.inputs.shape[1]
     part = Part.of(frame, slice(0, 0), with_matrix=False)
@@ -77,9 +77,24 @@ def learn_windows(
     with torch.inference_mode():
         bounds = _bounds(model, _Looked(frame), folds)
         network = Network(model, bounds, deviations)
-        scorer = WindowScore(*_sizes(network, frame, stretch), _float32(_shares(_newest(frame), weights)))
+        scorer = WindowScore(*_sizes(network, frame, stretch), _float32(shares))
         windows = Windows(network, scorer)
         return windows, _held_out(windows, frame, folds), training
+
+
+def shares_of(inputs: Tensor, weights: Vector | None) -> Vector:
+    """What each of w inputs counts, 1 in all, by the records (n, w) of the training sample.
+
+    `weights` (w,): factors of the residuals, with which all features count equally; None: 1. Where entities are scaled
+    each by itself, the records are those before that: a switch would have two values for each entity.
+    """
+    share = np.ones(inputs.shape[1]) if weights is None else np.square(weights)
+    low, high = inputs.amin(dim=0), inputs.amax(dim=0)
+    two = ((inputs == low) | (inputs == high)).all(dim=0).numpy()
+    if two.any() and not two.all():
+        share[two] *= min(1.0, TWO_VALUED * share[~two].sum() / share[two].sum())
+    shares: Vector = share / share.sum()
+    return shares
 
 
 def stretches(owner: Places, members: int = MEMBERS) -> Places:
@@ -110,23 +125,6 @@ class _Looked:
 def _bounds(model: Autoencoder, looked: _Looked, folds: Folds) -> LatentBounds:
     latents = model.encode(looked[evenly(folds.seen, STATISTICS_ROWS)])
     return LatentBounds.fit([latent.double().numpy() for latent in latents])
-
-
-def _newest(frame: Frame) -> Tensor:
-    """The inputs of the records themselves, (n, w): those before them may be unknown."""
-    assert frame.windows is not None  # noqa: S101 - it is a frame of windows
-    return frame.inputs[torch.from_numpy(frame.windows[:, -1])]
-
-
-def _shares(inputs: Tensor, weights: Vector | None) -> Vector:
-    """What each of w inputs counts, 1 in all, by the rows (n, w) of the training sample."""
-    share = np.ones(inputs.shape[1]) if weights is None else np.square(weights)
-    low, high = inputs.amin(dim=0), inputs.amax(dim=0)
-    two = ((inputs == low) | (inputs == high)).all(dim=0).numpy()
-    if two.any() and not two.all():
-        share[two] *= min(1.0, TWO_VALUED * share[~two].sum() / share[two].sum())
-    shares: Vector = share / share.sum()
-    return shares
 
 
 def _sizes(network: Network, frame: Frame, stretch: Places) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from aestream import Detector
 from aestream.detector.deviations import Deviations, EveryDeviation, Tolerances
 from aestream.detector.horizons import over_horizons
-from aestream.detector.learn_windows import MEMBERS, learn_windows, stretches
+from aestream.detector.learn_windows import MEMBERS, learn_windows, shares_of, stretches
 from aestream.detector.network import Network
 from aestream.detector.residuals import LatentBounds
 from aestream.detector.rows import Frame
@@ -45,7 +45,8 @@ def frame(rows: Rows, **more: npt.NDArray[np.float64] | npt.NDArray[np.intp]) ->
 def learnt(train: Frame, rule: Deviations | EveryDeviation | None = None) -> tuple[Windows, Rows]:
     assert train.windows is not None
     cut = stretches(np.zeros(len(train.windows), np.intp) if train.who is None else train.who)
-    judge, errors, _ = learn_windows(train, cut, weights=None, deviations=rule or EveryDeviation(), options=OPTIONS)
+    shares = shares_of(train.inputs, None)
+    judge, errors, _ = learn_windows(train, cut, shares=shares, deviations=rule or EveryDeviation(), options=OPTIONS)
     return judge, errors
 
 
@@ -194,9 +195,18 @@ def test_each_entity_is_measured_by_its_own_residuals() -> None:
 def test_two_valued_features_weigh_together_a_quarter_of_the_others() -> None:
     rows = waves(1000)
     rows[:, 2:] = rows[:, 2:] > 0.9
-    judge, _ = learnt(frame(rows))
-    assert judge.scorer.weights[2:].sum().item() == pytest.approx(0.2)
-    assert judge.scorer.weights[:2].tolist() == pytest.approx([0.4, 0.4])
+    shares = shares_of(torch.from_numpy(rows), None)
+    assert shares[2:].sum() == pytest.approx(0.2)
+    assert shares[:2].tolist() == pytest.approx([0.4, 0.4])
+
+
+def test_two_valued_features_of_many_entities_are_told_from_their_own_values() -> None:
+    rows = np.concatenate([waves(600), waves(600, seed=1) * [1, 1, 1, 7, 1] + [0, 5, 0, 0, 9]])
+    rows[:, 2] = rows[:, 2] > 0.9
+    detector = Detector(window=10, steps=1, seed=0).fit(rows, keys=np.repeat(["a", "b"], 600))
+    judge = detector._fitted.judge
+    assert isinstance(judge, Windows)
+    assert judge.scorer.weights[2].item() == pytest.approx(0.2)
 
 
 def test_stretches_cut_each_owners_rows_in_their_order() -> None:
