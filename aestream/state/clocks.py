@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from aestream.state.arrivals import Arrivals
 from aestream.types import Places
 
-# So many late records in a row, each further back than a gap and later than the one before it, tell that it was the
-# latest time of their entity that was wrong: its clock is taken back.
-BACK = 10
+# So many late records in a row, each further back than a gap and than so many seconds, and later than the one before
+# it, tell that it was the latest time of their entity that was wrong: its clock is taken back. What was held up for some
+# hours stays late.
+BACK, FAR = 10, 86_400.0
 # What is remembered of an entity: how many such records there are so far, and the time of the last.
 LAYOUT: list[tuple[Any, ...]] = [("behind", "<i8"), ("behind_at", "<f8")]
 
@@ -22,9 +23,10 @@ def take_back(values: NDArray[np.void], arrivals: Arrivals, gap: float) -> Place
 
     `values` (e,) has the fields of LAYOUT, and is brought up to date. `gap` is in seconds.
 
-    A record on time, or late by less than a gap, shows that the clock is right. One without a time says nothing, and
+    A record on time, or late by less than a day, shows that the clock is right. One without a time says nothing, and
     one with the time of the record before it as little: it may be sent again.
     """
+    gap = max(gap, FAR)
     far = arrivals.late & (arrivals.times < arrivals.before - gap)
     concerned = values["behind"] > 0
     concerned[arrivals.who[far]] = True

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from aestream.state import clocks
 from aestream.state.clocks import BACK
 from aestream.state.past import Past, Steps
 from aestream.types import Matrix, Places, Status, Vector
@@ -75,7 +76,7 @@ class Reference:
         return Seen(self.padded(window), Status.WARMING if warming else Status.SCORED, fresh)
 
     def lied(self, entity: Entity, time: float) -> bool:
-        early = self.past.gap is not None and time < entity.last - self.past.gap
+        early = self.past.gap is not None and time < entity.last - max(self.past.gap, clocks.FAR)
         if not early or (entity.behind and time < entity.behind[-1]):
             entity.behind = []
         if early and time not in entity.behind[-1:]:
@@ -149,7 +150,10 @@ def blank(past: Past, entities: int) -> NDArray[np.void]:
 
 @pytest.mark.parametrize("timed", [True, False])
 @pytest.mark.parametrize(("window", "counters"), list(itertools.product((1, 2, 5), (0, 1, 3))))
-def test_a_batch_is_seen_as_one_record_at_a_time(window: int, counters: int, timed: bool) -> None:
+def test_a_batch_is_seen_as_one_record_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, window: int, counters: int, timed: bool
+) -> None:
+    monkeypatch.setattr(clocks, "FAR", 0.0)  # clocks are taken back within the minutes of these batches
     for seed, (entities, gap) in enumerate(itertools.product((1, 3, 60), (None, 20.0, 1.0, None, 20.0))):
         past = Past(4, window, np.arange(counters), gap)
         reference = Reference(past)
@@ -217,8 +221,9 @@ def test_a_clock_that_lied_is_taken_back() -> None:
         [float(-second) for second in range(30)],  # not in order among themselves
         [*range(5), 1000.0, *range(5, 10), 995.0, *range(10, 15)],  # in between, the clock is right
         [float(980 + second % 20) for second in range(60)],  # by less than a gap
+        [float(second) for second in range(60)],  # by less than a day
     ],
-    ids=range(4),
+    ids=range(5),
 )
 def test_late_records_that_tell_no_other_time_stay_late(late: list[float]) -> None:
     found = statuses([*(float(second) for second in range(980, 1001)), *late])
