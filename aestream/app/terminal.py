@@ -79,6 +79,8 @@ def trained(run: Run, model: str) -> None:
     version(run, model)
     if run.covered and not any(run.covered in warning for warning in run.warnings):
         console.print(f"the records cover {run.covered}", highlight=False, soft_wrap=True)
+    for decision in run.decisions:
+        console.print(decision, highlight=False, markup=False, soft_wrap=True)
     for reason, count in run.invalid.items():
         console.print(f"skipped {count} records: {reason}", highlight=False, soft_wrap=True)
     _notes(run.warnings)
@@ -125,6 +127,8 @@ def model(manifest: Manifest, name: str) -> None:
     }
     for what, told in lines.items():
         console.print(f"{what:<10} {told}", highlight=False, markup=False, soft_wrap=True)
+    for decision in manifest.training.get("decisions", ()):
+        console.print(decision, highlight=False, markup=False, soft_wrap=True)
     _notes(manifest.metadata.get("warnings", ()))
     fields(manifest.fields)
 

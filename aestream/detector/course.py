@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,7 @@ class Course:
     `matrix` (n, d) in the user's units, with counters as they were read. `entities` are the keys, and `owner` (n,) says
     which of them a record belongs to; `times` (n,) are in seconds, None if they have none; `naming` says where keys and
     times were found. `window` records of an entity are seen together, and begin anew after `gap` seconds; `clock` says
-    what is seen of the time. `why` tells why, by name of the option.
+    what is seen of the time. `decisions` tell what was decided, and why, one sentence each.
     """
 
     matrix: Matrix
@@ -42,7 +41,7 @@ class Course:
     window: int
     gap: float | None
     clock: Clock
-    why: dict[str, Any]
+    decisions: Sequence[str]
 
 
 def chart(
@@ -72,15 +71,20 @@ def chart(
     alone = Past(len(schema), 1, schema.counters, gap)
     steps = alone.follow(np.full(len(numbering), alone.blank), owner, matrix, times)
     values = steps.rows[steps.windows[:, 0]]
-    why: dict[str, Any] = {}
+    told = []
     if isinstance(options.window, int):
         window = options.window
     else:
         chosen = choose_window(values, order, gap)
-        window, why["window"] = chosen.rows, chosen.why
+        window = chosen.rows
+        together = f"{window} records of an entity are judged together" if window > 1 else "each record is judged alone"
+        told.append(f"{together}: {chosen.why}")
+    if gap is not None:
+        told.append(f"an entity begins anew after more than {gap:.4g} s without a record")
     rhythm = choose_clock(values, owner, times, options.clock, options.holidays)
-    why["clock"] = rhythm.why
-    return Course(matrix, list(numbering), owner, times, naming, window, gap, rhythm.clock, why)
+    if times is not None:
+        told.append(f"time of day and weekday: {rhythm.why}")
+    return Course(matrix, list(numbering), owner, times, naming, window, gap, rhythm.clock, told)
 
 
 def _filled(times: Vector) -> Vector:

@@ -1,7 +1,7 @@
 """The detector: features, model, score and threshold as one thing that is fitted, asked, saved and loaded."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 import aestream
 from aestream.artefact import FieldNote, Manifest
 from aestream.columns import Kind
+from aestream.detector.advice import advice
 from aestream.detector.attribution import Attribution
 from aestream.detector.course import chart
 from aestream.detector.detection import Detection
@@ -29,13 +30,10 @@ from aestream.features.table import finite
 from aestream.inference.table import learn_table
 from aestream.models.fit import Progress
 from aestream.state.entities import Key
-from aestream.thresholds import calibrators
 from aestream.types import Flags, Matrix, Vector
 
 # scikit-learn's `check_estimator` fits ten rows.
 MIN_ROWS = 10
-# The median record has at least this score, unless outliers set the threshold: in a gaussian sample 0.2.
-CALM = 0.015
 
 
 class Detector:
@@ -241,22 +239,12 @@ class Detector:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return what a person should know about the calibration and the constants, one sentence each."""
-        threshold, usual = self._fitted.threshold, calibrators.USUAL_RATE
-        told = (*self._outliers(), *threshold.warnings, *self._fitted.constants.warnings)
-        if self.options.false_alarm_rate is not None or threshold.false_alarm_rate <= usual:
-            return told
-        instead = f"the false-alarm rate is {threshold.false_alarm_rate:.2g}, the lowest that so few records support"
-        return (f"{instead}: {threshold.records_needed(usual)} would support {usual:g}", *told)
+        return advice(self._fitted)
 
-    def _outliers(self) -> Iterator[str]:
-        """Say that outliers of the sample set the threshold, if they do."""
-        median = self._fitted.score_quantiles.get("0.5", 1.0)
-        if median < CALM:
-            yield (
-                f"some records of the sample are {1 / max(median, 1e-9):.0f} times as unusual as the median one, "
-                "perhaps because of an incident, and the threshold is as high: leave that time out of the sample, or "
-                "raise `false_alarm_rate`"
-            )
+    @property
+    def decisions(self) -> tuple[str, ...]:
+        """Return what the training decided about windows, gaps and the clock, and why, one sentence each."""
+        return tuple(self._fitted.training.get("decisions", ()))
 
     @property
     def latent_size(self) -> int:

@@ -47,7 +47,7 @@ def learn_course(
     if course.window > 1 or len(schema.counters):
         return learn_series(course, schema, options, progress)
     fitted, _ = learn(course.matrix, schema, options, progress)
-    return replace(fitted, training={**fitted.training, "why": course.why})
+    return replace(fitted, training={**fitted.training, "decisions": course.decisions})
 
 
 def learn_series(
@@ -119,7 +119,7 @@ def learn_series(
         end=_end(parts, course.entities, values, usual[numbers]),
         naming=course.naming,
     )
-    told = {"window": course.window, "gap": course.gap, "why": course.why}
+    told = {"window": course.window, "gap": course.gap, "decisions": course.decisions}
     return replace(fitted, series=series, training={**fitted.training, **told})
 
 

@@ -50,6 +50,7 @@ class Run:
     threshold: float
     warnings: Sequence[str]
     seconds: float
+    decisions: Sequence[str]  # about records that follow each other
     covered: str = ""  # the span of time of the sample, in words; empty if it is not known
 
 
@@ -102,6 +103,7 @@ class Trainer:
             detector.threshold,
             warnings,
             time.monotonic() - started,
+            detector.decisions,
             sample.covered,
         )
 

@@ -11,8 +11,8 @@ from aestream.state.arrivals import Arrivals
 from aestream.types import Places
 
 # So many late records in a row, each further back than a gap and than so many seconds, and later than the one before
-# it, tell that it was the latest time of their entity that was wrong: its clock is taken back. What was held up for some
-# hours stays late.
+# it, tell that it was the latest time of their entity that was wrong: its clock is taken back. What was held up for
+# some hours stays late.
 BACK, FAR = 10, 86_400.0
 # What is remembered of an entity: how many such records there are so far, and the time of the last.
 LAYOUT: list[tuple[Any, ...]] = [("behind", "<i8"), ("behind_at", "<f8")]
