@@ -37,7 +37,7 @@ FULL_ALARMS, LESS_ALARMS = 5, 0.3
 # Other rows narrow it by what balances this at the requested rate, twice as fast above what training found, down to
 # LEAST_MARGIN of it.
 RAISE, MOST = 0.4, 3.0
-LEAST_MARGIN = 0.1
+LEAST_MARGIN = 0.3
 # Each alarm at a rate below LEAST_RATE lengthens the distance by RAISE_DISTANCE spreads likewise. It keeps at least
 # this share of what training found.
 RAISE_DISTANCE = 4.0
