@@ -50,7 +50,7 @@ LEVEL_ROWS, LEVEL_BULK, RETURN = 20, 16, 20
 # A level that moves by less than its noise is never hot for so long. The median of the rows that are not hot, followed
 # in steps of so many spreads, shows it: while more than SHIFTED of the rows exceed the threshold from training, the
 # margin may widen by as much as the median has moved. Incidents, however many, do not move it.
-MIDDLE_STEP, SHIFTED = 0.02, 0.1
+MIDDLE_STEP, SHIFTED = 0.01, 0.1
 # An entity has moved for good if more than MOVED of its rows exceed the threshold from training, in a mean that forgets
 # with MEMORY rows. At the earliest, it has after SOONEST_MOVED rows.
 MOVED, MEMORY, SOONEST_MOVED = 0.5, 500, 347
