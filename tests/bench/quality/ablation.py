@@ -130,7 +130,7 @@ WINDOWED: dict[str, Override] = {
     "windows": Override("each row alone (`window=1`)", options={"window": 1}),
     "windows of 10": Override("windows of 3 rows", options={"window": 3}),
     "windows of 10, not more": Override("windows of 20 rows", options={"window": 20}),
-    "horizons": Override("all ten rows at once", {"detector.windows:HORIZONS": ()}),
+    "horizons": Override("all ten rows at once", {"detector.horizons:HORIZONS": ()}),
     "heavy tails": Override(
         "every residual by its standard deviation alone", {"detector.learn_windows:tails": _no_tails}
     ),
