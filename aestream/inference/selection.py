@@ -49,7 +49,9 @@ class Selection:
     def ruled_out(self, name: str) -> str:
         """Say why a field is not wanted; nothing if it may be."""
         if matches(name, self.exclude):
-            return "excluded by name"
+            if name in self.key:
+                return "tells entities apart"
+            return "tells the time of the records" if name == self.time else "excluded by name"
         if self.include and not matches(name, self.include) and not matches(name, self.timestamps):
             return "not among the fields to include"
         return ""

@@ -59,9 +59,7 @@ def learn_table(
     stamps = np.empty(0, np.int64) if time or seconds is None else _stamps(seconds)
     found = infer(Documents(records, beside, stamps), selection)
     schema = found.schema()
-    told = {**dict.fromkeys(named, "tells entities apart"), **({time: "tells the time of the records"} if time else {})}
-    notes = [replace(note, reason=told[note.name]) if note.name in told else note for note in found.notes]
-    return read_table(table, schema), schema, notes
+    return read_table(table, schema), schema, found.notes
 
 
 def _learn_array(
