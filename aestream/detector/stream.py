@@ -15,7 +15,7 @@ from aestream.errors import DataError
 from aestream.features.table import read_table
 from aestream.state.entities import Entities, Key
 from aestream.state.episodes import Told
-from aestream.types import Flags, Matrix, Places, Status, Vector
+from aestream.types import Flags, Level, Matrix, Places, Status, Vector
 
 # Far below any error: only keeps logarithms finite.
 TINY = float(np.finfo(np.float64).tiny)
@@ -74,6 +74,14 @@ class Stream:
         earlier = moments < self._entities.values["past"]["last"][places][owner]
         mostly = np.bincount(owner, earlier) > np.bincount(owner) / 2
         self._entities.drop(named[row] for row in first[mostly].tolist())
+
+    @property
+    def levels(self) -> dict[Level, int]:
+        """How many entities there are of each level. Many that have moved ask for a new training."""
+        codes = np.zeros(0, np.uint8)
+        if self._fitted.series is not None and self._entities is not None:
+            codes = self._fitted.series.parts.alarms.levels(self._entities.values["alarms"])
+        return {level: int(np.count_nonzero(codes == level)) for level in Level}
 
     def snapshot(self) -> bytes:
         """Everything that is remembered, for `restore`."""

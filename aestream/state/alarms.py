@@ -51,6 +51,10 @@ class Alarms:
         blank["quiet"] = QUIET
         return blank
 
+    def levels(self, values: Records) -> NDArray[np.uint8]:
+        """Where the errors of entities (e,) lie: codes of types.Level."""
+        return levels(self._steps, {name: values[name] for name in NAMES})
+
     def step(self, values: Records, usual: Records, owner: Places, logs: Vector) -> Judged:
         """Judge rows with these log errors (m,), and learn from them.
 

@@ -75,9 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=_seeds, default=Scope().seeds, help="commas between; 0,1,2 by default")
     parser.add_argument("--jobs", type=int, choices=(1, 2), default=2, help="processes of one thread each")
     parser.add_argument("--quick", action="store_true", help="the first seed, few peers, a part of the sets elsewhere")
-    parser.add_argument(
-        "--page", action="store_true", help="write docs/detection-quality.md and its JSON: these parts"
-    )
+    parser.add_argument("--page", action="store_true", help="write docs/detection-quality.md and its JSON: these parts")
     return parser
 
 

@@ -190,6 +190,17 @@ def test_a_level_that_moves_for_good_is_an_incident_once(detector: Detector) -> 
     assert found.anomaly[others].mean() < 0.03
 
 
+def test_a_stream_counts_the_entities_that_have_moved(detector: Detector) -> None:
+    later = fleet(3000, seed=0, counter=True).at(slice(1800, None))
+    rows = np.flatnonzero(np.array(later.keys) == "a")
+    later.matrix[rows[200:], 0] += 1.0
+    stream = detector.stream()
+    assert stream.levels == {Level.USUAL: 3, Level.HELD: 0, Level.MOVED: 0}
+    stream.detect(later.matrix, keys=later.keys, times=later.times)
+    assert stream.levels[Level.MOVED] == 1
+    assert sum(stream.levels.values()) == 3
+
+
 def test_anomalies_close_in_time_are_one_episode(detector: Detector, later: Fleet) -> None:
     matrix, rows = later.matrix.copy(), np.flatnonzero(np.array(later.keys) == "c")
     matrix[rows[100:106], 1] += 3.0
