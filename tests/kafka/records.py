@@ -42,7 +42,7 @@ def anomaly(seed: int = 0) -> bytes:
 def detector(seed: int) -> Detector:
     """A detector of these records, fitted once a process."""
     rng = random.Random(seed)
-    return Detector(false_alarm_rate=0.01, seed=seed).fit([record(rng) for _ in range(600)])
+    return Detector(false_alarm_rate=0.01, seed=seed, window=1).fit([record(rng) for _ in range(600)])
 
 
 def train(store: Path, *, seed: int = 0) -> str:

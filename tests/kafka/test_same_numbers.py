@@ -48,7 +48,7 @@ def plain() -> Case:
         {"cpu": {"user": user, "system": system}, "disk": {"bytes": disk}, **dict(zip(names[3:], rest, strict=True))}
         for user, system, disk, *rest in judged.tolist()
     ]
-    return Detector(false_alarm_rate=0.01).fit_matrix(table(1500, 0), schema), judged, as_json(records)
+    return Detector(false_alarm_rate=0.01, window=1).fit_matrix(table(1500, 0), schema), judged, as_json(records)
 
 
 def mixed() -> Case:
@@ -70,7 +70,7 @@ def mixed() -> Case:
     judged[3]["region"], judged[4]["region"], judged[5]["price"] = "mars", "", 1e9
     for record in judged[::20]:
         record["express"] = not record["express"]
-    detector = Detector(false_alarm_rate=0.01, missing="weight=impute", timestamps=["at"])
+    detector = Detector(false_alarm_rate=0.01, missing="weight=impute", timestamps=["at"], window=1)
     detector.fit(pd.DataFrame(orders(1500, 0)))
     assert {column.kind for column in detector.schema.columns} == set(Kind)
     sent = [{k: v for k, v in record.items() if k != "weight" or v or i % 2} for i, record in enumerate(judged)]

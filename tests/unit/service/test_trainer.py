@@ -35,6 +35,7 @@ class TinyDetector:
 
     threshold = 1.0
     warnings = ()
+    decisions = ()
 
     def fit_matrix(
         self, matrix: np.ndarray, schema: FeatureSchema, *, progress: Callable[[Any], None], **_: Any
