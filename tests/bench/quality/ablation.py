@@ -21,6 +21,7 @@ from aestream.detector.folds import Folds
 from aestream.detector.learn_windows import stretches
 from aestream.detector.residuals import LatentBounds, ResidualScore
 from aestream.models.fit import fit
+from tests.bench.quality.convolutional import ConvolutionalAutoencoder, MeanOfMembers
 from tests.bench.quality.variational import VariationalAutoencoder
 
 
@@ -140,6 +141,14 @@ WINDOWED: dict[str, Override] = {
     "ensemble": Override(
         "two members instead of four",
         {"detector.learn_windows:MEMBERS": 2, "detector.learn_series:stretches": partial(stretches, members=2)},
+    ),
+    "dense network": Override(
+        "a convolutional one, whose members are not merged",
+        {
+            "detector.learn_windows:DenseAutoencoder": ConvolutionalAutoencoder,
+            "detector.windows:DenseAutoencoder": ConvolutionalAutoencoder,
+            "detector.windows:Merged": MeanOfMembers,
+        },
     ),
     "denoising": Override("the network learns without noise", {"detector.learn_windows:NOISE": 0.0}),
     "swapping": Override("no feature comes from another window", {"detector.learn_windows:SWAP": 0.0}),

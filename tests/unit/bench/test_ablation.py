@@ -11,7 +11,11 @@ import torch
 
 from aestream import Detector
 from aestream.detector import residuals
+from aestream.detector.merged import Merged
+from aestream.detector.residuals import LatentBounds
+from aestream.models.dense import DenseAutoencoder
 from tests.bench.quality.ablation import OVERRIDES, SHARED, WINDOWED, Override
+from tests.bench.quality.convolutional import MeanOfMembers
 from tests.bench.quality.variational import VARIANCE, VariationalAutoencoder
 
 STEPS = 60
@@ -122,3 +126,13 @@ def test_the_variational_one_learns_by_the_gradient_of_its_elbo() -> None:
         assert torch.allclose(own.grad, wanted.grad, rtol=1e-4, atol=1e-7)
     with torch.inference_mode():
         assert torch.equal(model.encode(rows), model.encode(rows))
+
+
+def test_members_that_are_not_merged_are_judged_by_the_same_mean() -> None:
+    model = DenseAutoencoder(features=12, latent_size=3, hidden=8, members=4, seed=1, rows=4, context=2)
+    rows = torch.randn((200, 14), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        bounds = LatentBounds.fit([latent.double().numpy() for latent in model.encode(rows)])
+        merged, mean = Merged(model, bounds), MeanOfMembers(model, bounds)
+        assert torch.allclose(merged(3 * rows), mean(3 * rows), atol=1e-5)
+        assert torch.allclose(merged.latent(3 * rows), mean.latent(3 * rows), atol=1e-5)
