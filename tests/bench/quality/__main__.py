@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     made = document(cells, results, command=_command(arguments))
     console.print(Markdown(render(made)))
     if options.page:
-        if set(options.parts) < set(PARTS):  # the others stay as they were measured
+        if set(options.parts) < set(PARTS) and DOCUMENT.exists():  # the others stay as they were measured
             made = json.loads(DOCUMENT.read_text(encoding="utf-8")) | {
                 name: made[name] for name in PARTS if name in made
             }
