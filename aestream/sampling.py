@@ -20,7 +20,6 @@ from aestream.detector.series import Naming
 from aestream.errors import DataError, UnreadableError
 from aestream.features.roles import NO_ROLES, Roles
 from aestream.features.schema import FeatureSchema
-from aestream.features.series import Key
 from aestream.files.rows import documents, read_rows
 from aestream.inference import coverage
 from aestream.inference.documents import Documents
@@ -29,7 +28,7 @@ from aestream.inference.spread import Spread
 from aestream.models.fit import Progress as Step
 from aestream.transport import clocks
 from aestream.transport.base import History
-from aestream.types import Batch, Matrix, Places, Stamps, Vector
+from aestream.types import Batch, Key, Matrix, Places, Stamps, Vector
 
 _INFERRED_FROM_RECORDS = 10_000
 _INFERRED_FROM_BYTES = 64 * 2**20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple, TypeAlias
@@ -18,6 +18,7 @@ Matrix: TypeAlias = NDArray[np.float64]  # (n, d): one row per record, one colum
 Flags: TypeAlias = NDArray[np.bool_]
 Stamps: TypeAlias = NDArray[np.int64]  # milliseconds since the epoch
 Places: TypeAlias = NDArray[np.intp]  # numbers of rows or columns
+Key: TypeAlias = Hashable  # of an entity: str, bytes, int, None, or a tuple of these, as a snapshot can carry them
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]  # arrays by name, as a model directory keeps them
 
 

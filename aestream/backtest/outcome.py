@@ -16,12 +16,11 @@ from aestream.detector.detection import Detection
 from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.features.schema import FeatureSchema
-from aestream.features.series import Key
 from aestream.files.offline import Replay
 from aestream.files.rows import Rows
 from aestream.messages.scores import FeatureShare
 from aestream.pipeline import feature_shares
-from aestream.types import Flags, Level, Phase, Places, Status, Vector
+from aestream.types import Flags, Key, Level, Phase, Places, Status, Vector
 
 # How many features of a flagged record are kept, largest share first.
 TOP = 3

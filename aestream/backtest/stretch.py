@@ -10,10 +10,10 @@ import numpy as np
 
 from aestream.codecs.base import Decoder
 from aestream.features.roles import Roles
-from aestream.features.series import Key
 from aestream.files.rows import Rows, marks_of
 from aestream.transport import clocks
 from aestream.transport.base import History
+from aestream.types import Key
 
 
 def of_topic(history: History, decoder: Decoder, roles: Roles, *, records: int, period: float | None) -> Iterator[Rows]:

@@ -15,12 +15,11 @@ from aestream.errors import DataError
 from aestream.features.clock import Clock
 from aestream.features.schema import FeatureSchema
 from aestream.inference.intervals import Intervals
-from aestream.inference.order import Order
+from aestream.inference.order import Order, filled
 from aestream.inference.rhythm import choose_clock
 from aestream.inference.windows import choose_window
-from aestream.state.entities import Key
 from aestream.state.past import Past
-from aestream.types import Matrix, Places, Vector
+from aestream.types import Key, Matrix, Places, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def chart(
         known = times[np.isfinite(times)]
         if len(times) > 1 and (not len(known) or np.ptp(known) == 0):
             raise DataError("the times of the records are all unknown, or the same: leave `times` out")
-        in_time = np.argsort(_filled(times), kind="stable")
+        in_time = np.argsort(filled(times, -np.inf), kind="stable")
         matrix, times, named = matrix[in_time], times[in_time], [named[row] for row in in_time.tolist()]
     numbering: defaultdict[Key, int] = defaultdict(count().__next__)
     owner = np.fromiter(map(numbering.__getitem__, named), np.intp, len(matrix))
@@ -85,11 +84,3 @@ def chart(
     if times is not None:
         told.append(f"time of day and weekday: {rhythm.why}")
     return Course(matrix, list(numbering), owner, times, naming, window, gap, rhythm.clock, told)
-
-
-def _filled(times: Vector) -> Vector:
-    """Times (n,) with that of the row before in place of an unknown one."""
-    known = np.isfinite(times)
-    before = np.maximum.accumulate(np.where(known, np.arange(len(times)), 0))
-    filled: Vector = np.where(known[before], times[before], -np.inf)
-    return filled

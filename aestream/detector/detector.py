@@ -29,8 +29,7 @@ from aestream.features.series import keys_of, times_of
 from aestream.features.table import finite
 from aestream.inference.table import learn_table
 from aestream.models.fit import Progress
-from aestream.state.entities import Key
-from aestream.types import Flags, Matrix, Vector
+from aestream.types import Flags, Key, Matrix, Vector
 
 # scikit-learn's `check_estimator` fits ten rows.
 MIN_ROWS = 10

@@ -28,11 +28,10 @@ from aestream.errors import ConfigurationError, DataError, ModelError
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
 from aestream.models.base import Autoencoder, restore, state
-from aestream.state.entities import Key
 from aestream.state.past import Steps
 from aestream.thresholds import calibrators
 from aestream.thresholds.base import Threshold
-from aestream.types import Arrays, Matrix, Places, Vector
+from aestream.types import Arrays, Key, Matrix, Places, Vector
 
 # What a manifest that is half there brings up, down to torch's own RuntimeError for arrays of another shape.
 _UNUSABLE = (

@@ -14,19 +14,19 @@ from aestream.detector.learn import Ground, calibrate, inputs_of, learn
 from aestream.detector.learn_windows import learn_windows, shares_of, stretches
 from aestream.detector.options import Options
 from aestream.detector.rows import Frame
-from aestream.detector.scales import OWN_ROWS, Scales
-from aestream.detector.series import Parts, Series, owners, with_rates, without_unseen
+from aestream.detector.scales import Scales, numbered
+from aestream.detector.series import Parts, Series, logs_of, owners, with_rates, without_unseen
 from aestream.detector.windows import Windows
 from aestream.errors import DataError
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
 from aestream.models.fit import Progress
 from aestream.state.alarms import Alarms
-from aestream.state.entities import Entities, Key, Values
+from aestream.state.entities import Entities, Values
 from aestream.state.episodes import Episodes
 from aestream.state.past import Past
 from aestream.state.usual import learn_usual
-from aestream.types import Matrix, Places, Status, Vector
+from aestream.types import Key, Matrix, Places, Status, Vector
 
 # A fit needs at least so many records with those before them.
 MIN_ROWS = 10
@@ -98,7 +98,7 @@ def learn_series(
         described = inputs[torch.from_numpy(newest)]
         fitted = calibrate(ground, encoder, judge, errors, described, options, training, progress)
     rate = fitted.threshold.false_alarm_rate
-    usual = learn_usual(_logs(errors), rate, who[chosen], int(numbers.max(initial=0)))
+    usual = learn_usual(logs_of(errors), rate, who[chosen], int(numbers.max(initial=0)))
     thresholds = fitted.threshold.value * np.exp(usual["threshold"] - usual["threshold"][0])
     if course.window > 1 and numbers.any():
         strangers = learn_usual(_as_strangers(judge, encoder, frame, unscaled, errors, options), rate)[0]
@@ -138,13 +138,8 @@ def _as_strangers(
     known = rows if options.flag_unseen else without_unseen(rows, encoder)
     windows = np.arange(len(rows)).reshape(part.windows.shape)
     strange = Frame(known, inputs_of(encoder, known), windows, context=part.context)
-    unseen = _logs(errors[some]) - _logs(judge.judge(part).error)
-    return _logs(judge.judge(strange).error) + unseen
-
-
-def _logs(errors: Vector) -> Vector:
-    logs: Vector = np.log(np.maximum(errors, np.finfo(np.float64).tiny))
-    return logs
+    unseen = logs_of(errors[some]) - logs_of(judge.judge(part).error)
+    return logs_of(judge.judge(strange).error) + unseen
 
 
 def _end(parts: Parts, keys: Sequence[Key], past: Values, usual: Values) -> Entities:
@@ -162,10 +157,10 @@ def _numbers(owner: Places, entities: int) -> Places:
 
     `owner` (n,) says which of `entities` a record belongs to. A single entity is what all records say of it.
     """
-    enough = np.bincount(owner, minlength=entities) >= OWN_ROWS
-    if entities == 1:
-        return np.zeros(1, np.intp)
-    numbers: Places = np.where(enough, np.cumsum(enough), 0)
+    numbers = np.zeros(entities, np.intp)
+    if entities > 1:
+        _, own = numbered(owner)
+        numbers[own] = np.arange(1, len(own) + 1)
     return numbers
 
 

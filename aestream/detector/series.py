@@ -19,11 +19,11 @@ from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
 from aestream.features.series import keys_in, keys_of, names_of, times_of, unit_of
 from aestream.state.alarms import Alarms
-from aestream.state.entities import Entities, Key, Values, hashable
+from aestream.state.entities import Entities, Values, hashable
 from aestream.state.episodes import Episodes
 from aestream.state.past import Past, Steps
 from aestream.state.usual import USUAL
-from aestream.types import Arrays, Matrix, Places, Vector
+from aestream.types import Arrays, Key, Matrix, Places, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +195,12 @@ def owners(steps: Steps, who: Places) -> Places:
     whose = np.zeros(len(steps.rows), np.intp)
     whose[steps.windows] = who[:, None]
     return whose
+
+
+def logs_of(errors: Vector) -> Vector:
+    """Logarithms of errors (n,) >= 0, all finite."""
+    logs: Vector = np.log(np.maximum(errors, np.finfo(np.float64).tiny))
+    return logs
 
 
 def _bytes(content: bytes) -> NDArray[np.uint8]:

@@ -10,15 +10,12 @@ import numpy as np
 from aestream.detector.attribution import shares
 from aestream.detector.detection import Codes, Detection, Episodes
 from aestream.detector.fitted import Fitted
-from aestream.detector.series import Series
+from aestream.detector.series import Series, logs_of
 from aestream.errors import DataError
 from aestream.features.table import read_table
-from aestream.state.entities import Entities, Key
+from aestream.state.entities import Entities
 from aestream.state.episodes import Told
-from aestream.types import Flags, Level, Matrix, Places, Status, Vector
-
-# Far below any error: only keeps logarithms finite.
-TINY = float(np.finfo(np.float64).tiny)
+from aestream.types import Flags, Key, Level, Matrix, Places, Status, Vector
 
 
 class Stream:
@@ -154,7 +151,7 @@ def follow(
 
     scored = steps.order[steps.status[steps.order] == Status.SCORED]
     alarms = series.parts.alarms.step(
-        values["alarms"], series.usual[numbers], owner[scored], np.log(np.maximum(found.error[scored], TINY))
+        values["alarms"], series.usual[numbers], owner[scored], logs_of(found.error[scored])
     )
     if fitted.options.adaptation != "off":
         threshold[scored] = np.exp(alarms.threshold)

@@ -13,9 +13,9 @@ from aestream.columns import MISSING, TEXT, BadValueError, Column, Kind
 from aestream.errors import DataError
 from aestream.features import arrow
 from aestream.features.schema import lookup
-from aestream.features.series import Key, epoch_scale, seconds
+from aestream.features.series import epoch_scale, seconds
 from aestream.quantities import stands_for_nothing
-from aestream.types import Flags, Places, Vector
+from aestream.types import Flags, Key, Places, Vector
 
 _FLAGS = {"true": True, "false": False}
 

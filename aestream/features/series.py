@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import NoneType
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +16,8 @@ from aestream.errors import DataError
 from aestream.features import arrow
 from aestream.features.schema import lookup
 from aestream.features.table import frame_of, records_of
-from aestream.types import Vector
+from aestream.types import Key, Vector
 
-# str, bytes, int, None, or a tuple of these: what an entity is called.
-Key: TypeAlias = Hashable
 # 2001 to 2100 in seconds since 1970; in ms, us and ns, a power of 1000 more.
 EPOCH_RANGE = (0.98e9, 4.1e9)
 NOT_EPOCH = 0.0  # the unit of numbers that are not since 1970

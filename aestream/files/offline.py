@@ -18,10 +18,9 @@ from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.features.roles import NO_ROLES, Roles
 from aestream.features.schema import FeatureSchema
-from aestream.features.series import Key
 from aestream.files.rows import Rows, read_rows
 from aestream.files.writers import Columns, Writer
-from aestream.types import Level, Matrix, Phase, Status, Vector
+from aestream.types import Key, Level, Matrix, Phase, Status, Vector
 
 
 class Replay:

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from aestream.features.clock import DAY
 from aestream.features.series import EPOCH_RANGE
 from aestream.inference.order import BLOCKS, Series
 from aestream.types import Vector
 
 SCALES = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
-DAY = 86_400.0
 # A clock advances so many seconds per second, and strays from that by this share of the sample's span.
 PACE, STRAYS = (0.8, 1.25), 0.5
 # Times this near to the records' own are times, whatever their order. A gauge would have to keep to 0.04 % for that.

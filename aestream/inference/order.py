@@ -15,6 +15,14 @@ MAX_UNTIMED = 0.01
 BLOCKS = 10
 
 
+def filled(times: Vector, otherwise: float) -> Vector:
+    """Times (n,) with that of the row before in place of an unknown one; `otherwise` where none is known yet."""
+    known = np.isfinite(times)
+    before = np.maximum.accumulate(np.where(known, np.arange(len(times)), 0))
+    whole: Vector = np.where(known[before], times[before], otherwise)
+    return whole
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Order:
     """How the n records of a sample follow each other. Without arguments: one series, in the order of arrival.

@@ -18,7 +18,7 @@ from aestream.inference.counters import RATE, has_rate, rises_in_all
 from aestream.inference.documents import Documents
 from aestream.inference.infer import infer
 from aestream.inference.movement import judge
-from aestream.inference.order import Order
+from aestream.inference.order import Order, filled
 from aestream.inference.selection import Selection, imputes
 from aestream.types import Matrix, Stamps, Vector
 
@@ -82,8 +82,5 @@ def _learn_array(
 
 def _stamps(seconds: Vector) -> Stamps:
     """Times (n,) in milliseconds; an unknown one is that of the row before."""
-    known = np.isfinite(seconds)
-    before = np.maximum.accumulate(np.where(known, np.arange(len(seconds)), 0))
-    filled = np.where(known[before], seconds[before], 0.0)
-    stamps: Stamps = np.rint(filled * 1000).astype(np.int64)
+    stamps: Stamps = np.rint(filled(seconds, 0.0) * 1000).astype(np.int64)
     return stamps

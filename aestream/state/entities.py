@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aestream.errors import DataError
-from aestream.types import Places
+from aestream.types import Key, Places
 
-Key: TypeAlias = Hashable  # str, bytes, int, None, or a tuple of these: what a snapshot can carry
 Values: TypeAlias = NDArray[np.void]  # (e,) of a structured type: what is remembered of e entities
 
 SMALLEST = 16  # entities that there is room for at first

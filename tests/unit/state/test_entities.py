@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from aestream.errors import DataError
-from aestream.state.entities import Entities, Key
+from aestream.state.entities import Entities
+from aestream.types import Key
 
 LAYOUT = np.dtype([("count", "<i8"), ("part", [("rows", "<f8", (3, 2))])])
 BLANK = np.array((7, (np.nan,)), dtype=LAYOUT)
