@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,6 +32,21 @@ from aestream.types import Key, Matrix, Places, Status, Vector
 MIN_ROWS = 10
 # So many records at most tell how a model errs on entities that it has not seen.
 STRANGERS = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The n records to learn from, with those before them.
+
+    `rows` (r, d) in the user's units, with rates; `windows` (n, L) their places, newest last; `owner` (n,) which entity
+    a record is of, and `who` (n,) its number, 0 for one without its own; `whose` (r,) the number for each row.
+    """
+
+    rows: Matrix
+    windows: Places
+    owner: Places
+    who: Places
+    whose: Places
 
 
 def learn_course(
@@ -77,31 +92,16 @@ def learn_series(
     if course.window == 1:
         fitted, errors = learn(rows[newest], schema, options, progress)
         scales = Scales.fit(rows[newest], np.zeros(len(newest), np.intp), np.empty(0, np.intp))
+        strange = None
     else:
-        ground = Ground.of(rows[newest], schema, options)
-        unscaled = ground.constants.without(rows)
-        scales = Scales.fit(unscaled[newest], who[chosen], ground.constants.moving.numeric)
-        moving = scales.toward(unscaled, owners(steps, who))
-        encoder = FeatureEncoder.fit(moving[newest], ground.constants.moving)
-        known = moving if options.flag_unseen else without_unseen(moving, encoder)
-        inputs = inputs_of(encoder, known)
+        sample = Sample(rows, steps.windows[chosen], course.owner[chosen], who[chosen], owners(steps, who))
         context = None if course.times is None else course.clock.inputs(course.times[chosen])
-        frame = Frame(known, inputs, steps.windows[chosen], who[chosen], context, scales=scales)
-        judge, errors, training = learn_windows(
-            frame,
-            stretches(course.owner[chosen]),
-            shares=shares_of(inputs_of(encoder, unscaled[newest]), encoder.weights),
-            deviations=ground.deviations(encoder),
-            options=options,
-            progress=progress,
-        )
-        described = inputs[torch.from_numpy(newest)]
-        fitted = calibrate(ground, encoder, judge, errors, described, options, training, progress)
+        fitted, scales, errors, strange = _learn_together(sample, context, schema, options, progress)
     rate = fitted.threshold.false_alarm_rate
     usual = learn_usual(logs_of(errors), rate, who[chosen], int(numbers.max(initial=0)))
     thresholds = fitted.threshold.value * np.exp(usual["threshold"] - usual["threshold"][0])
-    if course.window > 1 and numbers.any():
-        strangers = learn_usual(_as_strangers(judge, encoder, frame, unscaled, errors, options), rate)[0]
+    if strange is not None:
+        strangers = learn_usual(strange, rate)[0]
         # A threshold that is too low for an entity rises within a few records, and one too high hardly ever falls.
         if strangers["threshold"] < usual["threshold"][0]:
             thresholds[0] *= np.exp(strangers["threshold"] - usual["threshold"][0])
@@ -121,6 +121,41 @@ def learn_series(
     )
     told = {"window": course.window, "gap": course.gap, "decisions": course.decisions}
     return replace(fitted, series=series, training={**fitted.training, **told})
+
+
+def _learn_together(
+    sample: Sample,
+    context: Matrix | None,
+    schema: FeatureSchema,
+    options: Options,
+    progress: Callable[[Progress], None] | None,
+) -> tuple[Fitted, Scales, Vector, Vector | None]:
+    """Learn to judge records with those before them; `context` (n, c) says when they were.
+
+    Returns what is fitted, each entity's scaling, the errors of the records as if no member had seen them, (n,), and
+    log errors as if their entities had not been seen either; None where no entity has its own scaling.
+    """
+    newest = sample.windows[:, -1]
+    ground = Ground.of(sample.rows[newest], schema, options)
+    unscaled = ground.constants.without(sample.rows)
+    scales = Scales.fit(unscaled[newest], sample.who, ground.constants.moving.numeric)
+    moving = scales.toward(unscaled, sample.whose)
+    encoder = FeatureEncoder.fit(moving[newest], ground.constants.moving)
+    known = moving if options.flag_unseen else without_unseen(moving, encoder)
+    inputs = inputs_of(encoder, known)
+    frame = Frame(known, inputs, sample.windows, sample.who, context, scales=scales)
+    judge, errors, training = learn_windows(
+        frame,
+        stretches(sample.owner),
+        shares=shares_of(inputs_of(encoder, unscaled[newest]), encoder.weights),
+        deviations=ground.deviations(encoder),
+        options=options,
+        progress=progress,
+    )
+    described = inputs[torch.from_numpy(newest)]
+    fitted = calibrate(ground, encoder, judge, errors, described, options, training, progress)
+    strange = _as_strangers(judge, encoder, frame, unscaled, errors, options) if sample.who.any() else None
+    return fitted, scales, errors, strange
 
 
 def _as_strangers(
