@@ -159,5 +159,5 @@ WINDOWED: dict[str, Override] = {
 # Of many entities in one model.
 SHARED = Override(
     "one scaling, spread and threshold for all",
-    {"detector.learn_series:OWN_ROWS": 10**9, "detector.scales:OWN_ROWS": 10**9},
+    {"detector.scales:OWN_ROWS": 10**9},
 )
