@@ -16,7 +16,7 @@ Columns: TypeAlias = dict[str, NDArray[Any]]  # (e,) by name
 
 def judge_round(steps: Steps, usual: Columns, state: Columns, logs: Vector) -> Vector:
     """Return the log thresholds for one row of each entity with these log errors (e,), and learn from the rows."""
-    unit = steps.follows * usual["spread"]
+    unit, step = steps.follows * usual["spread"], steps.follows * usual["step"]
     state["hot"] *= 1 - steps.rate / DUE
     if steps.rare:
         _shorten(steps, usual, state, unit)
@@ -25,8 +25,10 @@ def judge_round(steps: Steps, usual: Columns, state: Columns, logs: Vector) -> V
     hot = logs > edge
     state["quiet"] += 1
     margin = state["margin"]
-    ease = np.maximum(1 - state["hot"] / DUE, 0.0) * np.where(margin > usual["margin"], 2, 1)
-    narrower = np.maximum(margin - rule.RAISE * steps.rate * unit * ease, steps.least * usual["margin"])
+    ease = np.maximum(1 - state["hot"] / DUE, 0.0) * np.where(margin > usual["margin"], steps.back, 1.0)
+    least, former = steps.least * usual["margin"], state["former_threshold"]
+    least = np.where(former < state["bulk"] + least, former - state["bulk"], least)
+    narrower = np.maximum(margin - rule.RAISE * steps.rate * step * ease, least)
     state["margin"][:] = np.where(hot, margin, narrower)
     middle = state["middle"]
     sign = np.where(logs > middle, 1, 0) - np.where(logs < middle, 1, 0)
@@ -34,7 +36,8 @@ def judge_round(steps: Steps, usual: Columns, state: Columns, logs: Vector) -> V
     state["streak"][:] = np.where(hot, state["streak"], 0)
     places = np.flatnonzero(hot)
     if len(places):
-        _heat(steps, usual, state, unit, places, logs[places], logs[places] > threshold[places])
+        known = {name: column[places] for name, column in usual.items()}
+        _heat(steps, known, state, places, logs[places], logs[places] > threshold[places])
     state["since"] += state["since"] > 0
     rising = places[state["streak"][places] == rule.LEVEL_ROWS]
     if len(rising):
@@ -65,11 +68,12 @@ def _shorten(steps: Steps, usual: Columns, state: Columns, unit: Vector) -> None
     state["distance"][:] = np.maximum(distance - rule.RAISE_DISTANCE * steps.rare * unit * ease, least)
 
 
-def _heat(
-    steps: Steps, usual: Columns, state: Columns, unit: Vector, places: Places, logs: Vector, alarm: Flags
-) -> None:
-    """Remember hot rows, and widen the margins and the distances."""
-    unit, most = unit[places], usual["spread"][places] * steps.cap
+def _heat(steps: Steps, usual: Columns, state: Columns, places: Places, logs: Vector, alarm: Flags) -> None:
+    """Remember hot rows, and widen the margins and the distances.
+
+    `state` is of all entities, `usual` of those at `places`.
+    """
+    step, most = steps.follows * usual["step"], usual["spread"] * steps.cap
     state["last"][places, state["streak"][places]] = logs
     state["streak"][places] += 1
     length = np.where(state["quiet"][places] > steps.quiet, 1, state["length"][places] + 1)
@@ -78,18 +82,19 @@ def _heat(
     weight = np.where(length <= rule.FULL, 1.0, rule.LESS)
     hot = state["hot"][places] + weight
     state["hot"][places] = hot
-    moved = np.maximum(state["middle"][places] - usual["middle"][places], 0.0)
-    room = np.maximum(usual["bulk"][places] + moved - state["bulk"][places], 0.0)
+    moved = np.maximum(state["middle"][places] - usual["middle"], 0.0)
+    room = np.maximum(usual["bulk"] + moved - state["bulk"][places], 0.0)
     room = np.where(state["above"][places] > rule.SHIFTED, room, 0.0)
-    raised = state["margin"][places] + unit * rule.RAISE * weight * _excess(hot)
-    state["margin"][places] = np.minimum(raised, usual["margin"][places] + most + room)
+    raised = state["margin"][places] + step * rule.RAISE * weight * _excess(hot)
+    state["margin"][places] = np.minimum(raised, usual["margin"] + most + room)
     if steps.rare and alarm.any():
-        places, unit, most, length = places[alarm], unit[alarm], most[alarm], length[alarm]
+        places, length, most = places[alarm], length[alarm], most[alarm]
         weight = np.where(length <= rule.FULL_ALARMS, 1.0, rule.LESS_ALARMS)
         alarms = state["alarms"][places] + weight
         state["alarms"][places] = alarms
+        unit = steps.follows * usual["spread"][alarm]
         raised = state["distance"][places] + unit * rule.RAISE_DISTANCE * weight * _excess(alarms)
-        state["distance"][places] = np.minimum(raised, usual["distance"][places] + most)
+        state["distance"][places] = np.minimum(raised, usual["distance"][alarm] + most)
 
 
 def _rise(steps: Steps, state: Columns, places: Places, edge: Vector) -> None:

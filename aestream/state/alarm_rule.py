@@ -33,11 +33,12 @@ DUE = 5.0
 QUIET = 30
 FULL, LESS = 3, 0.2
 FULL_ALARMS, LESS_ALARMS = 5, 0.3
-# Each hot row widens the margin by RAISE spreads times the share of hot rows that is not due, which counts up to MOST.
-# Other rows narrow it by what balances this at the requested rate, twice as fast above what training found, down to
-# LEAST_MARGIN of it.
+# Each hot row widens the margin by RAISE steps times the share of hot rows that is not due, which counts up to MOST.
+# Other rows narrow it by what balances this at the requested rate, BACK times as fast where it is wider than training
+# found, and down to LEAST_MARGIN of that. A new level was taken from few rows: then the margin may narrow as far as the
+# former threshold.
 RAISE, MOST = 0.4, 3.0
-LEAST_MARGIN = 0.3
+BACK, LEAST_MARGIN = 4.0, 0.4
 # Each alarm at a rate below LEAST_RATE lengthens the distance by RAISE_DISTANCE spreads likewise. It keeps at least
 # this share of what training found.
 RAISE_DISTANCE = 4.0
@@ -90,6 +91,7 @@ class Steps:
     rare: float  # of alarms, where not every hot row is one; else 0
     cap: float  # in spreads
     least: float  # a share of the margin
+    back: float  # how much faster a margin wider than usual narrows
     follows: float  # 1, or 0 if thresholds do not move
     quiet: int  # rows
 
@@ -97,8 +99,8 @@ class Steps:
     def of(cls, rate: float, adaptation: str) -> Self:
         """Return the steps for a requested rate of false alarms."""
         often, rare = max(rate, LEAST_RATE), rate if rate < LEAST_RATE else 0.0
-        cap, least = (math.inf, -math.inf) if adaptation == "held" else (CAP, LEAST_MARGIN)
-        return cls(often, rare, cap, least, float(adaptation != "off"), math.ceil(QUIET * LEAST_RATE / often))
+        cap, least, back = (math.inf, -math.inf, 1.0) if adaptation == "held" else (CAP, LEAST_MARGIN, BACK)
+        return cls(often, rare, cap, least, back, float(adaptation != "off"), math.ceil(QUIET * LEAST_RATE / often))
 
 
 @dataclass(slots=True)
@@ -114,7 +116,7 @@ class Follower(Memory):
     def judge(self, log: float) -> float:
         """Return the log threshold for a row with this log error, and learn from the row."""
         steps, usual = self.steps, self.usual
-        unit = steps.follows * usual["spread"]
+        unit, step = steps.follows * usual["spread"], steps.follows * usual["step"]
         self.hot *= 1 - steps.rate / DUE
         if steps.rare:
             self.alarms *= 1 - steps.rare / DUE
@@ -129,8 +131,11 @@ class Follower(Memory):
         else:
             self.quiet, self.streak = self.quiet + 1, 0
             self.middle += MIDDLE_STEP * unit * ((log > self.middle) - (log < self.middle))
-            ease = max(1 - self.hot / DUE, 0.0) * (2 if self.margin > usual["margin"] else 1)
-            self.margin = max(self.margin - RAISE * steps.rate * unit * ease, steps.least * usual["margin"])
+            ease = max(1 - self.hot / DUE, 0.0) * (steps.back if self.margin > usual["margin"] else 1.0)
+            least = steps.least * usual["margin"]
+            if self.former_threshold < self.bulk + least:
+                least = self.former_threshold - self.bulk
+            self.margin = max(self.margin - RAISE * steps.rate * step * ease, least)
         self.since += self.since > 0
         if self.streak == LEVEL_ROWS:
             self._rise(edge)
@@ -152,6 +157,7 @@ class Follower(Memory):
     def _heat(self, log: float, alarm: bool) -> None:
         """Remember a hot row, and widen the margin and the distance."""
         usual, unit = self.usual, self.steps.follows * self.usual["spread"]
+        step = self.steps.follows * usual["step"]
         self.last[self.streak] = log
         self.streak += 1
         self.length = 1 if self.quiet >= self.steps.quiet else self.length + 1
@@ -161,7 +167,7 @@ class Follower(Memory):
         most, room = usual["spread"] * self.steps.cap, 0.0
         if self.above > SHIFTED:
             room = max(usual["bulk"] + max(self.middle - usual["middle"], 0.0) - self.bulk, 0.0)
-        raised = self.margin + unit * RAISE * weight * _excess(self.hot)
+        raised = self.margin + step * RAISE * weight * _excess(self.hot)
         self.margin = min(raised, usual["margin"] + most + room)
         if alarm and self.steps.rare:
             weight = 1.0 if self.length <= FULL_ALARMS else LESS_ALARMS

@@ -23,6 +23,9 @@ LEAST_ABOVE = 10
 LEAST_SPREAD = 0.05
 # The margin between bulk and threshold is at least this share of the spread.
 LEAST_MARGIN = 0.3
+# The margin moves in steps of so many scales of the tail, by which the rate there falls or rises alike everywhere. A
+# tail that training hardly shows is taken for so wide a share of the spread; none is wider than the spread.
+STEP, LEAST_STEP = 3.0, 0.4
 # The distance for a rate of less than LEAST_RATE is this share of what an exponential tail has: it is steered from
 # there, and to start too low costs a few alarms where to start too high costs incidents.
 SHARE_BEYOND = 0.5
@@ -33,7 +36,8 @@ USUAL = np.dtype(
     [
         ("middle", "f8"),  # the median log error
         ("bulk", "f8"),  # the log error below which most rows stay
-        ("spread", "f8"),  # from the median to the hundredth of rows with the largest errors: the unit of all steps
+        ("spread", "f8"),  # from the median to the hundredth of rows with the largest errors
+        ("step", "f8"),  # the unit in which the margin moves
         ("threshold", "f8"),  # the log error that is exceeded at LEAST_RATE, or at the rate if that is higher
         ("margin", "f8"),  # from the bulk to the threshold
         ("distance", "f8"),  # from there to the threshold of a rate of less than LEAST_RATE
@@ -62,6 +66,7 @@ def learn_usual(logs: Vector, rate: float, owner: Places | None = None, entities
     usual = np.empty(entities + 1, USUAL)
     usual["middle"], usual["bulk"], usual["threshold"] = middle, bulk, threshold
     usual["spread"] = np.maximum(high - middle, LEAST_SPREAD)
+    usual["step"] = np.clip(STEP * scale, LEAST_STEP * usual["spread"], usual["spread"])
     usual["margin"] = np.maximum(threshold - bulk, LEAST_MARGIN * usual["spread"])
     usual["distance"] = SHARE_BEYOND * scale * max(0.0, math.log(LEAST_RATE / rate))
     return usual

@@ -98,6 +98,16 @@ def test_a_level_that_returns_is_judged_as_before_at_once() -> None:
     assert flags[2000:].mean() < 0.03
 
 
+@pytest.mark.parametrize("rate", (0.05, 0.01))
+def test_a_new_level_that_began_higher_than_it_stays_does_not_silence_the_alarms(rate: float) -> None:
+    logs = np.random.default_rng(5).normal(size=6_000) + 4
+    logs[:25] += 4
+    flagged, judged = judge(logs, rate)
+
+    assert judged.level[-1] == Level.MOVED
+    assert 0.3 * rate <= flagged[3_000:].mean() <= 3 * rate
+
+
 @pytest.mark.parametrize("spacing", [10, 25, 60, 100, 300])
 @pytest.mark.parametrize("rate", [0.01, 0.001])
 def test_each_incident_of_a_bad_day_is_flagged(rate: float, spacing: int) -> None:
