@@ -148,7 +148,7 @@ class Fitted:
         # A timestamp is known by its time of day alone.
         rows = self.encoder.inverse(newest, np.full((len(codes), len(self.encoder.schema)), np.nan))
         if self.series is not None:
-            rows = self.series.scales.back(rows, self.series.numbers_of(keys))
+            rows = self.series.scales.back(rows, self.series.numbers[self.series.places_of(keys)])
         return self.constants.joined(rows)
 
     def save(self, directory: Path, about: Mapping[str, Any]) -> Manifest:

@@ -113,7 +113,7 @@ def learn_series(
         clock=course.clock,
         scales=scales,
         rates=rates,
-        numbers={key: number for key, number in zip(course.entities, numbers.tolist(), strict=True) if number},
+        numbers=np.append(0, numbers),
         usual=usual,
         thresholds=thresholds,
         end=_end(parts, course.entities, values, usual[numbers]),

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +18,7 @@ from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
 from aestream.features.series import keys_in, keys_of, names_of, times_of, unit_of
 from aestream.state.alarms import Alarms
-from aestream.state.entities import Entities, Values, hashable
+from aestream.state.entities import Entities, Values
 from aestream.state.episodes import Episodes
 from aestream.state.past import Past, Steps
 from aestream.state.usual import USUAL
@@ -75,10 +74,10 @@ class Series:
     """The parts that a model of single records does without.
 
     `parts` are what is remembered of an entity, and how it goes on; `end` is that at the end of the training. `rate` is
-    the requested false-alarm rate. `numbers` are the entities with scaling and error levels of their own, from 1; 0
-    stands for all others, in `scales` and in `usual` (e + 1,), the levels. `thresholds` (e + 1,): the errors above
-    which a record is an anomaly where nothing has drifted. `rates` (c,): what is usual of each counter; NaN for one
-    that may be missing.
+    the requested false-alarm rate. `numbers` (k + 1,) number those of the k entities in training that have scaling and
+    error levels of their own, from 1 (see `places_of`); 0 stands for all others, in `scales` and in `usual` (e + 1,),
+    the levels. `thresholds` (e + 1,): the errors above which a record is an anomaly where nothing has drifted. `rates`
+    (c,): what is usual of each counter; NaN for one that may be missing.
     """
 
     parts: Parts
@@ -86,7 +85,7 @@ class Series:
     clock: Clock
     scales: Scales
     rates: Vector
-    numbers: Mapping[Key, int]
+    numbers: Places
     usual: Values
     thresholds: Vector
     end: Entities
@@ -110,11 +109,9 @@ class Series:
         found = keys_in(table, names) if names else keys_of(table, keys)
         return found, times_of(table, times, self.naming.unit)
 
-    def numbers_of(self, keys: Sequence[Key]) -> Places:
-        """The number of each key's entity, (n,)."""
-        if not self.numbers:
-            return np.zeros(len(keys), np.intp)
-        return np.fromiter(map(self.numbers.get, keys, [0] * len(keys)), np.intp, len(keys))
+    def places_of(self, keys: Sequence[Key]) -> Places:
+        """Where `numbers` has the entity of each key, (n,): those of `end` from 1, 0 for one that it does not know."""
+        return self.end.find(keys) + 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `restore` reads beside the arrays, as JSON types."""
@@ -133,7 +130,7 @@ class Series:
             "usual": np.stack([self.usual[name] for name in USUAL.names or ()], axis=1),
             "thresholds": self.thresholds,
             "rates": self.rates,
-            "numbers": _bytes(msgspec.msgpack.encode(list(self.numbers.items()))),
+            "numbers": self.numbers,
             "end": _bytes(zlib.compress(self.end.snapshot(), 1)),  # short entities are mostly blank
         }
         return {"series": own, "scales": self.scales.arrays(), "clock": self.clock.arrays()}
@@ -154,14 +151,13 @@ class Series:
         )
         end = Entities(parts.layout, parts.blank(usual[:1]))
         end.restore(zlib.decompress(own["end"].tobytes()))
-        numbers = msgspec.msgpack.decode(own["numbers"].tobytes())
         return cls(
             parts=parts,
             rate=data["rate"],
             clock=Clock.from_arrays(part("clock")),
             scales=Scales.from_arrays(part("scales")),
             rates=own["rates"],
-            numbers={hashable(key): number for key, number in numbers},
+            numbers=own["numbers"],
             usual=usual,
             thresholds=own["thresholds"],
             end=end,

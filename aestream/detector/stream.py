@@ -142,7 +142,7 @@ def follow(
     """Judge (n, d) rows with what is remembered of their entities, and remember them."""
     places, first, owner = np.unique(entities.places(keys), return_index=True, return_inverse=True)
     values = entities.values[places]
-    numbers = series.numbers_of([keys[row] for row in first.tolist()])
+    numbers = series.numbers[series.places_of([keys[row] for row in first.tolist()])]
     series.begin(values, numbers)
     steps = series.parts.past.follow(values["past"], owner, matrix, times)
     frame, observed = fitted.among(steps, numbers[owner], times)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -68,6 +69,10 @@ class Entities:
         places = np.fromiter(map(self._places.__getitem__, listed), dtype=np.intp, count=len(listed))
         self._prepare()
         return places
+
+    def find(self, keys: Sequence[Key]) -> Places:
+        """The place of each key in `values`, (n,): -1 for one that is not known."""
+        return np.fromiter(map(self._places.get, keys, itertools.repeat(-1)), dtype=np.intp, count=len(keys))
 
     def drop(self, keys: Iterable[Key]) -> None:
         """Forget these entities. Their places are for new ones. Keys that are not known are ignored."""

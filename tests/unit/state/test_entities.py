@@ -37,6 +37,13 @@ def test_a_new_key_has_the_blank_value_and_keeps_its_place() -> None:
     assert known.places([]).tolist() == []
 
 
+def test_a_key_is_found_without_a_place_for_a_new_one() -> None:
+    known = entities()
+    assert known.find(["new", *KEYS]).tolist() == [-1, *known.places(KEYS).tolist()]
+    assert "new" not in known
+    assert known.find([]).tolist() == []
+
+
 def test_keys_of_an_array_are_the_plain_ones() -> None:
     known = entities()
     assert known.places(np.array([7])).tolist() == known.places([7]).tolist() == known.places([np.int64(7)]).tolist()
