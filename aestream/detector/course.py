@@ -14,7 +14,7 @@ from aestream.detector.series import Naming
 from aestream.errors import DataError
 from aestream.features.clock import Clock
 from aestream.features.schema import FeatureSchema
-from aestream.inference.intervals import Intervals
+from aestream.inference.intervals import longest_intervals
 from aestream.inference.order import Order, filled
 from aestream.inference.rhythm import choose_clock
 from aestream.inference.windows import choose_window
@@ -28,8 +28,9 @@ class Course:
 
     `matrix` (n, d) in the user's units, with counters as they were read. `entities` are the keys, and `owner` (n,) says
     which of them a record belongs to; `times` (n,) are in seconds, None if they have none; `naming` says where keys and
-    times were found. `window` records of an entity are seen together, and begin anew after `gap` seconds; `clock` says
-    what is seen of the time. `decisions` tell what was decided, and why, one sentence each.
+    times were found. `window` records of an entity are seen together; `longest` (e + 1,) is the longest interval, in
+    seconds, that is no gap: in general, then of each of `entities`. `clock` says what is seen of the time. `decisions`
+    tell what was decided, and why, one sentence each.
     """
 
     matrix: Matrix
@@ -38,7 +39,7 @@ class Course:
     times: Vector | None
     naming: Naming
     window: int
-    gap: float | None
+    longest: Vector
     clock: Clock
     decisions: Sequence[str]
 
@@ -65,22 +66,29 @@ def chart(
     numbering: defaultdict[Key, int] = defaultdict(count().__next__)
     owner = np.fromiter(map(numbering.__getitem__, named), np.intp, len(matrix))
     order = Order.of(owner if len(numbering) > 1 else None, times)
-    intervals = Intervals.of(order, options.max_gap)
-    gap = None if intervals is None else intervals.longest
-    alone = Past(len(schema), 1, schema.counters, gap)
-    steps = alone.follow(np.full(len(numbering), alone.blank), owner, matrix, times)
+    longest = longest_intervals(order, options.max_gap)
+    alone = Past(len(schema), 1, schema.counters)
+    steps = alone.follow(np.full(len(numbering), alone.blank), longest[1:], owner, matrix, times)
     values = steps.rows[steps.windows[:, 0]]
     told = []
     if isinstance(options.window, int):
         window = options.window
     else:
-        chosen = choose_window(values, order, gap)
+        chosen = choose_window(values, order, longest[1:])
         window = chosen.rows
         together = f"{window} records of an entity are judged together" if window > 1 else "each record is judged alone"
         told.append(f"{together}: {chosen.why}")
-    if gap is not None:
-        told.append(f"an entity begins anew after more than {gap:.4g} s without a record")
+    if np.isfinite(longest[0]):
+        told.append(_gaps(longest))
     rhythm = choose_clock(values, owner, times, options.clock, options.holidays)
     if times is not None:
         told.append(f"time of day and weekday: {rhythm.why}")
-    return Course(matrix, list(numbering), owner, times, naming, window, gap, rhythm.clock, told)
+    return Course(matrix, list(numbering), owner, times, naming, window, longest, rhythm.clock, told)
+
+
+def _gaps(longest: Vector) -> str:
+    """The sentence about the longest intervals, in seconds, that are no gaps."""
+    least, most = (f"{float(f'{seconds:.4g}'):,.12g}" for seconds in (longest.min(), longest.max()))
+    if least == most:
+        return f"an entity begins anew after more than {most} s without a record"
+    return f"an entity begins anew after more than {least} to {most} s without a record, by how often its records come"

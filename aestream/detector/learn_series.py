@@ -75,9 +75,9 @@ def learn_series(
 
     Raises what `learn` raises.
     """
-    past = Past(len(schema), course.window, schema.counters, course.gap)
+    past = Past(len(schema), course.window, schema.counters)
     values = np.full(len(course.entities), past.blank)
-    steps = past.follow(values, course.owner, course.matrix, course.times)
+    steps = past.follow(values, course.longest[1:], course.owner, course.matrix, course.times)
     chosen = np.flatnonzero(steps.status == Status.SCORED)
     if len(chosen) < MIN_ROWS:
         raise DataError(
@@ -114,12 +114,13 @@ def learn_series(
         scales=scales,
         rates=rates,
         numbers=np.append(0, numbers),
+        longest=course.longest,
         usual=usual,
         thresholds=thresholds,
         end=_end(parts, course.entities, values, usual[numbers]),
         naming=course.naming,
     )
-    told = {"window": course.window, "gap": course.gap, "decisions": course.decisions}
+    told = {"window": course.window, "decisions": course.decisions}
     return replace(fitted, series=series, training={**fitted.training, **told})
 
 

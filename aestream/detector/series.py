@@ -76,8 +76,9 @@ class Series:
     `parts` are what is remembered of an entity, and how it goes on; `end` is that at the end of the training. `rate` is
     the requested false-alarm rate. `numbers` (k + 1,) number those of the k entities in training that have scaling and
     error levels of their own, from 1 (see `places_of`); 0 stands for all others, in `scales` and in `usual` (e + 1,),
-    the levels. `thresholds` (e + 1,): the errors above which a record is an anomaly where nothing has drifted. `rates`
-    (c,): what is usual of each counter; NaN for one that may be missing.
+    the levels. `longest` (k + 1,): the longest interval of each, in seconds, that is no gap. `thresholds` (e + 1,): the
+    errors above which a record is an anomaly where nothing has drifted. `rates` (c,): what is usual of each counter;
+    NaN for one that may be missing.
     """
 
     parts: Parts
@@ -86,6 +87,7 @@ class Series:
     scales: Scales
     rates: Vector
     numbers: Places
+    longest: Vector
     usual: Values
     thresholds: Vector
     end: Entities
@@ -110,15 +112,13 @@ class Series:
         return found, times_of(table, times, self.naming.unit)
 
     def places_of(self, keys: Sequence[Key]) -> Places:
-        """Where `numbers` has the entity of each key, (n,): those of `end` from 1, 0 for one that it does not know."""
+        """Where `numbers` and `longest` have each key's entity, (n,): those of `end` from 1, 0 for a new one."""
         return self.end.find(keys) + 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `restore` reads beside the arrays, as JSON types."""
-        past = self.parts.past
         return {
-            "window": past.window,
-            "gap": past.gap,
+            "window": self.parts.past.window,
             "rate": self.rate,
             "entities": len(self.end),
             "naming": asdict(self.naming),
@@ -131,6 +131,7 @@ class Series:
             "thresholds": self.thresholds,
             "rates": self.rates,
             "numbers": self.numbers,
+            "longest": self.longest,
             "end": _bytes(zlib.compress(self.end.snapshot(), 1)),  # short entities are mostly blank
         }
         return {"series": own, "scales": self.scales.arrays(), "clock": self.clock.arrays()}
@@ -145,7 +146,7 @@ class Series:
         for name, column in zip(USUAL.names or (), own["usual"].T, strict=True):
             usual[name] = column
         parts = Parts(
-            Past(len(schema), data["window"], schema.counters, data["gap"]),
+            Past(len(schema), data["window"], schema.counters),
             Alarms(data["rate"], options.adaptation),
             Episodes(len(schema)),
         )
@@ -158,6 +159,7 @@ class Series:
             scales=Scales.from_arrays(part("scales")),
             rates=own["rates"],
             numbers=own["numbers"],
+            longest=own["longest"],
             usual=usual,
             thresholds=own["thresholds"],
             end=end,

@@ -142,9 +142,10 @@ def follow(
     """Judge (n, d) rows with what is remembered of their entities, and remember them."""
     places, first, owner = np.unique(entities.places(keys), return_index=True, return_inverse=True)
     values = entities.values[places]
-    numbers = series.numbers[series.places_of([keys[row] for row in first.tolist()])]
+    known = series.places_of([keys[row] for row in first.tolist()])
+    numbers = series.numbers[known]
     series.begin(values, numbers)
-    steps = series.parts.past.follow(values["past"], owner, matrix, times)
+    steps = series.parts.past.follow(values["past"], series.longest[known], owner, matrix, times)
     frame, observed = fitted.among(steps, numbers[owner], times)
     threshold = series.thresholds[numbers[owner]]
     found = fitted.judged(frame, threshold, latent=latent, reconstruction=reconstruction)

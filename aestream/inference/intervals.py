@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from aestream.inference.order import Order
+from aestream.types import Vector
 
 # A gap is at least so many usual intervals, and at least so many times what all but this share of the intervals reach:
 # what happens more often than every hundredth record is no gap.
@@ -15,41 +14,37 @@ LEAST, TIMES, REGULAR = 10.0, 2.0, 0.99
 MIN_INTERVALS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Intervals:
-    """The `usual` interval between an entity's records, and the longest one, in seconds, that is no gap.
+def longest_intervals(order: Order, max_gap: float | None = None) -> Vector:
+    """Learn from the entities and times of a sample the longest interval, in seconds, that is no gap.
 
-    Both are for all entities: `usual` is that of the slowest, so that its windows begin anew no more often than others.
+    (e + 1,): the general one, then that of each entity by its code. It is `max_gap` of the entity's usual intervals, or
+    where that is None, of as many as the sample shows. The general one is that of the slowest, so that no window begins
+    anew too often. It is also for an entity with too few intervals, and for one whose own would make a gap of what is
+    regular in it. All are infinite where times are unknown, or no entity has two of them.
+
+    Records of one time are one event: they do not count. Retries and jitter make no interval long, and a few long ones
+    do not make it usual, as the median and the 99th percentile do not see them.
     """
-
-    usual: float
-    longest: float
-
-    @classmethod
-    def of(cls, order: Order, max_gap: float | None = None) -> Intervals | None:
-        """Learn from the entities and times of a sample; `max_gap` in usual intervals, or None: by the sample.
-
-        None where times are unknown, or no entity has two of them. Records of one time are one event: they do not
-        count. Retries and jitter make no interval long, and a few long ones do not make it usual, as the median and the
-        99th percentile do not see them.
-        """
-        time = order.time
-        if time is None:
-            return None
-        entity = np.zeros(len(time), np.intp) if order.entity is None else order.entity
-        steps, whose = np.diff(time), entity[1:]
-        real = (steps > 0) & (whose == entity[:-1])
-        steps, whose = steps[real], whose[real]
-        if not len(steps):
-            return None
-        rows = np.lexsort((steps, whose))
-        steps, whose = steps[rows], whose[rows]
-        start = np.flatnonzero(np.diff(whose, prepend=-1))
-        count = np.diff(start, append=len(steps))
-        usual = steps[start + count // 2]
-        often = count >= min(MIN_INTERVALS, count.max())
-        if max_gap is None:
-            regular = float(np.quantile(steps / np.repeat(usual, count), REGULAR))
-            max_gap = max(LEAST, TIMES * regular)
-        slowest = float(usual[often].max())
-        return cls(slowest, max_gap * slowest)
+    entity = order.entity
+    if entity is None:
+        entity = np.zeros(1 if order.time is None else len(order.time), np.intp)
+    longest = np.full(entity[-1] + 2, np.inf)
+    if order.time is None:
+        return longest
+    steps, whose = np.diff(order.time), entity[1:]
+    real = (steps > 0) & (whose == entity[:-1])
+    steps, whose = steps[real], whose[real]
+    if not len(steps):
+        return longest
+    rows = np.lexsort((steps, whose))
+    steps, whose = steps[rows], whose[rows]
+    start = np.flatnonzero(np.diff(whose, prepend=-1))
+    count = np.diff(start, append=len(steps))
+    usual, own = steps[start + count // 2], count >= MIN_INTERVALS
+    if max_gap is None:
+        regular = float(np.quantile(steps / np.repeat(usual, count), REGULAR))
+        max_gap = max(LEAST, TIMES * regular)
+        own &= steps[start + (REGULAR * (count - 1)).astype(np.intp)] <= max_gap * usual
+    longest[:] = max_gap * usual[count >= min(MIN_INTERVALS, count.max())].max()
+    longest[1 + whose[start[own]]] = max_gap * usual[own]
+    return longest

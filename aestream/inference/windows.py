@@ -32,16 +32,20 @@ class Window:
     why: str
 
 
-def choose_window(matrix: Matrix, order: Order = Order(), gap: float | None = None) -> Window:  # noqa: B008 - immutable
+def choose_window(
+    matrix: Matrix,
+    order: Order = Order(),  # noqa: B008 - immutable
+    longest: Vector | None = None,
+) -> Window:
     """Decide without labels, from (n, d) records, NaN where a value is missing, and their entities and times.
 
-    Counters must be rates already: whatever only rises depends on what was before. After a `gap`, in seconds, the
-    records of an entity begin anew.
+    Counters must be rates already: whatever only rises depends on what was before. `longest` (e,) is the longest
+    interval of each entity, in seconds, that is no gap: its records begin anew after a longer one. None: never.
     """
     count = len(matrix)
     rows = np.arange(count) if order.rows is None else order.rows
     entity = np.zeros(count, np.intp) if order.entity is None else order.entity
-    runs = _runs(entity, order.time, gap)
+    runs = _runs(entity, order.time, longest)
     place = np.arange(count) - np.maximum.accumulate(np.where(_begins(runs), np.arange(count), 0))
     full = place >= ROWS - 1
     if np.count_nonzero(full) < max(MIN_WINDOWS, MIN_FULL * count):
@@ -70,11 +74,11 @@ def _begins(runs: Places) -> Flags:
     return begins
 
 
-def _runs(entity: Places, time: Vector | None, gap: float | None) -> Places:
+def _runs(entity: Places, time: Vector | None, longest: Vector | None) -> Places:
     """Number the runs of records (n,) of one entity without a gap; `entity` and `time` (n,) are in order."""
     begins = _begins(np.cumsum(_begins(entity)))
-    if gap is not None and time is not None:
-        begins[1:] |= np.diff(time) > gap
+    if longest is not None and time is not None:
+        begins[1:] |= np.diff(time) > longest[entity[1:]]
     return np.cumsum(begins) - 1
 
 

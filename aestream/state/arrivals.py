@@ -29,16 +29,16 @@ class Arrivals(NamedTuple):
     known: Flags  # (n,) whether its time is known
     steps: Places  # (n,) how many rows that are not late stand before it
 
-    def runs(self, count: NDArray[np.int64], gap: float | None) -> tuple[Flags, Places]:
+    def runs(self, count: NDArray[np.int64], longest: Vector) -> tuple[Flags, Places]:
         """Where a run of rows begins anew, and how many rows of its run stand before each row: (n,) each.
 
-        `count` (e,) is how many rows each entity's run has so far; a gap is one of more than `gap` seconds.
+        `count` (e,) is how many rows each entity's run has so far, and `longest` (e,) its longest interval, in
+        seconds, that is no gap.
         """
         rows = np.where(self.heads, count[self.who], 0)
-        fresh = self.heads & (rows == 0)
-        if gap is not None:
-            fresh |= (self.latest > self.before + gap) & (self.before > NEVER)
-            rows[fresh] = 0
+        before = np.where(self.before > NEVER, self.before, np.inf)
+        fresh = (self.heads & (rows == 0)) | (self.latest > before + longest[self.who])
+        rows[fresh] = 0
         marks = np.flatnonzero(self.heads | fresh)
         lengths = np.diff(marks, append=len(rows))
         return fresh, self.steps + np.repeat(rows[marks] - self.steps[marks], lengths)

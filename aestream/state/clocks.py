@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aestream.state.arrivals import Arrivals
-from aestream.types import Places
+from aestream.types import Places, Vector
 
 # So many late records in a row, each further back than a gap and than so many seconds, and later than the one before
 # it, tell that it was the latest time of their entity that was wrong: its clock is taken back. What was held up for
@@ -18,16 +18,17 @@ BACK, FAR = 10, 86_400.0
 LAYOUT: list[tuple[Any, ...]] = [("behind", "<i8"), ("behind_at", "<f8")]
 
 
-def take_back(values: NDArray[np.void], arrivals: Arrivals, gap: float) -> Places:
+def take_back(values: NDArray[np.void], arrivals: Arrivals, longest: Vector) -> Places:
     """Find the rows, in the order of `arrivals`, at which the clock of their entity is taken back.
 
-    `values` (e,) has the fields of LAYOUT, and is brought up to date. `gap` is in seconds.
+    `values` (e,) has the fields of LAYOUT, and is brought up to date. `longest` (e,) is the longest interval
+    of each entity, in seconds, that is no gap.
 
     A record on time, or late by less than a day, shows that the clock is right. One without a time says nothing, and
     one with the time of the record before it as little: it may be sent again.
     """
-    gap = max(gap, FAR)
-    far = arrivals.late & (arrivals.times < arrivals.before - gap)
+    gaps = np.maximum(longest, FAR)
+    far = arrivals.late & (arrivals.times < arrivals.before - gaps[arrivals.who])
     concerned = values["behind"] > 0
     concerned[arrivals.who[far]] = True
     found: list[int] = []
@@ -38,7 +39,7 @@ def take_back(values: NDArray[np.void], arrivals: Arrivals, gap: float) -> Place
     for own in np.split(rows, starts[1:]):
         if len(own):
             who = arrivals.who[own[0]]
-            found += _follow(values[who : who + 1], own, arrivals, gap)
+            found += _follow(values[who : who + 1], own, arrivals, float(gaps[who]))
     return np.array(found, np.intp)
 
 

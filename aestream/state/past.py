@@ -33,7 +33,6 @@ class Past:
         features: the number of columns.
         window: how many rows of an entity are seen together.
         counters: the columns that are counters.
-        gap: after so many seconds without a row, a run of rows begins anew. None: never.
 
     A row is `warming` until its run has as many rows as the window. With counters it is also `warming` until the time
     of its entity has passed for the first time, for until then no rate is known. `late` rows, older than the latest
@@ -41,11 +40,10 @@ class Past:
     was the latest time that was wrong (see `clocks`), what was remembered is forgotten, and a run begins anew.
     """
 
-    def __init__(self, features: int, window: int, counters: Places, gap: float | None) -> None:
+    def __init__(self, features: int, window: int, counters: Places) -> None:
         self.features = features
         self.window = window
         self.counters = counters
-        self.gap = gap
         self._counters = Counters(len(counters))
 
     @property
@@ -75,27 +73,36 @@ class Past:
         new: Flags = values["count"] == 0
         return new
 
-    def follow(self, values: NDArray[np.void], owner: Places, matrix: Matrix, times: Vector | None) -> Steps:
+    def follow(
+        self, values: NDArray[np.void], longest: Vector, owner: Places, matrix: Matrix, times: Vector | None
+    ) -> Steps:
         """See each row of a batch with the rows before it, and remember the last ones.
 
-        `values` (e,) is what is remembered of e entities, and is brought up to date; `owner` (n,) says which of them
-        each row of `matrix` (n, d) belongs to. `matrix` has counters as they were read. `times` (n,) are seconds; NaN
-        is a time that is not known, and then the row arrives right after the one before it. Without times each row is
-        one second after the one before it.
+        `values` (e,) is what is remembered of e entities, and is brought up to date. `longest` (e,) is the longest
+        interval of each, in seconds, that is no gap: a run of rows begins anew after a longer one. `owner` (n,) says
+        which of them each row of `matrix` (n, d) belongs to. `matrix` has counters as they were read. `times` (n,) are
+        seconds; NaN is a time that is not known, and then the row arrives right after the one before it. Without times
+        each row is one second after the one before it.
         """
         if not len(matrix):
             nothing = np.empty(0, dtype=np.intp)
             none = np.empty(0, dtype=np.bool_)
             return Steps(matrix, nothing.reshape(0, self.window), none.astype(np.uint8), none, np.empty(0), nothing)
         arrivals = arrive(owner, times, values["last"])
-        if times is not None and self.gap is not None:
-            anew = clocks.take_back(values, arrivals, self.gap)
+        if times is not None:
+            anew = clocks.take_back(values, arrivals, longest)
             if len(anew):
-                return self._follow_anew(values, arrivals, anew, matrix, times)
-        return self._follow(values, arrivals, matrix)
+                return self._follow_anew(values, longest, arrivals, anew, matrix, times)
+        return self._follow(values, longest, arrivals, matrix)
 
     def _follow_anew(
-        self, values: NDArray[np.void], arrivals: Arrivals, anew: Places, matrix: Matrix, times: Vector
+        self,
+        values: NDArray[np.void],
+        longest: Vector,
+        arrivals: Arrivals,
+        anew: Places,
+        matrix: Matrix,
+        times: Vector,
     ) -> Steps:
         """The same where entities forget what they remember at some rows, in the order of `arrivals`: as new ones."""
         number = np.zeros(len(matrix), np.intp)
@@ -107,15 +114,15 @@ class Past:
         parts[after - before] = values
         owner = np.empty_like(number)
         owner[arrivals.rows] = number
-        steps = self._follow(parts, arrive(owner, times, parts["last"]), matrix)
+        steps = self._follow(parts, np.repeat(longest, before + 1), arrive(owner, times, parts["last"]), matrix)
         behind = values[["behind", "behind_at"]].copy()
         values[:] = parts[after]
         values[["behind", "behind_at"]] = behind
         return steps
 
-    def _follow(self, values: NDArray[np.void], arrivals: Arrivals, matrix: Matrix) -> Steps:
+    def _follow(self, values: NDArray[np.void], longest: Vector, arrivals: Arrivals, matrix: Matrix) -> Steps:
         """The same for rows in their order."""
-        fresh, run = arrivals.runs(values["count"], self.gap)
+        fresh, run = arrivals.runs(values["count"], longest)
         warming = run < self.window - 1
         sight = _Sight(arrivals, run, len(values), self.window)
         rows = self._rows(values, matrix)

@@ -21,7 +21,8 @@ def series(count: int, seed: int = 0, keep: float = 0.7) -> Matrix:
 
 
 def rows(matrix: Matrix, entity: Places | None = None, times: object = None, gap: float | None = None) -> int:
-    return choose_window(matrix, Order.of(entity, None if times is None else np.asarray(times, float)), gap).rows
+    longest = None if gap is None else np.full(1 if entity is None else entity.max() + 1, gap)
+    return choose_window(matrix, Order.of(entity, None if times is None else np.asarray(times, float)), longest).rows
 
 
 @pytest.mark.parametrize("count", [120, 600, 5000])
@@ -94,7 +95,17 @@ def test_after_a_gap_records_begin_anew() -> None:
     times = np.arange(3000) + 1000 * (np.arange(3000) // 20)
     assert rows(series(3000), None, times, 3000.0) == ROWS
     assert rows(series(3000), None, times, 500.0) == 1
-    assert "or after a gap" in choose_window(series(3000), Order.of(None, times.astype(float)), 500.0).why
+    assert "or after a gap" in choose_window(series(3000), Order.of(None, times.astype(float)), np.array([500.0])).why
+
+
+def test_each_entity_has_its_own_gaps() -> None:
+    slow = 1000.0 * np.arange(1500)
+    fast = np.arange(1500) + 500.0 * (np.arange(1500) // 20)
+    matrix, entity = np.vstack([series(1500), series(1500, 1)]), np.repeat([0, 1], 1500)
+    order = Order.of(entity, np.append(slow, fast))
+    assert choose_window(matrix, order, np.array([10_000.0, 10_000.0])).rows == ROWS
+    assert "or after a gap" in choose_window(matrix, order, np.array([10_000.0, 10.0])).why
+    assert choose_window(matrix, order, np.array([10.0, 10_000.0])).rows == 1
 
 
 def test_it_says_why() -> None:

@@ -37,13 +37,14 @@ class Seen:
 class Reference:
     """One record at a time, as the rules are told."""
 
-    def __init__(self, past: Past) -> None:
+    def __init__(self, past: Past, longest: Vector) -> None:
         self.past = past
+        self.longest = longest
         self.entities: dict[int, Entity] = {}
 
     def see(self, owner: int, reading: Vector, time: float | None) -> Seen:
         entity = self.entities.setdefault(owner, Entity())
-        if time is not None and np.isfinite(time) and self.lied(entity, time):
+        if time is not None and np.isfinite(time) and self.lied(entity, time, self.longest[owner]):
             entity = self.entities[owner] = Entity()
         known = entity.last > -np.inf
         if time is None:
@@ -59,7 +60,7 @@ class Reference:
             window = [*entity.run, row][-self.past.window :]
             entity.bases = kept
             return Seen(self.padded(window), Status.LATE, fresh=False)
-        gap = self.past.gap is not None and known and time - entity.last > self.past.gap
+        gap = known and time - entity.last > self.longest[owner]
         if gap:
             entity.run = []
         fresh = not entity.run
@@ -75,8 +76,9 @@ class Reference:
         window = entity.run[-self.past.window :]
         return Seen(self.padded(window), Status.WARMING if warming else Status.SCORED, fresh)
 
-    def lied(self, entity: Entity, time: float) -> bool:
-        early = self.past.gap is not None and time < entity.last - max(self.past.gap, clocks.FAR)
+    @staticmethod
+    def lied(entity: Entity, time: float, longest: float) -> bool:
+        early = time < entity.last - max(longest, clocks.FAR)
         if not early or (entity.behind and time < entity.behind[-1]):
             entity.behind = []
         if early and time not in entity.behind[-1:]:
@@ -154,16 +156,17 @@ def test_a_batch_is_seen_as_one_record_at_a_time(
     monkeypatch: pytest.MonkeyPatch, window: int, counters: int, timed: bool
 ) -> None:
     monkeypatch.setattr(clocks, "FAR", 0.0)  # clocks are taken back within the minutes of these batches
-    for seed, (entities, gap) in enumerate(itertools.product((1, 3, 60), (None, 20.0, 1.0, None, 20.0))):
-        past = Past(4, window, np.arange(counters), gap)
-        reference = Reference(past)
+    gaps = ([np.inf], [20.0], [1.0], [20.0, 1.0, np.inf], [np.inf], [20.0])
+    for seed, (entities, gap) in enumerate(itertools.product((1, 3, 60), gaps)):
+        past, longest = Past(4, window, np.arange(counters)), np.resize(gap, entities)
+        reference = Reference(past, longest)
         values = blank(past, entities)
         for part in range(3):
             batch = records(100 * seed + part, entities=entities, counters=counters, timed=timed)
             times = None if batch.times is None else batch.times + 40 * part
             each = itertools.repeat(None, len(batch.owner)) if times is None else times
             expected = [reference.see(*record) for record in zip(batch.owner, batch.matrix, each, strict=True)]
-            steps = past.follow(values, batch.owner, batch.matrix, times)
+            steps = past.follow(values, longest, batch.owner, batch.matrix, times)
             for row, (found, wanted) in enumerate(zip(seen(steps), expected, strict=True)):
                 assert np.array_equal(found.window, wanted.window, equal_nan=True), (seed, part, row)
                 assert (found.status, found.fresh) == (wanted.status, wanted.fresh), (seed, part, row)
@@ -179,11 +182,11 @@ def test_a_batch_is_seen_as_one_record_at_a_time(
 @pytest.mark.parametrize("timed", [True, False])
 @pytest.mark.parametrize(("window", "counters"), [(1, 2), (6, 0), (6, 2)])
 def test_pieces_of_any_size_are_seen_as_the_whole(window: int, counters: int, timed: bool) -> None:
-    past = Past(4, window, np.arange(counters), 20.0)
+    past, longest = Past(4, window, np.arange(counters)), np.array([20.0, 1.0, 20.0, np.inf, 5.0])
     for seed in range(10):
         batch = records(seed, entities=5, counters=counters, timed=timed)
         whole = blank(past, 5)
-        expected = seen(past.follow(whole, batch.owner, batch.matrix, batch.times))
+        expected = seen(past.follow(whole, longest, batch.owner, batch.matrix, batch.times))
         rng = np.random.default_rng(seed)
         cuts = np.unique(rng.integers(0, len(batch.owner), 30))
         pieces, found = blank(past, 5), []
@@ -191,7 +194,7 @@ def test_pieces_of_any_size_are_seen_as_the_whole(window: int, counters: int, ti
             present, owner = np.unique(batch.owner[chosen], return_inverse=True)
             values = pieces[present]
             times = None if batch.times is None else batch.times[chosen]
-            found += seen(past.follow(values, owner, batch.matrix[chosen], times))
+            found += seen(past.follow(values, longest[present], owner, batch.matrix[chosen], times))
             pieces[present] = values
         for one, other in zip(found, expected, strict=True):
             assert one.window.tobytes() == other.window.tobytes()
@@ -199,10 +202,10 @@ def test_pieces_of_any_size_are_seen_as_the_whole(window: int, counters: int, ti
         assert pieces.tobytes() == whole.tobytes()
 
 
-def statuses(times: list[float], *, gap: float | None = 20.0, window: int = 3) -> list[int]:
-    past = Past(1, window, np.arange(1), gap)
+def statuses(times: list[float], *, longest: float = 20.0, window: int = 3) -> list[int]:
+    past = Past(1, window, np.arange(1))
     readings = np.arange(float(len(times)))[:, None]
-    steps = past.follow(blank(past, 1), np.zeros(len(times), np.intp), readings, np.array(times))
+    steps = past.follow(blank(past, 1), np.array([longest]), np.zeros(len(times), np.intp), readings, np.array(times))
     found: list[int] = steps.status.tolist()
     return found
 
@@ -233,4 +236,16 @@ def test_late_records_that_tell_no_other_time_stay_late(late: list[float]) -> No
 
 
 def test_without_a_gap_no_clock_is_taken_back() -> None:
-    assert statuses([1e9, *map(float, range(50))], gap=None)[1:] == [Status.LATE] * 50
+    assert statuses([1e9, *map(float, range(50))], longest=np.inf)[1:] == [Status.LATE] * 50
+
+
+def test_each_clock_is_taken_back_by_the_gap_of_its_entity() -> None:
+    past, days = Past(1, 2, np.arange(0)), 86_400.0
+    times = np.repeat([10 * days, *range(BACK + 2)], 2).astype(np.float64)
+    owner = np.tile([0, 1], len(times) // 2)
+    values = blank(past, 2)
+    steps = past.follow(values, np.array([100.0, 20 * days]), owner, np.zeros((len(times), 1)), times)
+    assert steps.status[owner == 0].tolist()[-3:] == [Status.WARMING, Status.SCORED, Status.SCORED]
+    assert steps.status[owner == 1].tolist() == [Status.WARMING, *[Status.LATE] * (BACK + 2)]
+    again = past.follow(values, np.array([100.0, 20 * days]), np.array([0, 1]), np.zeros((2, 1)), np.full(2, 11 * days))
+    assert again.fresh.tolist() == [True, False]

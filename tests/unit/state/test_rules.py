@@ -9,15 +9,17 @@ from aestream.types import Status
 SCORED, WARMING, LATE = Status.SCORED, Status.WARMING, Status.LATE
 
 
-def steps(past: Past, readings: list[float], times: list[float] | None) -> Steps:
-    """One entity's readings in one column."""
+def steps(past: Past, readings: list[float], times: list[float] | None, longest: float = np.inf) -> Steps:
+    """One entity's readings in one column; a longer interval than `longest` is a gap."""
     matrix = np.array(readings, dtype=np.float64)[:, None]
     stamps = None if times is None else np.array(times, dtype=np.float64)
-    return past.follow(np.full(1, past.blank), np.zeros(len(matrix), dtype=np.intp), matrix, stamps)
+    return past.follow(
+        np.full(1, past.blank), np.array([longest]), np.zeros(len(matrix), dtype=np.intp), matrix, stamps
+    )
 
 
 def rates(readings: list[float], times: list[float] | None) -> list[float]:
-    found = steps(Past(1, 1, np.array([0]), None), readings, times)
+    found = steps(Past(1, 1, np.array([0])), readings, times)
     rows: list[float] = found.rows[found.windows[:, -1], 0].tolist()
     return rows
 
@@ -32,14 +34,14 @@ def windows(found: Steps) -> list[list[float]]:
 
 
 def test_a_window_ends_with_its_row_and_begins_with_the_first() -> None:
-    found = steps(Past(1, 3, np.array([], dtype=np.intp), None), [1, 2, 3, 4], None)
+    found = steps(Past(1, 3, np.array([], dtype=np.intp)), [1, 2, 3, 4], None)
     assert windows(found) == [[1, 1, 1], [1, 1, 2], [1, 2, 3], [2, 3, 4]]
     assert found.status.tolist() == [WARMING, WARMING, SCORED, SCORED]
     assert found.fresh.tolist() == [True, False, False, False]
 
 
 def test_a_late_row_sees_the_rows_before_it_and_no_row_sees_it() -> None:
-    past = Past(1, 2, np.array([], dtype=np.intp), None)
+    past = Past(1, 2, np.array([], dtype=np.intp))
     found = steps(past, [1, 2, 3, 4], [10, 20, 19.999, 20])
     assert windows(found) == [[1, 1], [1, 2], [2, 3], [2, 4]]
     assert found.status.tolist() == [WARMING, SCORED, LATE, SCORED]
@@ -47,18 +49,28 @@ def test_a_late_row_sees_the_rows_before_it_and_no_row_sees_it() -> None:
 
 
 def test_a_row_without_a_time_follows_the_row_before_it() -> None:
-    past = Past(1, 2, np.array([], dtype=np.intp), 15.0)
-    found = steps(past, [1, 2, 3, 4], [10, np.nan, np.inf, 20])
+    past = Past(1, 2, np.array([], dtype=np.intp))
+    found = steps(past, [1, 2, 3, 4], [10, np.nan, np.inf, 20], longest=15.0)
     assert windows(found) == [[1, 1], [1, 2], [2, 3], [3, 4]]
     assert found.fresh.tolist() == [True, False, False, False]
 
 
 def test_a_run_begins_anew_after_a_gap_and_not_before() -> None:
-    past = Past(1, 2, np.array([], dtype=np.intp), 10.0)
-    found = steps(past, [1, 2, 3, 4], [0, 10, 20.001, 21])
+    past = Past(1, 2, np.array([], dtype=np.intp))
+    found = steps(past, [1, 2, 3, 4], [0, 10, 20.001, 21], longest=10.0)
     assert windows(found) == [[1, 1], [1, 2], [3, 3], [3, 4]]
     assert found.status.tolist() == [WARMING, SCORED, WARMING, SCORED]
     assert found.fresh.tolist() == [True, False, True, False]
+
+
+def test_how_long_a_gap_is_depends_on_the_entity() -> None:
+    past = Past(1, 2, np.array([], dtype=np.intp))
+    times = np.repeat([0.0, 10.0, 500.0, 510.0], 2)
+    owner = np.tile([0, 1], 4)
+    found = past.follow(np.full(2, past.blank), np.array([100.0, 3600.0]), owner, np.zeros((8, 1)), times)
+    assert found.status[owner == 0].tolist() == [WARMING, SCORED, WARMING, SCORED]
+    assert found.status[owner == 1].tolist() == [WARMING, SCORED, SCORED, SCORED]
+    assert np.flatnonzero(found.fresh).tolist() == [0, 1, 4]
 
 
 def test_a_counter_is_its_increase_per_second() -> None:
@@ -97,7 +109,7 @@ def test_a_late_reading_resets_nothing() -> None:
 
 
 def test_rows_from_before_time_passed_are_seen_with_the_first_rates() -> None:
-    past = Past(1, 3, np.array([0]), None)
+    past = Past(1, 3, np.array([0]))
     found = steps(past, [90, 100, 110, 140], [0, 0, 10, 20])
     assert np.isnan(windows(found)[:2]).all()
     assert windows(found)[2:] == [[1, 1, 1], [1, 1, 3]]
@@ -113,8 +125,8 @@ def test_hosts_of_one_exporter_stay_calm_through_its_restart() -> None:
     kept = np.r_[0:30, 40:scrapes]
     owner = np.tile(np.arange(hosts), len(kept))
     times = np.repeat(1.7e9 + 15.0 * kept, hosts)
-    past = Past(2, 1, np.array([0, 1]), 60.0)
-    found = past.follow(np.full(hosts, past.blank), owner, readings[kept].reshape(-1, 2), times)
+    past = Past(2, 1, np.array([0, 1]))
+    found = past.follow(np.full(hosts, past.blank), np.full(hosts, 60.0), owner, readings[kept].reshape(-1, 2), times)
     seen = found.rows[found.windows[:, -1]] / speeds[owner]
     assert np.isnan(seen[:hosts]).all()
     assert seen[hosts:].min() > 0.89
