@@ -98,7 +98,7 @@ def test_a_level_that_returns_is_judged_as_before_at_once() -> None:
     assert flags[2000:].mean() < 0.03
 
 
-@pytest.mark.parametrize("rate", (0.05, 0.01))
+@pytest.mark.parametrize("rate", [0.05, 0.01])
 def test_a_new_level_that_began_higher_than_it_stays_does_not_silence_the_alarms(rate: float) -> None:
     logs = np.random.default_rng(5).normal(size=6_000) + 4
     logs[:25] += 4
