@@ -83,8 +83,9 @@ def _heat(steps: Steps, usual: Columns, state: Columns, places: Places, logs: Ve
     hot = state["hot"][places] + weight
     state["hot"][places] = hot
     moved = np.maximum(state["middle"][places] - usual["middle"], 0.0)
-    room = np.maximum(usual["bulk"] + moved - state["bulk"][places], 0.0)
-    room = np.where(state["above"][places] > rule.SHIFTED, room, 0.0)
+    low, high = rule.SHIFTED
+    shifted = np.minimum(np.maximum((state["above"][places] - low) / (high - low), 0.0), 1.0)
+    room = shifted * np.maximum(usual["bulk"] + moved - state["bulk"][places], 0.0)
     raised = state["margin"][places] + step * rule.RAISE * weight * _excess(hot)
     state["margin"][places] = np.minimum(raised, usual["margin"] + most + room)
     if steps.rare and alarm.any():
@@ -114,7 +115,8 @@ def _return(state: Columns, places: Places) -> None:
     """Go back to the former levels."""
     state["bulk"][places] = state["former_bulk"][places]
     state["former_bulk"][places] = state["former_threshold"][places] = np.nan
-    state["above"][places] = state["below"][places] = state["since"][places] = 0
+    state["above"][places] = np.minimum(state["above"][places], rule.MOVED)
+    state["below"][places] = state["since"][places] = 0
 
 
 def _excess(remembered: Vector) -> Vector:

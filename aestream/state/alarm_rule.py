@@ -38,20 +38,21 @@ FULL_ALARMS, LESS_ALARMS = 5, 0.3
 # found, and down to LEAST_MARGIN of that. A new level was taken from few rows: then the margin may narrow as far as the
 # former threshold.
 RAISE, MOST = 0.4, 3.0
-BACK, LEAST_MARGIN = 4.0, 0.4
+BACK, LEAST_MARGIN = 6.0, 0.35
 # Each alarm at a rate below LEAST_RATE lengthens the distance by RAISE_DISTANCE spreads likewise. It keeps at least
 # this share of what training found.
 RAISE_DISTANCE = 4.0
 LEAST_DISTANCE = 0.2
 # Frequency alone raises margin and distance by no more than so many spreads each.
-CAP = 0.4
+CAP = 0.38
 # A level stays if LEVEL_ROWS rows in a row are hot. The bulk becomes what LEVEL_BULK of them do not exceed. RETURN rows
 # in a row below the former threshold bring the former bulk back.
 LEVEL_ROWS, LEVEL_BULK, RETURN = 20, 16, 20
 # A level that moves by less than its noise is never hot for so long. The median of the rows that are not hot, followed
-# in steps of so many spreads, shows it: while more than SHIFTED of the rows exceed the threshold from training, the
-# margin may widen by as much as the median has moved. Incidents, however many, do not move it.
-MIDDLE_STEP, SHIFTED = 0.01, 0.1
+# in steps of so many spreads, shows it: as the share of rows above the threshold from training grows from the first of
+# SHIFTED to the second, the margin may widen by as much as the median has moved. Incidents, however many, do not move
+# the median.
+MIDDLE_STEP, SHIFTED = 0.01, (0.05, 0.25)
 # An entity has moved for good if more than MOVED of its rows exceed the threshold from training, in a mean that forgets
 # with MEMORY rows. At the earliest, it has after SOONEST_MOVED rows.
 MOVED, MEMORY, SOONEST_MOVED = 0.5, 500, 347
@@ -164,9 +165,9 @@ class Follower(Memory):
         self.quiet = 0
         weight = 1.0 if self.length <= FULL else LESS
         self.hot += weight
-        most, room = usual["spread"] * self.steps.cap, 0.0
-        if self.above > SHIFTED:
-            room = max(usual["bulk"] + max(self.middle - usual["middle"], 0.0) - self.bulk, 0.0)
+        most = usual["spread"] * self.steps.cap
+        shifted = min(max((self.above - SHIFTED[0]) / (SHIFTED[1] - SHIFTED[0]), 0.0), 1.0)
+        room = shifted * max(usual["bulk"] + max(self.middle - usual["middle"], 0.0) - self.bulk, 0.0)
         raised = self.margin + step * RAISE * weight * _excess(self.hot)
         self.margin = min(raised, usual["margin"] + most + room)
         if alarm and self.steps.rare:
@@ -188,7 +189,7 @@ class Follower(Memory):
     def _return(self) -> None:
         """Go back to the former level."""
         self.bulk, self.former_bulk, self.former_threshold = self.former_bulk, math.nan, math.nan
-        self.above, self.below, self.since = 0.0, 0, 0
+        self.above, self.below, self.since = min(self.above, MOVED), 0, 0
 
 
 def _excess(remembered: float) -> float:

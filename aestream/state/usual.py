@@ -25,7 +25,7 @@ LEAST_SPREAD = 0.05
 LEAST_MARGIN = 0.3
 # The margin moves in steps of so many scales of the tail, by which the rate there falls or rises alike everywhere. A
 # tail that training hardly shows is taken for so wide a share of the spread; none is wider than the spread.
-STEP, LEAST_STEP = 3.0, 0.4
+STEP, LEAST_STEP = 2.5, 0.5
 # The distance for a rate of less than LEAST_RATE is this share of what an exponential tail has: it is steered from
 # there, and to start too low costs a few alarms where to start too high costs incidents.
 SHARE_BEYOND = 0.5
