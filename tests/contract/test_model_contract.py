@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import aestream.models.skip  # noqa: F401 - enters its kind
-import tests.bench.quality.convolutional  # noqa: F401 - enters its kind, which the product does not have
+import tests.bench.quality.convolutional
+import tests.bench.quality.recurrent  # noqa: F401 - the same
 from aestream.detector.folds import Folds, evenly
 from aestream.errors import ModelError
 from aestream.models.base import Autoencoder, kinds, restore, state
@@ -13,7 +14,8 @@ from aestream.models.dense import DenseAutoencoder
 from aestream.models.fit import fit
 
 SIZES = {"features": 6, "latent_size": 2, "hidden": 16, "members": 3, "seed": 5}
-CONFIGS = {"convolutional": {**SIZES, "rows": 3}, "dense": SIZES, "skip": SIZES}
+WINDOW = {**SIZES, "rows": 3}
+CONFIGS = {"convolutional": WINDOW, "dense": SIZES, "recurrent": WINDOW, "skip": SIZES}
 
 
 def rows(count: int = 200) -> torch.Tensor:
@@ -43,7 +45,7 @@ def train(model: Autoencoder, seed: int = 0) -> float:
     return fit(model, data, seen, unseen, steps=200, noise=0.05, seed=seed).validation_loss
 
 
-@pytest.mark.parametrize("kind", ["convolutional", "dense"])
+@pytest.mark.parametrize("kind", ["convolutional", "dense", "recurrent"])
 def test_a_window_is_seen_as_rows_of_the_same_features_beside_a_context_that_is_not_reconstructed(kind: str) -> None:
     sizes: dict[str, int] = {**SIZES, "features": 30, "members": 5, "rows": 3, "context": 2}
     model = kinds()[kind](**sizes)

@@ -21,7 +21,9 @@ from aestream.detector.folds import Folds
 from aestream.detector.learn_windows import stretches
 from aestream.detector.residuals import LatentBounds, ResidualScore
 from aestream.models.fit import fit
-from tests.bench.quality.convolutional import ConvolutionalAutoencoder, MeanOfMembers
+from tests.bench.quality.convolutional import ConvolutionalAutoencoder
+from tests.bench.quality.recurrent import RecurrentAutoencoder
+from tests.bench.quality.sequence import MeanOfMembers, SequenceAutoencoder
 from tests.bench.quality.variational import VariationalAutoencoder
 
 
@@ -86,6 +88,15 @@ def _no_tails(white: Any) -> Any:
     return np.ones(white.shape[1])
 
 
+def _network(kind: type[SequenceAutoencoder]) -> Override:
+    replaced = {
+        "detector.learn_windows:DenseAutoencoder": kind,
+        "detector.windows:DenseAutoencoder": kind,
+        "detector.windows:Merged": MeanOfMembers,
+    }
+    return Override(f"a {kind.kind} one, whose members are not merged", replaced)
+
+
 OVERRIDES: dict[str, Override] = {
     "memory": Override("no training row is remembered: the network alone (`memory=0`)", options={"memory": 0}),
     "memory of 2,000": Override("4,000 rows are remembered (`memory=4000`)", options={"memory": 4000}),
@@ -142,14 +153,8 @@ WINDOWED: dict[str, Override] = {
         "two members instead of four",
         {"detector.learn_windows:MEMBERS": 2, "detector.learn_series:stretches": partial(stretches, members=2)},
     ),
-    "dense network": Override(
-        "a convolutional one, whose members are not merged",
-        {
-            "detector.learn_windows:DenseAutoencoder": ConvolutionalAutoencoder,
-            "detector.windows:DenseAutoencoder": ConvolutionalAutoencoder,
-            "detector.windows:Merged": MeanOfMembers,
-        },
-    ),
+    "dense network": _network(ConvolutionalAutoencoder),
+    "dense network, not recurrent": _network(RecurrentAutoencoder),
     "denoising": Override("the network learns without noise", {"detector.learn_windows:NOISE": 0.0}),
     "swapping": Override("no feature comes from another window", {"detector.learn_windows:SWAP": 0.0}),
     "trimmed loss": Override(

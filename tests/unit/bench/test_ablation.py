@@ -15,7 +15,7 @@ from aestream.detector.merged import Merged
 from aestream.detector.residuals import LatentBounds
 from aestream.models.dense import DenseAutoencoder
 from tests.bench.quality.ablation import OVERRIDES, SHARED, WINDOWED, Override
-from tests.bench.quality.convolutional import MeanOfMembers
+from tests.bench.quality.sequence import MeanOfMembers
 from tests.bench.quality.variational import VARIANCE, VariationalAutoencoder
 
 STEPS = 60
