@@ -46,7 +46,7 @@ bench: $(VENV)/.dev ## throughput on Apache Kafka, compared with the client's ba
 bench-memory: $(VENV)/.dev ## memory of a worker over a million records and ten new models
 	$(BIN)/python -m tests.bench.memory $(ARGS)
 
-bench-quality: $(VENV)/.bench ## detection quality on the data in AESTREAM_BENCH_DATA (ARGS="--quick": 3 minutes instead of 30)
+bench-quality: $(VENV)/.bench ## detection quality on the data in AESTREAM_BENCH_DATA (ARGS="--quick": 5 minutes instead of 50)
 	$(BIN)/python -m tests.bench.quality $(ARGS)
 
 docs: $(VENV)/.dev ## rewrite the generated parts of the documentation

@@ -16,7 +16,7 @@ def fleet() -> Fleet:
 def test_a_level_that_moves_for_good_is_flagged_for_some_rows_then_held_then_moved(fleet: Fleet) -> None:
     for told in moved(fleet, 3.0):
         assert told.flagged <= LEVEL_ROWS + 5
-        assert told.episodes == 1
+        assert told.episodes <= 1 + told.flagged - LEVEL_ROWS  # one, and the false alarms that were asked for
         assert told.held == LEVEL_ROWS
         assert told.gone <= SOONEST_MOVED
         assert told.later < 0.01
