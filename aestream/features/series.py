@@ -23,9 +23,7 @@ EPOCH_RANGE = (0.98e9, 4.1e9)
 NOT_EPOCH = 0.0  # the unit of numbers that are not since 1970
 # So many columns at most are expected to name an entity.
 MOST_NAMES = 10
-_KEYS = {str, int, bytes, NoneType}
-# The whole numbers that a snapshot can carry; others are keys as text.
-_WHOLE = (-(2**63), 2**64 - 1)
+_KEYS = {str, bytes, NoneType}
 _REMEDY = "give seconds, datetimes or ISO 8601 text"
 
 
@@ -48,7 +46,7 @@ def keys_of(table: Any, keys: Any) -> list[Key]:
     """The key of the entity of each row, (n,): None for all where `keys` is None.
 
     `keys` are text, bytes, whole numbers or tuples of these, one for each row, in any sequence; or the name, or the
-    names, of columns of the table.
+    names, of columns of the table. Numbers and flags become text, as files have them: 7 and "7" are one entity.
 
     Raises DataError when there is not one for each row, when the table has no such column, or for a key that is a list
     or an object.
@@ -75,8 +73,10 @@ def keys_in(table: Any, names: Sequence[str]) -> list[Key]:
 
 def _as_keys(values: list[Any]) -> list[Key]:
     kinds = set(map(type, values))
-    if kinds <= _KEYS and (int not in kinds or all(_fits(value) for value in values if type(value) is int)):
+    if kinds <= _KEYS:
         return values
+    if kinds == {int}:
+        return list(map(str, values))
     try:
         return [_key(value) for value in values]
     except TypeError as error:
@@ -218,23 +218,19 @@ def _listed(values: Any) -> list[Any]:
         raise DataError(f"{type(values).__name__} is no sequence: give a value for each row") from None
 
 
-def _fits(number: int) -> bool:
-    return _WHOLE[0] <= number <= _WHOLE[1]
-
-
 def _key(value: Any) -> Key:
     """One entity's key: equal for equal keys of any library. Raises TypeError for what cannot be one."""
     kind = type(value)
-    if kind is int and not _fits(value):
-        return str(value)
     if kind in _KEYS:
         return value  # type: ignore[no-any-return]
     if isinstance(value, list | tuple):
         return tuple(_key(part) for part in value)
     if isinstance(value, np.generic):
         return _key(value.item())
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
-        return None if math.isnan(value) else int(value) if value.is_integer() else repr(value)
+        return None if math.isnan(value) else str(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, Mapping | Sequence | np.ndarray | set):
         raise TypeError(f"a key is {kind.__name__}")
     return None if kind.__name__ in {"NAType", "NaTType"} else str(value)

@@ -34,8 +34,8 @@ def read(times: Any) -> list[float]:
 @pytest.mark.parametrize("table", TABLES, ids=["pandas", "polars", "arrow", "records"])
 def test_columns_are_named(table: Any) -> None:
     assert keys_of(table, "host") == keys_of(table, ["host"]) == ["a", "b", "a"]
-    assert keys_of(table, "unit") == [1, 2, 1]
-    assert keys_of(table, ["host", "unit"]) == keys_of(table, ("host", "unit")) == [("a", 1), ("b", 2), ("a", 1)]
+    assert keys_of(table, "unit") == ["1", "2", "1"]
+    assert keys_of(table, ["host", "unit"]) == keys_of(table, ("host", "unit")) == [("a", "1"), ("b", "2"), ("a", "1")]
     found = times_of(table, "at")
     assert found is not None
     assert found.tolist() == SECONDS
@@ -51,7 +51,7 @@ def test_columns_are_named(table: Any) -> None:
 def test_the_name_that_is_no_column_is_told(table: Any) -> None:
     with pytest.raises(DataError, match="`keys` names 'hots', and the table has no such column"):
         keys_of(table, ["unit", "hots"])
-    assert keys_in(table, ["unit"]) == [1, 2, 1]
+    assert keys_in(table, ["unit"]) == ["1", "2", "1"]
     with pytest.raises(DataError, match="`keys` names 'rack', and the table has no such column"):
         keys_in(table, ["rack", "row"])
 
@@ -59,7 +59,7 @@ def test_the_name_that_is_no_column_is_told(table: Any) -> None:
 def test_a_nested_field_is_named_with_dots() -> None:
     records = [{"host": {"name": "a"}, "a.b": 1}, {"host": {"name": "b"}}, {"a.b": 2}]
     assert keys_of(records, "host.name") == ["a", "b", None]
-    assert keys_of(records, "a.b") == [1, None, 2]
+    assert keys_of(records, "a.b") == ["1", None, "2"]
 
 
 @pytest.mark.parametrize(
@@ -68,20 +68,21 @@ def test_a_nested_field_is_named_with_dots() -> None:
         (["a", "b", None], ["a", "b", None]),
         (("a", "b", "a"), ["a", "b", "a"]),
         ([b"a", b"b", b"a"], [b"a", b"b", b"a"]),
-        (np.array([1, 2, 1], np.uint8), [1, 2, 1]),
+        (np.array([1, 2, 1], np.uint8), ["1", "2", "1"]),
         (np.array(["a", "b", "a"]), ["a", "b", "a"]),
         (pd.Series(["a", "b", "a"], index=[7, 8, 9]), ["a", "b", "a"]),
-        (pd.Series([1.0, np.nan, 2.0]), [1, None, 2]),
-        (pd.Series([1, None, 2], dtype="Int64"), [1, None, 2]),
+        (pd.Series([1.0, np.nan, 2.0]), ["1", None, "2"]),
+        (pd.Series([1, None, 2], dtype="Int64"), ["1", None, "2"]),
         (pd.Categorical(["a", "b", "a"]), ["a", "b", "a"]),
         (pl.Series(["a", "b", "a"]), ["a", "b", "a"]),
         (pa.array(["a", "b", None]), ["a", "b", None]),
-        ([("a", 1), ("b", 2), ("a", 1)], [("a", 1), ("b", 2), ("a", 1)]),
-        (np.array([[1, 2], [3, 4], [1, 2]]), [(1, 2), (3, 4), (1, 2)]),
-        (pd.DataFrame({"x": ["a", "b", "a"], "y": [1, 2, 1]}), [("a", 1), ("b", 2), ("a", 1)]),
+        ([("a", 1), ("b", 2), ("a", 1)], [("a", "1"), ("b", "2"), ("a", "1")]),
+        (np.array([[1, 2], [3, 4], [1, 2]]), [("1", "2"), ("3", "4"), ("1", "2")]),
+        (pd.DataFrame({"x": ["a", "b", "a"], "y": [1, 2, 1]}), [("a", "1"), ("b", "2"), ("a", "1")]),
+        (["7", 7, True], ["7", "7", "true"]),
         (None, [None, None, None]),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_keys_of_any_library_are_equal(keys: Any, expected: list[Any]) -> None:
     found = keys_of(ARRAY, keys)
@@ -148,10 +149,6 @@ def test_a_day_is_a_time_too() -> None:
     days = [datetime.date(2026, 1, 5)] * 3
     assert read(days) == pytest.approx([EPOCH] * 3)
     assert read(pa.array(days)) == pytest.approx([EPOCH] * 3)
-
-
-def test_a_number_too_large_for_a_snapshot_is_a_key_as_text() -> None:
-    assert keys_of(ARRAY, [2**64 - 1, 2**64, -(2**63)]) == [2**64 - 1, str(2**64), -(2**63)]
 
 
 @pytest.mark.parametrize(
