@@ -100,9 +100,15 @@ class Outcome:
         return chosen
 
     def since(self, place: int) -> int:
-        """The record with which the level of the entity of one at `place` became what it is, as far back as is here."""
+        """The record with which the level of the entity of one at `place` became what it is, as far back as is here.
+
+        Only records that were judged in full count for how long a level has lasted.
+        """
+        if not self.lasted[place]:
+            return place
         first = int(np.searchsorted(self.owner, self.owner[place]))
-        return max(place - int(self.lasted[place]) + 1, first) if self.lasted[place] else place
+        scored = first + np.flatnonzero(self.status[first : place + 1] == Status.SCORED)
+        return int(scored[-int(self.lasted[place]) :][0])
 
 
 Progress = Callable[[int], None]  # (records so far)

@@ -137,6 +137,16 @@ def test_levels_are_those_at_the_end_and_begin_where_they_began() -> None:
     assert (moved, of.since(moved)) == (8, 5)
 
 
+def test_a_level_has_lasted_for_records_that_were_judged_in_full() -> None:
+    level, status = np.full(30, Level.MOVED, np.uint8), np.zeros(30, np.uint8)
+    status[10:15] = Status.WARMING  # after a gap
+    status[20] = Status.LATE
+    lasted = np.maximum(np.cumsum(status == Status.SCORED) - 4, 0)
+    of = outcome([0] * 30, level=level, lasted=lasted, status=status)
+    assert (lasted[29], of.since(29)) == (20, 4)
+    assert outcome([0] * 30, level=level, lasted=lasted + 90, status=status).since(29) == 0
+
+
 def test_entities_and_moments_are_called_as_people_write_them() -> None:
     of = outcome([0, 1, 2], entities=["web-1", ("rack", None, "3"), b"\xff\n"])
     assert [of.called(entity) for entity in range(3)] == ["web-1", "rack  3", "\\ufffd\\n"]
