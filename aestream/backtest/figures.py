@@ -11,7 +11,7 @@ import numpy as np
 from aestream.backtest import episodes
 from aestream.backtest.episodes import Episode
 from aestream.backtest.outcome import TOP, Outcome
-from aestream.types import Flags, Level, Places, Status
+from aestream.types import Flags, Places, Status
 
 # The other false-alarm rates, as multiples of the one that was asked for, and the highest that makes sense.
 FACTORS = (10.0, 3.0, 1.0, 0.3, 0.1)
@@ -139,11 +139,6 @@ def delay(outcome: Outcome, of: Against) -> float | None:
     begin, first = of.incidents[chosen, 0], of.first[chosen]
     late = first - begin if outcome.times is None else outcome.times[first] - outcome.times[begin]
     return float(np.nanmedian(late)) if np.isfinite(late).any() else None
-
-
-def moved(outcome: Outcome) -> dict[Level, Places]:
-    """The last record of each entity that ends at a level other than the usual one."""
-    return {level: outcome.at_level(level) for level in (Level.HELD, Level.MOVED)}
 
 
 def _runs(labels: Flags, owner: Places) -> Places:
