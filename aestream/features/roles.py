@@ -13,7 +13,7 @@ from aestream.columns import MISSING, TEXT, BadValueError, Column, Kind
 from aestream.errors import DataError
 from aestream.features import arrow
 from aestream.features.schema import lookup
-from aestream.features.series import epoch_scale, seconds
+from aestream.features.series import seconds
 from aestream.quantities import stands_for_nothing
 from aestream.types import Flags, Key, Places, Vector
 
@@ -103,7 +103,7 @@ def _times(name: str, values: Any) -> Vector:
     except BadValueError as error:
         listed = values.to_pylist() if isinstance(values, pa.ChunkedArray) else values
         numbers, moments = (_each(column, listed) for column in (Column(), Column(Kind.TIMESTAMP, unit=TEXT)))
-        found = np.where(np.isnan(moments), numbers / epoch_scale(numbers), moments)
+        found = np.where(np.isnan(moments), seconds(numbers), moments)
         if np.isnan(found).all():
             told = f"{listed[error.row]!r}, neither ISO 8601 text nor a number"
             raise DataError(f"the field {name!r} is named in `time`, but holds {told}: name another") from error

@@ -14,7 +14,7 @@ import numpy as np
 
 from aestream.columns import TEXT, BadValueError, Column, Kind, describe, is_missing, is_number
 from aestream.features.schema import Path
-from aestream.features.series import epoch_scale
+from aestream.features.series import seconds
 from aestream.inference.labels import is_padded
 from aestream.quantities import stands_for_nothing, text_number
 from aestream.types import Places, Vector
@@ -104,11 +104,11 @@ class Field:
     def moments(self, records: int) -> Vector | None:
         """The values as seconds by record, (n,), NaN where a record has none; None if they are no times.
 
-        Numbers are seconds, or ms, us or ns since 1970 if most lie between 2001 and 2100. Text is ISO 8601.
+        Numbers are seconds, or ms, us or ns since 1970 where they lie between 2001 and 2100 (see
+        `features.series.seconds`). Text is ISO 8601.
         """
         if self.kind == "numeric":
-            numbers = self.numbers(records)
-            return numbers / epoch_scale(numbers)
+            return seconds(self.numbers(records))
         times = np.full(records, np.nan)
         rows, values = self.of(self.kind)
         try:

@@ -12,6 +12,7 @@ import numpy as np
 from aestream.artefact import FieldNote
 from aestream.errors import DataError
 from aestream.features.schema import FeatureSchema
+from aestream.features.series import NOT_EPOCH, epoch_scale
 from aestream.inference import entities
 from aestream.inference.documents import Documents
 from aestream.inference.fields import Field, gather
@@ -88,14 +89,14 @@ def infer(documents: Documents, selection: Selection | None = None) -> Inference
         read = option == "units" and finding.kind == "numeric"  # and left out for another reason
         if finding.column is None and option in {"include", "timestamps", "units"} and not read:
             raise DataError(f"the field {finding.name!r} is named in `{option}`, but cannot be used: {finding.reason}")
-    return Inference(findings, review(findings, sample.kinds(), key), key, sample.clock(findings))
+    return Inference(findings, review(findings, sample.kinds(), key), key, sample.clock(findings, wanted.time))
 
 
 @dataclass(frozen=True)
 class _Sample:
     """Records and their fields by name, in the order of time; `namesakes` have the name of one of the fields.
 
-    `times` (n,) in seconds since the epoch, None where they are unknown.
+    `times` (n,) in seconds since the epoch, or since whenever, None where they are unknown.
     """
 
     documents: Documents
@@ -140,10 +141,14 @@ class _Sample:
         rows = {name: found.present_rows for name, found in self.fields.items()}
         return record_kinds(rows, self._texts, len(self.documents))
 
-    def clock(self, findings: Sequence[Finding]) -> Vector:
-        """The times (n,), or those in the first field that tells the time in order; empty where there is none."""
+    def clock(self, findings: Sequence[Finding], time: str | None) -> Vector:
+        """The times (n,), or those in the first field that tells the time in order; empty where there is none.
+
+        The field `time` may hold numbers that count from another start than 1970: these are no dates either.
+        """
         if self.times is not None:
-            return self.times
+            dates = time is None or self.fields[time].kind != "numeric" or epoch_scale(self.times) != NOT_EPOCH
+            return self.times if dates else np.empty(0)
         for finding in findings:
             if finding.cause is Cause.TIMESTAMP and len(self.documents) > 1:
                 times = self.fields[finding.name].moments(len(self.documents))

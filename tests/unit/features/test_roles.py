@@ -40,6 +40,9 @@ def test_a_time_that_cannot_be_read_is_not_known_and_does_not_cost_the_others() 
     np.testing.assert_array_equal(found.times, [NOON, np.nan, np.nan, NOON + 60])
     with pytest.raises(DataError, match=r"'at' is named in `time`, but holds 'x'"):
         Roles(time="at").of_texts([{"at": "x"}, {"at": "y"}])
+    found = Roles(time="at").of_texts([{"at": "0"}, {"at": "soon"}, {"at": "60"}])  # since whenever
+    assert found.times is not None
+    np.testing.assert_array_equal(found.times, [0, np.nan, 60])
 
 
 @pytest.mark.parametrize(

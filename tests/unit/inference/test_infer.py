@@ -246,6 +246,15 @@ def test_numbers_at_the_limits_of_a_double_are_judged_without_a_warning(extreme:
     assert infer(Documents(sample[:1], timestamps=np.array([2**62]))).stamps.tolist() == []
 
 
+@pytest.mark.parametrize(("start", "dated"), [(0, False), (1_700_000_000, True)])
+def test_times_order_the_records_from_whenever_they_count(start: int, *, dated: bool) -> None:
+    newest_first = records(at=lambda row: start + 60 * row, served=lambda row: 500 * row + row % 7)[::-1]
+    found = infer(Documents(newest_first), Selection(time="at", rates=True))
+    served = next(finding for finding in found.findings if finding.name == "served")
+    assert served.reason == "a counter: used by its increase per second"
+    assert (len(found.stamps) > 0) is dated
+
+
 def test_a_key_is_a_name_and_no_glob() -> None:
     sample = records(host=lambda row: f"h{row % 3}")
     with pytest.raises(DataError, match=r"the field 'hos\*' is named in `key`, but no record of the sample has it"):
