@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import Counter
@@ -258,8 +259,17 @@ class FileSampler:
         return Documents(list(compress(found, (self.roles.moments(found) < self.until).tolist())))
 
     def middle(self) -> float:
-        """The time that about half of the file's records lie before, in seconds."""
-        return float(np.nanmedian(self.roles.moments(self._all())))
+        """The time that about half of the file's records lie before, in seconds.
+
+        Raises DataError when the times do not tell.
+        """
+        moments = self.roles.moments(self._all())
+        known = moments[np.isfinite(moments)]
+        middle = float(np.median(known)) if len(known) else math.nan
+        if not np.any(known < middle):
+            told = f"cannot be cut in halves by {self.roles.time!r}, which `time` names"
+            raise DataError(f"{self.path} {told}: its times are unknown, or most are the same: name another field")
+        return middle
 
     def _all(self) -> list[Mapping[str, Any]]:
         return documents(self.path, self.lines, records=sys.maxsize, encoding=self.encoding)

@@ -168,7 +168,8 @@ def _judge(
     else:
         chunks = read_rows(file, detector.schema, samplers.lines(settings), settings.files.encoding, roles)
     if half is not None:
-        chunks = stretch.between(chunks, half.time, math.inf) if half.time else stretch.after(chunks, half.count)
+        begin = half.time
+        chunks = stretch.after(chunks, half.count) if begin is None else stretch.between(chunks, begin, math.inf)
     if _bounded(plan):
         chunks = stretch.between(chunks, plan.start, plan.end)
     return judge(detector, chunks, progress)

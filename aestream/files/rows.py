@@ -22,6 +22,7 @@ from aestream.features.schema import FeatureSchema
 from aestream.files.csv import read_values
 from aestream.files.formats import format_of, read_tables
 from aestream.files.json import read_records
+from aestream.inference.order import filled
 from aestream.inference.spread import evenly
 from aestream.types import Matrix, Places
 
@@ -41,10 +42,15 @@ class Rows:
     marks: Marks = NO_MARKS  # of the usable rows
 
     def between(self, start: float, end: float) -> Rows:
-        """The same chunk with only those usable rows whose time, in seconds, is at least `start` and before `end`."""
+        """The same chunk with only those usable rows whose time, in seconds, is at least `start` and before `end`.
+
+        A row without a time counts as of the time of the one before it.
+        """
         times = self.marks.times
         assert times is not None  # noqa: S101 - who asks has named a field for it
-        return self.at(np.flatnonzero((times >= start) & (times < end)))
+        known = times[np.isfinite(times)]
+        when = filled(times, known[0] if len(known) else np.nan)
+        return self.at(np.flatnonzero((when >= start) & (when < end)))
 
     def at(self, chosen: Places) -> Rows:
         """The same chunk with only some of the usable rows."""

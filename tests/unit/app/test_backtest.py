@@ -76,6 +76,15 @@ def test_a_stored_model_judges_a_stretch_between_two_times_and_is_compared_with_
     assert "10 % asked for" in found["flagged records"]
 
 
+def test_halves_are_cut_by_times_from_any_start(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    # 0 is in the middle
+    rows = [[str(20 * row - 89_990), *values[1:]] for row, values in enumerate(telemetry.rows()[:9000])]
+    with (tmp_path / "relative.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([telemetry.HEADER, *rows])
+    assert main(["backtest", "relative.csv", "--time", "ts", "--label", "fault", "--set", "features.window=1"]) == 0
+    assert figures(capsys.readouterr().out)["records"] == "4,500"
+
+
 def test_two_settings_are_compared_on_the_same_halves(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = write(tmp_path / "telemetry.csv")
     arguments = ["backtest", file, "--label", "fault", "--set", "threshold.false_alarm_rate=0.01"]
@@ -121,6 +130,7 @@ def test_a_plot_shows_the_entities(capsys: pytest.CaptureFixture[str], tmp_path:
         (["telemetry.csv", "--from", "yesterday"], "--from and --to are times", 2),
         (["telemetry.csv", "--from", "2026-11-01"], "name their field with --time", 2),
         (["telemetry.csv", "--key", "hots"], "'hots' is named in AESTREAM_FEATURES__KEY", 1),
+        (["telemetry.csv", "--time", "fault"], "telemetry.csv cannot be cut in halves by 'fault', which AESTREAM", 1),
         (["telemetry.csv", "--label", "host"], "the label 'host' holds 'web-1'", 1),
         (["telemetry.csv", "--time", "ts", "--from", "2027-01-01"], "there are no records in the stretch", 1),
     ],

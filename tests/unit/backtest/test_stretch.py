@@ -67,3 +67,12 @@ def test_a_file_is_cut_after_so_many_records_or_at_a_time(tmp_path: Path) -> Non
     assert not list(stretch.after(iter(rows()), 50))
     (cut,) = stretch.between(iter(rows()), NOON + 10, NOON + 13)
     assert cut.matrix[:, 0].tolist() == [10, 11, 12]
+
+
+def test_a_record_without_a_time_stands_with_the_one_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("x,at\n0,\n1,10\n2,\n3,20\n4,\n5,30\n6,\n")
+    (rows,) = read_rows(path, SCHEMA, CODEC, roles=Roles(time="at"))
+    assert rows.between(-np.inf, 20).matrix[:, 0].tolist() == [0, 1, 2]
+    assert rows.between(20, 30).matrix[:, 0].tolist() == [3, 4]
+    assert rows.between(30, np.inf).matrix[:, 0].tolist() == [5, 6]
