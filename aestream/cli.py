@@ -209,8 +209,8 @@ def _offline(options: argparse.Namespace) -> int:
     chunks = offline.apply(work, detector, options.file, lines, loaded.files.encoding, roles)
     with writers.writer(options.output, options.format) as writer:
         done = offline.write(chunks, writer)
-    if done.failed:
-        print(f"{done.failed} of {done.records} records have no result, the first because {done.why}", file=sys.stderr)
+    for note in done.notes:
+        print(note, file=sys.stderr)
     return 1 if done.failed == done.records else 0
 
 

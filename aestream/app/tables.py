@@ -63,6 +63,9 @@ def report(what: str, found: Sequence[Result]) -> None:
     _entities(found)
     _levels(found)
     _costs(found)
+    late = int((~found[0].outcome.in_order).sum())
+    if 2 * late > len(found[0].outcome):
+        _say(f"{late:,} records are older than one of their entity before them, and could not be flagged: sort them")
 
 
 def _say(text: str) -> None:

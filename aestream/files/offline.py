@@ -70,6 +70,9 @@ def score(replay: Replay, _: FeatureSchema, rows: Rows) -> Columns:
     }
 
 
+_LATE = Status.LATE.name.lower()
+
+
 def _words(kind: type[IntEnum], no: IntEnum | None = None) -> NDArray[Any]:
     """What the codes of a kind are called, in their order; None for `no`."""
     return np.array([None if member is no else member.name.lower() for member in kind], object)
@@ -118,11 +121,23 @@ def apply(
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How many records were written, how many of these without a result, and why the first one has none."""
+    """How many records were written, how many of these without a result, why the first one has none, how many late."""
 
     records: int = 0
     failed: int = 0
     why: str | None = None
+    late: int = 0
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """What a person should know, one sentence each."""
+        if self.failed:
+            yield f"{self.failed} of {self.records} records have no result, the first because {self.why}"
+        if 2 * self.late > self.records:
+            yield (
+                f"{self.late} of {self.records} records are older than one of their entity before them, and could not "
+                "be flagged: sort the file by its times"
+            )
 
 
 def write(chunks: Iterable[Columns], writer: Writer) -> Written:
@@ -132,7 +147,8 @@ def write(chunks: Iterable[Columns], writer: Writer) -> Written:
         writer.write(chunk)
         problems = [problem for problem in chunk["problem"] if problem]
         why = done.why or (problems[0] if problems else None)
-        done = Written(done.records + len(chunk["problem"]), done.failed + len(problems), why)
+        late = list(chunk.get("status", ())).count(_LATE)
+        done = Written(done.records + len(chunk["problem"]), done.failed + len(problems), why, done.late + late)
     return done
 
 

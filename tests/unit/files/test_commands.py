@@ -80,7 +80,9 @@ def test_files_as_people_have_them_are_trained_on_and_scored(
     assert "# Features (3)" in capsys.readouterr().out
 
 
-def test_a_model_with_windows_scores_a_file_as_python_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_with_windows_scores_a_file_as_python_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("aestream.files.source.CHUNK_BYTES", 20_000)
     # to pandas, hosts 1, 2 and 3 are numbers, and in a file they are text
@@ -113,3 +115,12 @@ def test_a_model_with_windows_scores_a_file_as_python_does(tmp_path: Path, monke
     with Path("again.csv").open(newline="") as scores:
         again = [row["status"] for row in csv.DictReader(scores)]
     assert again == ["warming"] * 12 + ["scored"] * (len(again) - 12)
+    assert capsys.readouterr().err == ""
+
+    with Path("unsorted.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([telemetry.HEADER, *rows[::-1]])
+    assert main(["score", "unsorted.csv", "-o", "again.csv"]) == 0
+    told = "11997 of 12000 records are older than one of their entity before them"
+    assert told in capsys.readouterr().err
+    assert main(["backtest", "unsorted.csv"]) == 0
+    assert told.replace("11997 of 12000", "11,997") in capsys.readouterr().out
