@@ -60,7 +60,7 @@ def chart(
     if times is not None:
         known = times[np.isfinite(times)]
         if len(times) > 1 and (not len(known) or np.ptp(known) == 0):
-            raise DataError("the times of the records are all unknown, or the same: leave `times` out")
+            raise DataError("the times of the records are all unknown, or the same: learn without them")
         in_time = np.argsort(filled(times, -np.inf), kind="stable")
         matrix, times, named = matrix[in_time], times[in_time], [named[row] for row in in_time.tolist()]
     numbering: defaultdict[Key, int] = defaultdict(count().__next__)

@@ -215,7 +215,7 @@ def _listed(values: Any) -> list[Any]:
     try:
         return list(values)
     except TypeError:
-        raise DataError(f"{type(values).__name__} is no sequence: give a value for each row") from None
+        raise DataError(f"{type(values).__name__} is not a sequence: give a value for each row") from None
 
 
 def _key(value: Any) -> Key:

@@ -70,7 +70,7 @@ def read_rows(
             decoded = decoder.decode(chunk)
             marks = marks_of(decoder, chunk, decoded, roles)
             if not number and marks.keys and set(marks.keys) <= {None, (None,) * len(roles.key)}:
-                raise DataError(f"no record in {path} has the field {roles.key[0]!r}, which `key` names")
+                raise DataError(f"no record in {path} has a text or number in {roles.key[0]!r}, which `key` names")
             # a line may hold several records, or none: each valid record counts, and each line that is invalid
             lines_of = np.concatenate([decoded.rows, [problem.row for problem in decoded.invalid]])
             numbers = np.argsort(np.argsort(lines_of, kind="stable"))

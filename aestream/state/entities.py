@@ -116,7 +116,7 @@ class Entities:
         try:
             known, keys, values = msgspec.msgpack.decode(snapshot, type=tuple[bytes, list[Any], bytes])
         except (msgspec.DecodeError, TypeError) as error:
-            raise DataError(f"this is no snapshot of what is remembered of entities: {error}") from error
+            raise DataError(f"this is not a snapshot of what is remembered of entities: {error}") from error
         if known != self.format or len(values) != len(keys) * self.size:
             raise DataError("this snapshot of what is remembered of entities has another format: start without it")
         self._places, self._ready = _Places(), 0

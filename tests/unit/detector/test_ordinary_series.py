@@ -59,7 +59,7 @@ def test_wrong_use_is_told_in_one_line(detector: Detector, name: str) -> None:
 
 @pytest.mark.parametrize("time", [START, np.nan])
 def test_a_time_that_never_moves_is_refused(time: float) -> None:
-    with pytest.raises(DataError, match="all unknown, or the same: leave `times` out"):
+    with pytest.raises(DataError, match="all unknown, or the same: learn without them"):
         Detector().fit(EARLIER.assign(ts=time), keys="host", times="ts")
 
 

@@ -162,8 +162,8 @@ def test_a_day_is_a_time_too() -> None:
         ("times: row 0 is a list, not a timestamp", ARRAY, None, [[1], [2], [3]]),
         ("keys: a key is dict: give text, bytes or whole numbers", ARRAY, [{}, {}, {}], None),
         ("the table has no rows", 7, "host", None),
-        ("int is no sequence: give a value for each row", ARRAY, 5, None),
-        ("int is no sequence: give a value for each row", ARRAY, None, 5),
+        ("int is not a sequence: give a value for each row", ARRAY, 5, None),
+        ("int is not a sequence: give a value for each row", ARRAY, None, 5),
     ],
 )
 def test_what_does_not_fit_is_one_line(words: str, table: Any, keys: Any, times: Any) -> None:

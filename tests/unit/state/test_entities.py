@@ -110,7 +110,7 @@ def test_another_layout_is_refused(layout: list[tuple[str, object]]) -> None:
 @pytest.mark.parametrize("damage", [b"", b"\xc1", b"{}", b"\x93\xc4\x08"])
 def test_a_damaged_snapshot_is_refused_and_changes_nothing(damage: bytes) -> None:
     known = entities()
-    with pytest.raises(DataError, match="no snapshot"):
+    with pytest.raises(DataError, match="not a snapshot"):
         known.restore(damage)
     assert counts(known, KEYS) == list(range(len(KEYS)))
 
