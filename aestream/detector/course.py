@@ -16,7 +16,7 @@ from aestream.features.clock import Clock
 from aestream.features.schema import FeatureSchema
 from aestream.inference.intervals import longest_intervals
 from aestream.inference.order import Order, filled
-from aestream.inference.rhythm import choose_clock
+from aestream.inference.rhythm import Rhythm, choose_clock
 from aestream.inference.windows import choose_window
 from aestream.state.past import Past
 from aestream.types import Key, Matrix, Places, Vector
@@ -29,8 +29,8 @@ class Course:
     `matrix` (n, d) in the user's units, with counters as they were read. `entities` are the keys, and `owner` (n,) says
     which of them a record belongs to; `times` (n,) are in seconds, None if they have none; `naming` says where keys and
     times were found. `window` records of an entity are seen together; `longest` (e + 1,) is the longest interval, in
-    seconds, that is no gap: in general, then of each of `entities`. `clock` says what is seen of the time. `decisions`
-    tell what was decided, and why, one sentence each.
+    seconds, that is no gap: in general, then of each of `entities`. `clock`: what a window sees of the time.
+    `decisions` tell what was decided, and why, one sentence each.
     """
 
     matrix: Matrix
@@ -78,9 +78,11 @@ def chart(
         window = chosen.rows
         together = f"{window} records of an entity are judged together" if window > 1 else "each record is judged alone"
         told.append(f"{together}: {chosen.why}")
-    if np.isfinite(longest[0]):
+    if np.isfinite(longest[0]) and (window > 1 or len(schema.counters)):
         told.append(_gaps(longest))
-    rhythm = choose_clock(values, owner, times, options.clock, options.holidays)
+    rhythm = Rhythm(Clock(), "not used, as each record is judged alone")
+    if window > 1:
+        rhythm = choose_clock(values, owner, times, options.clock, options.holidays)
     if times is not None:
         told.append(f"time of day and weekday: {rhythm.why}")
     return Course(matrix, list(numbering), owner, times, naming, window, longest, rhythm.clock, told)

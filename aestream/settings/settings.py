@@ -138,7 +138,8 @@ class Features(BaseModel):
     clock: Annotated[str, obeys("clock")] = Field(
         "auto",
         description="Whether what is normal depends on the time of day and the weekday (UTC) of a record: `on`, `off`, "
-        "or `auto` if the sample shows that it does. A sample covers at least two days, or two weeks, or it is `off`.",
+        "or `auto` if the sample shows that it does. A sample covers at least two days, or two weeks, or it is `off`. "
+        "Only with windows: where records are judged alone, name the field in `AESTREAM_FEATURES__TIMESTAMPS`.",
     )
     holidays: OptionalText = Field(
         None,

@@ -63,6 +63,14 @@ def test_a_time_that_never_moves_is_refused(time: float) -> None:
         Detector().fit(EARLIER.assign(ts=time), keys="host", times="ts")
 
 
+@pytest.mark.parametrize("clock", ["auto", "on"])
+def test_records_that_are_judged_alone_see_no_clock_and_the_training_says_so(clock: str) -> None:
+    rows, times = np.random.default_rng(0).normal(size=(600, 2)), START + 600.0 * np.arange(600)
+    alone, told = Detector(clock=clock, steps=10).fit(rows, times=times).decisions
+    assert alone.startswith("each record is judged alone")
+    assert told == "time of day and weekday: not used, as each record is judged alone"
+
+
 def test_the_training_may_be_in_any_order(detector: Detector) -> None:
     again = Detector(false_alarm_rate=0.01, steps=200).fit(EARLIER[::-1], keys="host", times="ts")
     np.testing.assert_array_equal(again.score(LATER), detector.score(LATER))
