@@ -88,9 +88,23 @@ class Options:
         """Refuse what cannot work, before any training. Raises ConfigurationError."""
         for name, rule in RULES.items():
             value = getattr(self, name)
-            if value is not None and not rule.holds(value):
-                raise ConfigurationError(f"{name} is {value}: {rule.advice}")
+            if value is not None and not _holds(rule, value):
+                raise ConfigurationError(f"{name} is {value!r}: {rule.advice}")
         for name, rule in FEATURE_RULES.items():
             for feature, value in getattr(self, name).items():
-                if not rule.holds(value):
+                if not _holds(rule, value):
                     raise ConfigurationError(f"{name} of {feature!r} is {value!r}: {rule.advice}")
+        for name, told in (("clock", self.clock == "on"), ("holidays", self.holidays)):
+            if told and self.window == 1:
+                raise ConfigurationError(
+                    f"{name} is {getattr(self, name)!r}, but each record is judged alone, which sees no clock: set "
+                    "`window` to auto, or use a field with the time as a feature in `timestamps`"
+                )
+
+
+def _holds(rule: Rule, value: Any) -> bool:
+    """Whether a rule holds, also for a value of a kind that it does not expect."""
+    try:
+        return rule.holds(value)
+    except TypeError:
+        return False

@@ -324,6 +324,20 @@ def test_options_that_cannot_work_are_refused(name: str, value: float | str) -> 
         Detector(**{name: value})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("options", [{"max_gap": "x"}, {"latent_size": "3"}, {"window": 2.5}, {"clock": 5}])
+def test_an_option_of_another_kind_is_refused_as_well(options: dict[str, Any]) -> None:
+    (name,) = options
+    with pytest.raises(ConfigurationError, match=f"^{name} is "):
+        Detector(**options)
+
+
+@pytest.mark.parametrize("options", [{"clock": "on"}, {"holidays": "DE"}])
+def test_a_clock_is_refused_where_each_record_is_judged_alone(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="set `window` to auto"):
+        Detector(window=1, **options)
+    Detector(window="auto", **options)
+
+
 def test_what_cannot_be_learnt_from_is_refused() -> None:
     with pytest.raises(DataError, match="5 records are too few"):
         Detector().fit(server(5))
