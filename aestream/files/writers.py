@@ -111,8 +111,17 @@ def _created(path: Path) -> Iterator[Any]:
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
     compression = COMPRESSIONS.get(path.suffix.lower())
-    with file, pa.CompressedOutputStream(file, compression) if compression else nullcontext(file) as output:
-        yield output
+    began = True
+    try:
+        with file, pa.CompressedOutputStream(file, compression) if compression else nullcontext(file) as output:
+            try:
+                yield output
+            except BaseException:
+                began = output.tell() > 0
+                raise
+    finally:
+        if not began and path.is_file():
+            path.unlink()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from aestream.errors import ConfigurationError
+from aestream.errors import ConfigurationError, DataError
 from aestream.files.writers import Columns, writer
 
 CHUNKS: list[Columns] = [
@@ -49,6 +49,22 @@ def test_an_output_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
         pass
     with pytest.raises(ConfigurationError, match="--output"), writer(None, "parquet"):
         pass
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "scores.jsonl", "scores.parquet", "scores.csv.gz"])
+def test_what_fails_before_its_first_row_leaves_no_file_behind(tmp_path: Path, name: str) -> None:
+    def fail(*, rows: int) -> None:
+        with writer(tmp_path / name, None) as made:
+            if rows:
+                made.write({"score": np.zeros(rows)})
+            raise DataError("no")
+
+    with pytest.raises(DataError):
+        fail(rows=0)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(DataError):
+        fail(rows=100_000)
+    assert (tmp_path / name).stat().st_size
 
 
 def test_the_suffix_says_how_to_compress_and_what_separates(tmp_path: Path) -> None:
