@@ -72,25 +72,24 @@ class Pipeline:
         """The feature matrix of the valid rows, and the invalid rows with their reasons."""
         return self._decoder.decode(batch.values, batch.keys, batch.timestamps)
 
-    def results(self, batch: Batch, decoded: Decoded, max_bytes: Callable[[str], int]) -> Results:
-        """Score the valid records and write the messages about all rows, each one small enough for its topic.
+    def results(self, batch: Batch, decoded: Decoded, scored: Scored, max_bytes: Callable[[str], int]) -> Results:
+        """Write the messages about all rows of a batch, each one small enough for its topic.
 
         `max_bytes(topic)` is the largest message that a topic accepts. A message with a record whose score does not fit
         becomes a dead letter, which is cut to fit.
         """
         while True:
-            scored = self._score(batch, decoded)
             messages = self._renderer.render(batch, scored)
             problems = _too_large(messages, scored, max_bytes)
             if not problems:
                 break
-            decoded = decoded.without(problems)
+            decoded, scored = decoded.without(problems), scored.without(problems)
         if decoded.invalid:
             topic = self._dead_letters_topic
             messages.append(dead_letters(topic, batch, decoded.invalid, max_bytes=max_bytes(topic)))
         return Results(messages, scored, decoded.invalid, decoded.passed)
 
-    def _score(self, batch: Batch, decoded: Decoded) -> Scored:
+    def score(self, batch: Batch, decoded: Decoded) -> Scored:
         """Score the valid rows in one forward pass; explain those that were flagged, and read their entities."""
         found = self._detector.detect(decoded.matrix, latent=self._latent, reconstruction=self._reconstruction)
         flagged = np.flatnonzero(found.anomaly)

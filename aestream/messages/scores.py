@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -96,6 +96,32 @@ class Scored(msgspec.Struct, frozen=True):
     unseen: Mapping[str, int] = {}
     elements: Places = _WHOLE
     entities: Sequence[Mapping[str, str]] = ()
+
+    def without(self, places: Collection[int]) -> Self:
+        """Leave out the records at these places in `rows`."""
+        keep = np.ones(len(self.rows), bool)
+        keep[list(places)] = False
+        explained = keep[self.flagged]
+
+        def kept(column: Any, by: Flags = keep) -> Any:
+            if isinstance(column, np.ndarray):
+                return column[by] if len(column) else column
+            return column and list(itertools.compress(column, by.tolist()))
+
+        return msgspec.structs.replace(
+            self,
+            rows=kept(self.rows),
+            score=kept(self.score),
+            error=kept(self.error),
+            p_value=kept(self.p_value),
+            anomaly=kept(self.anomaly),
+            flagged=(np.cumsum(keep) - 1)[self.flagged[explained]],
+            features=kept(self.features, explained),
+            latent=kept(self.latent),
+            reconstruction=kept(self.reconstruction),
+            elements=kept(self.elements),
+            entities=kept(self.entities, explained),
+        )
 
 
 class Renderer:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 
-from aestream.codecs.base import Decoded
 from aestream.errors import AestreamError, TooLargeError
 from aestream.messages.dead_letters import InvalidLimits
 from aestream.pipeline import LoadedModel, Results
@@ -134,20 +135,22 @@ class Worker:
         with self._meter.timed("decode"):
             decoded = pipeline.decode(batch)
         with self._meter.timed("score"):
-            results = pipeline.results(batch, decoded, self._sink.max_bytes)
+            scored = pipeline.score(batch, decoded)
+            write = partial(pipeline.results, batch, decoded, scored, self._sink.max_bytes)
+            results = write()
         self._limits.check(len(batch), results.invalid)
         with self._meter.timed("publish"):
-            results = self._publish(batch, decoded, results)
+            results = self._publish(results, write)
         self._meter.published(batch, results)
 
-    def _publish(self, batch: Batch, decoded: Decoded, results: Results) -> Results:
-        """Publish the results, and smaller ones if a topic turns out to accept less than was known."""
+    def _publish(self, results: Results, write: Callable[[], Results]) -> Results:
+        """Publish the results; `write` smaller ones if a topic turns out to accept less than was known."""
         for attempt in itertools.count():
             try:
                 self._delivery.publish(results.messages, patience=self._patience, topic_by_topic=attempt > 0)
             except TooLargeError as error:
                 _log.warning("%s; its results are cut or become dead letters", error)
-                results = self._model.pipeline.results(batch, decoded, self._sink.max_bytes)
+                results = write()
             else:
                 break
         return results

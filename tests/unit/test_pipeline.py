@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from aestream.codecs.json import JsonCodec
 from aestream.codecs.layouts import Layout
 from aestream.detector.detector import Detector
 from aestream.messages.scores import Renderer
-from aestream.pipeline import Pipeline
+from aestream.pipeline import Pipeline, Results
 from aestream.transport.size import too_large
 from aestream.types import Batch, Partition, Reason, Span
 
@@ -59,6 +59,11 @@ def made(*, flag_unseen: bool) -> Pipeline:
     return Pipeline(detector, decoder, renderer, dead_letters_topic="dead", top_features=5, reconstruction=True)
 
 
+def results_of(pipeline: Pipeline, records: Batch, max_bytes: Callable[[str], int]) -> Results:
+    decoded = pipeline.decode(records)
+    return pipeline.results(records, decoded, pipeline.score(records, decoded), max_bytes)
+
+
 def batch(records: list[dict[str, Any]]) -> Batch:
     n = len(records)
     values = [json.dumps(record).encode() for record in records]
@@ -72,7 +77,7 @@ def test_categories_times_and_gaps_are_shown_as_people_know_them(pipeline: Pipel
     strange = {**night, "shop": {"open": True, "till": "left"}, "sold": 200.0, "rain": None}  # a rush at two at night
     unseen = {**noon, "shop": {"open": True, "till": "middle"}}
     records = batch([night, noon, strange, unseen, {**night, "shop": {"open": "no", "till": "left"}}])
-    results = pipeline.results(records, pipeline.decode(records), lambda _topic: 10_000)
+    results = results_of(pipeline, records, lambda _topic: 10_000)
     assert [problem.reason for problem in results.invalid] == [Reason.WRONG_TYPE]
     assert results.scored.anomaly.tolist() == [False, False, True, True]
     assert results.scored.unseen == {"shop.till": 1}
@@ -105,7 +110,7 @@ def test_an_unseen_category_is_counted_and_shown_but_flags_nothing_by_itself() -
     noon = record(96 * 20 + 48, random.Random(1))
     unseen = {**noon, "shop": {"open": True, "till": "middle"}}
     records = batch([noon, unseen, {**unseen, "sold": 900.0}, noon])
-    results = pipeline.results(records, pipeline.decode(records), lambda _topic: 10_000)
+    results = results_of(pipeline, records, lambda _topic: 10_000)
     assert results.scored.anomaly.tolist() == [False, False, True, False]
     assert results.scored.unseen == {"shop.till": 2}
     features = {feature.name: feature for feature in results.scored.features[0]}
@@ -124,7 +129,7 @@ def test_what_a_topic_does_not_take_is_invalid_and_takes_nothing_from_its_neighb
         most = {"dead": 1500, **limits}
         decoded = pipeline.decode(records)
         assert list(decoded.keys) == [records.keys[row] for row in decoded.rows]
-        found = pipeline.results(records, decoded, most.__getitem__)
+        found = results_of(pipeline, records, most.__getitem__)
         assert not any(too_large(messages, most[messages.topic]) for messages in found.messages)
         letters = found.messages[-1]
         assert letters.topic == "dead"
@@ -177,7 +182,7 @@ def test_the_elements_of_a_message_are_scored_apart_and_its_dead_letter_is_whole
         ]
     )
     pipeline = of_layout(hosts, Layout(unpack="items", where={"host": "a"}))
-    results = pipeline.results(records, pipeline.decode(records), lambda _topic: 10_000)
+    results = results_of(pipeline, records, lambda _topic: 10_000)
     scores, anomalies, dead = results.messages
     documents = [json.loads(value or b"") for value in scores.values]
     for document in documents:
@@ -198,7 +203,7 @@ def test_elements_whose_results_do_not_fit_make_one_dead_letter_of_their_message
     records = batch([{"items": [host(1), host(2)]}, {"items": [host(3), {"cpu": 1}, host(4)]}, {"items": [host(5)]}])
     records = replace(records, keys=[b"k", b"x" * 3000, None])
     pipeline = of_layout(hosts, Layout(unpack="items"))
-    results = pipeline.results(records, pipeline.decode(records), lambda topic: 5000 if topic == "dead" else 2000)
+    results = results_of(pipeline, records, lambda topic: 5000 if topic == "dead" else 2000)
     assert results.scored.rows.tolist() == [0, 0, 2]
     (problem,) = results.invalid
     assert problem.row == 1
@@ -212,7 +217,7 @@ def test_the_table_of_a_database_is_scored_and_its_deletes_are_passed_over(hosts
     gone = {"op": "d", "before": host(1), "after": None, "source": {"table": "hosts"}}
     records = batch([*rows, gone])
     pipeline = of_layout(hosts, Layout("debezium"))
-    results = pipeline.results(records, pipeline.decode(records), lambda _topic: 10_000)
+    results = results_of(pipeline, records, lambda _topic: 10_000)
     (scores,) = results.messages
     assert len(scores) == 3
     assert all("element" not in json.loads(value or b"")["source"] for value in scores.values)
@@ -292,7 +297,7 @@ def test_an_anomaly_says_which_entity_it_is_about(
     records = batch(messages)
 
     def documents(pipeline: Pipeline) -> list[list[dict[str, Any]]]:
-        scores, anomalies, *_ = pipeline.results(records, pipeline.decode(records), lambda _topic: 10_000).messages
+        scores, anomalies, *_ = results_of(pipeline, records, lambda _topic: 10_000).messages
         assert (scores.topic, anomalies.topic) == ("scores", "anomalies")
         return [[json.loads(value or b"") for value in topic.values] for topic in (scores, anomalies)]
 
