@@ -17,6 +17,7 @@ from aestream.features.clock import Clock
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
 from aestream.features.series import keys_in, keys_of, names_of, times_of, unit_of
+from aestream.state import store
 from aestream.state.alarms import Alarms
 from aestream.state.entities import Entities, Values
 from aestream.state.episodes import Episodes
@@ -59,13 +60,13 @@ class Parts:
     def layout(self) -> np.dtype[Any]:
         """What is remembered of one entity: a field for each part."""
         names = ("past", "alarms", "episodes")
-        return np.dtype([(name, np.dtype(getattr(self, name).layout)) for name in names])
+        return np.dtype([*((name, np.dtype(getattr(self, name).layout)) for name in names), *store.LAYOUT])
 
     def blank(self, usual: Values) -> Values:
         """What is remembered of an entity before its first record, shape (): `usual` (1,) are its error levels."""
         blank = np.zeros((), self.layout)
         blank["past"], blank["episodes"] = self.past.blank, self.episodes.blank(1)[0]
-        blank["alarms"] = self.alarms.blank(usual)[0]
+        blank["alarms"], blank["seen"] = self.alarms.blank(usual)[0], np.nan
         return blank
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +14,9 @@ from aestream.detector.fitted import Fitted
 from aestream.detector.series import Series, logs_of
 from aestream.errors import DataError
 from aestream.features.table import read_table
-from aestream.state.entities import Entities
 from aestream.state.episodes import Told
-from aestream.types import Flags, Key, Level, Matrix, Places, Status, Vector
+from aestream.state.store import Store, Taken
+from aestream.types import Flags, Key, Level, Matrix, Places, Span, Status, Vector
 
 
 class Stream:
@@ -24,9 +25,9 @@ class Stream:
     It starts where the training ended. A detector that judges records alone remembers nothing.
     """
 
-    def __init__(self, fitted: Fitted) -> None:
+    def __init__(self, fitted: Fitted, time_to_live: float = math.inf) -> None:
         self._fitted = fitted
-        self._entities = None if fitted.series is None else fitted.series.end.copy()
+        self._store = None if fitted.series is None else Store(fitted.series.end.copy(), time_to_live)
 
     def detect(
         self,
@@ -37,6 +38,8 @@ class Stream:
         explain: bool | Flags = False,
         latent: bool = False,
         reconstruction: bool = False,
+        spans: Sequence[Span] = (),
+        stamps: Vector | None = None,
     ) -> Detection:
         """Judge the next n records, in order of arrival.
 
@@ -47,47 +50,53 @@ class Stream:
             explain: whether the flagged records are explained; or which records are, (n,).
             latent: whether latent vectors are returned.
             reconstruction: whether reconstructions are returned.
+            spans: the partitions of a topic that the records came from. An entity that comes by two is two.
+            stamps: the times of the messages, (n,), in seconds, by which entities are forgotten (see `Store`).
 
         Raises DataError when keys or times are missing that the training had, or do not fit the rows.
         """
         matrix, fitted = read_table(X, self._fitted.schema), self._fitted
-        if fitted.series is None or self._entities is None:
+        if fitted.series is None or self._store is None:
             return alone(fitted, matrix, explain=explain, latent=latent, reconstruction=reconstruction)
         named, moments = fitted.series.take(X, keys, times)
-        return follow(
-            fitted, fitted.series, self._entities, matrix, named, moments,
+        taken = self._store.take(named, spans, stamps)
+        found = follow(
+            fitted, fitted.series, taken, matrix, named, moments,
             explain=explain, latent=latent, reconstruction=reconstruction,
         )  # fmt: skip
+        self._store.put(taken)
+        return found
 
     def forget_later(self, X: Any, keys: Any, times: Any) -> None:  # noqa: N803
         """Forget the entities of which most of these records lie before what is remembered of them."""
         series = self._fitted.series
-        if series is None or self._entities is None:
+        if series is None or self._store is None:
             return
         named, moments = series.take(X, keys, times)
         if moments is None or not len(moments):
             return
-        places, first, owner = np.unique(self._entities.places(named), return_index=True, return_inverse=True)
-        earlier = moments < self._entities.values["past"]["last"][places][owner]
-        mostly = np.bincount(owner, earlier) > np.bincount(owner) / 2
-        self._entities.drop(named[row] for row in first[mostly].tolist())
+        taken = self._store.take(named)
+        earlier = moments < taken.values["past"]["last"][taken.owner]
+        mostly = np.bincount(taken.owner, earlier) > np.bincount(taken.owner) / 2
+        self._store.of(None).drop(named[row] for row in taken.first[mostly].tolist())
 
     @property
     def levels(self) -> dict[Level, int]:
         """How many entities there are of each level. Many that have moved ask for a new training."""
         codes = np.zeros(0, np.uint8)
-        if self._fitted.series is not None and self._entities is not None:
-            codes = self._fitted.series.parts.alarms.levels(self._entities.values["alarms"])
+        if self._fitted.series is not None and self._store is not None:
+            alarms = [values["alarms"] for values in self._store.values()]
+            codes = np.concatenate([codes, *map(self._fitted.series.parts.alarms.levels, alarms)])
         return {level: int(np.count_nonzero(codes == level)) for level in Level}
 
     def snapshot(self) -> bytes:
         """Everything that is remembered, for `restore`."""
-        return b"" if self._entities is None else self._entities.snapshot()
+        return b"" if self._store is None else self._store.of(None).snapshot()
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from a snapshot. Raises DataError if it is not one of such a detector."""
-        if self._entities is not None:
-            self._entities.restore(snapshot)
+        if self._store is not None:
+            self._store.of(None).restore(snapshot)
         elif snapshot:
             raise DataError("this detector judges records alone, and has no snapshots: leave this one out")
 
@@ -130,7 +139,7 @@ def alone(fitted: Fitted, matrix: Matrix, *, explain: bool | Flags, latent: bool
 def follow(
     fitted: Fitted,
     series: Series,
-    entities: Entities,
+    taken: Taken,
     matrix: Matrix,
     keys: Sequence[Key],
     times: Vector | None,
@@ -139,10 +148,9 @@ def follow(
     latent: bool,
     reconstruction: bool,
 ) -> Detection:
-    """Judge (n, d) rows with what is remembered of their entities, and remember them."""
-    places, first, owner = np.unique(entities.places(keys), return_index=True, return_inverse=True)
-    values = entities.values[places]
-    known = series.places_of([keys[row] for row in first.tolist()])
+    """Judge (n, d) rows with what was taken of their entities, and bring that up to date."""
+    values, owner = taken.values, taken.owner
+    known = series.places_of([keys[row] for row in taken.first.tolist()])
     numbers = series.numbers[known]
     series.begin(values, numbers)
     steps = series.parts.past.follow(values["past"], series.longest[known], owner, matrix, times)
@@ -176,7 +184,6 @@ def follow(
         anomaly[steps.order],
         squares,
     )
-    entities.values[places] = values
     phase, episodes = _in_order(told, steps.order, len(matrix))
     return Detection(
         error=found.error,

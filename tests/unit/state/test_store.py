@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aestream.state.entities import Entities
+from aestream.state.store import LAYOUT, STEP, Part, Store
+from aestream.types import Partition, Span
+
+TYPE = np.dtype([("count", "<i8"), *LAYOUT])
+BLANK = np.array((0, np.nan), TYPE)
+ONE, TWO = Partition("hosts", 0), Partition("hosts", 1)
+WEEK = 7 * 86_400.0
+
+
+def store(time_to_live: float = WEEK) -> Store:
+    return Store(Entities(TYPE, BLANK), time_to_live)
+
+
+def feed(kept: Store, keys: Sequence[Any], stamps: Sequence[float], spans: Sequence[Span] = ()) -> list[int]:
+    """See records, and return how many of its entity each one finds before it."""
+    taken = kept.take(keys, spans, np.array(stamps, float))
+    assert [keys[row] for row in taken.first.tolist()] == [
+        keys[row] for row in np.unique(taken.owner, return_index=True)[1]
+    ]
+    before = []
+    for own in taken.owner.tolist():
+        before.append(int(taken.values["count"][own]))
+        taken.values["count"][own] += 1
+    kept.put(taken)
+    return before
+
+
+def test_entities_of_different_partitions_are_apart() -> None:
+    kept = store()
+    spans = [Span(ONE, 0, 3), Span(TWO, 3, 5)]
+    assert feed(kept, ["a", "b", "a", "a", "c"], [1, 1, 1, 1, 1], spans) == [0, 0, 1, 0, 0]
+    assert feed(kept, ["a", "a", "b", "b", "c"], [2, 2, 2, 2, 2], spans) == [2, 3, 1, 0, 1]
+    assert len(kept) == 5
+    assert kept.size == 5 * TYPE.itemsize
+
+    kept.drop([ONE])
+    assert feed(kept, ["a", "a"], [3, 3], [Span(ONE, 0, 1), Span(TWO, 1, 2)]) == [0, 1]
+
+
+def test_no_rows_change_nothing() -> None:
+    kept = store()
+    assert feed(kept, [], []) == []
+    assert feed(kept, [], [], [Span(ONE, 0, 0)]) == []
+    assert len(kept) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pieces_of_any_size_with_and_without_tidying_find_what_one_record_after_another_finds(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    count, ttl = 400, 500.0
+    keys = [str(key) for key in rng.integers(0, 6, count)]
+    stamps = np.cumsum(rng.exponential(rng.choice([0.02, 1.0]), count) * (rng.random(count) < 0.5))
+    stamps[rng.random(count) < 0.02] += rng.choice([-300.0, 10_000.0])  # late ones, and clocks that lie
+    keys[200:260] = ["0"] * 60
+
+    expected, seen, number, clock = [], dict[str, float](), dict[str, int](), stamps[0]
+    for key, stamp in zip(keys, stamps.tolist(), strict=True):
+        clock = max(clock, min(stamp, clock + STEP * ttl))
+        if clock - seen.get(key, np.inf) > ttl:
+            number[key] = 0
+        expected.append(number.get(key, 0))
+        seen[key], number[key] = clock, number.get(key, 0) + 1
+
+    kept, found, start = store(ttl), list[int](), 0
+    while start < count:
+        stop = min(count, start + int(rng.integers(1, rng.choice([3, 150]))))
+        found += feed(kept, keys[start:stop], stamps[start:stop].tolist(), [Span(ONE, 0, stop - start)])
+        if rng.random() < 0.3:
+            kept.forget_old()
+        start = stop
+    assert found == expected
+
+
+def test_an_entity_is_forgotten_after_its_time_to_live_also_within_a_batch() -> None:
+    kept = store(WEEK)
+    hour = 3600.0
+    stamps = [float(step) * 60 for step in range(200)]  # no more than a step of the clock each
+    keys = ["other"] * 200
+    keys[0] = keys[150] = "a"
+    assert feed(kept, keys, stamps)[150] == 1
+
+    kept = store(2 * hour)
+    stamps = [step * 2 * hour * STEP for step in range(12_000)]
+    keys = ["other"] * 12_000
+    keys[0] = keys[9_000] = keys[11_999] = "a"
+    found = feed(kept, keys, stamps)
+    assert (found[9_000], found[11_999]) == (1, 2)
+    keys[9_000] = "other"
+    assert feed(store(2 * hour), keys, stamps)[11_999] == 0
+
+
+def test_one_record_from_the_future_does_not_make_the_others_look_forgotten() -> None:
+    kept = store(WEEK)
+    feed(kept, ["a", "b", "liar"], [0.0, 1.0, 4e9])
+    assert feed(kept, ["a", "b"], [60.0, 61.0]) == [1, 1]
+
+
+def test_what_is_old_is_freed_and_what_was_seen_longest_ago_is_evicted() -> None:
+    kept = store(100.0)
+    names = [f"host-{number}" for number in range(1000)]
+    feed(kept, names, [STEP * 100.0 * number for number in range(1000)], [Span(ONE, 0, 1000)])
+    assert kept.forget_old() == 0
+    assert kept.evict(1000 * TYPE.itemsize) == 0
+    assert kept.evict(999 * TYPE.itemsize) == 1000 - 899
+    assert kept.size <= 900 * TYPE.itemsize
+    assert "host-100" not in kept.of(ONE)
+    assert "host-101" in kept.of(ONE)
+    feed(
+        kept, ["host-999"] * 10_001, [10.0 + STEP * 100.0 * number for number in range(10_001)], [Span(ONE, 0, 10_001)]
+    )
+    assert kept.forget_old() == 898
+    assert len(kept) == 1
+
+
+def test_it_goes_on_from_entities_of_no_partition() -> None:
+    start = Entities(TYPE, BLANK)
+    places = start.places(["a"])
+    start.values[places] = np.array((5, np.nan), TYPE)
+    kept = Store(start)
+    taken = kept.take(["a", "b"])
+    assert taken.values["count"].tolist() == [5, 0]
+    part: Part = None
+    assert len(kept.of(part)) == 2
