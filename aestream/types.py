@@ -17,6 +17,7 @@ Vector: TypeAlias = NDArray[np.float64]  # (n,)
 Matrix: TypeAlias = NDArray[np.float64]  # (n, d): one row per record, one column per feature
 Flags: TypeAlias = NDArray[np.bool_]
 Stamps: TypeAlias = NDArray[np.int64]  # milliseconds since the epoch
+Codes: TypeAlias = NDArray[np.uint8]  # of an IntEnum
 Places: TypeAlias = NDArray[np.intp]  # numbers of rows or columns
 Key: TypeAlias = Hashable  # of an entity: str, bytes, int, None, or a tuple of these, as a snapshot can carry them
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]  # arrays by name, as a model directory keeps them

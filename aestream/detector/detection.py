@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aestream.detector.attribution import Attribution
-from aestream.types import Flags, Matrix, Places, Vector
-
-Codes = NDArray[np.uint8]
+from aestream.types import Codes, Flags, Matrix, Places, Vector
 
 
 @dataclass(frozen=True, slots=True)

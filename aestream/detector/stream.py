@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from aestream.detector.attribution import shares
-from aestream.detector.detection import Codes, Detection, Episodes
+from aestream.detector.detection import Detection, Episodes
 from aestream.detector.fitted import Fitted
 from aestream.detector.series import Series, logs_of
 from aestream.errors import DataError
 from aestream.features.table import read_table
 from aestream.state.episodes import Told
 from aestream.state.store import Store, Taken
-from aestream.types import Flags, Key, Level, Matrix, Places, Span, Status, Vector
+from aestream.types import Codes, Flags, Key, Level, Matrix, Places, Span, Status, Vector
 
 
 class Stream:
@@ -38,8 +38,6 @@ class Stream:
         explain: bool | Flags = False,
         latent: bool = False,
         reconstruction: bool = False,
-        spans: Sequence[Span] = (),
-        stamps: Vector | None = None,
     ) -> Detection:
         """Judge the next n records, in order of arrival.
 
@@ -50,18 +48,36 @@ class Stream:
             explain: whether the flagged records are explained; or which records are, (n,).
             latent: whether latent vectors are returned.
             reconstruction: whether reconstructions are returned.
-            spans: the partitions of a topic that the records came from. An entity that comes by two is two.
-            stamps: the times of the messages, (n,), in seconds, by which entities are forgotten (see `Store`).
 
         Raises DataError when keys or times are missing that the training had, or do not fit the rows.
         """
-        matrix, fitted = read_table(X, self._fitted.schema), self._fitted
+        matrix, series = read_table(X, self._fitted.schema), self._fitted.series
+        named, moments = ((), None) if series is None else series.take(X, keys, times)
+        return self.judge(matrix, named, moments, explain=explain, latent=latent, reconstruction=reconstruction)
+
+    def judge(
+        self,
+        matrix: Matrix,
+        keys: Sequence[Key],
+        times: Vector | None,
+        *,
+        explain: bool | Flags,
+        latent: bool,
+        reconstruction: bool,
+        spans: Sequence[Span] = (),
+        stamps: Vector | None = None,
+    ) -> Detection:
+        """Judge rows (n, d), with their keys (n,) and times (n,) in seconds.
+
+        `spans` are the partitions of topics that they came from: an entity that comes by two is two. `stamps` (n,) are
+        the times of the messages, in seconds, by which entities are forgotten (see `Store`).
+        """
+        fitted = self._fitted
         if fitted.series is None or self._store is None:
             return alone(fitted, matrix, explain=explain, latent=latent, reconstruction=reconstruction)
-        named, moments = fitted.series.take(X, keys, times)
-        taken = self._store.take(named, spans, stamps)
+        taken = self._store.take(keys, spans, stamps)
         found = follow(
-            fitted, fitted.series, taken, matrix, named, moments,
+            fitted, fitted.series, taken, matrix, keys, times,
             explain=explain, latent=latent, reconstruction=reconstruction,
         )  # fmt: skip
         self._store.put(taken)

@@ -11,7 +11,7 @@ import numpy as np
 
 from aestream.columns import Value
 from aestream.messages.cloudevents import event
-from aestream.types import Batch, Flags, Headers, Matrix, Outgoing, Places, Vector
+from aestream.types import Batch, Codes, Flags, Headers, Level, Matrix, Outgoing, Places, Status, Vector
 
 EVENT_TYPE = "io.aestream.score.v1"
 # A longer key is cut in the JSON, as is a field of an entity; the message's own key stays whole.
@@ -19,6 +19,9 @@ _KEY_CHARACTERS = 1024
 
 _TRACE_BYTES = 512  # W3C's have 55: a longer one is not a trace
 _WHOLE: Places = np.empty(0, np.intp)
+# By their codes; the usual level goes without saying.
+_STATUSES = [status.name.lower() for status in Status]
+_LEVELS = [None if level is Level.USUAL else level.name.lower() for level in Level]
 
 
 class Origin(msgspec.Struct, omit_defaults=True, gc=False):
@@ -54,10 +57,33 @@ class FeatureShare(msgspec.Struct, omit_defaults=True, gc=False):
     unseen: bool = False
 
 
+class Part(msgspec.Struct, gc=False):
+    """One feature's part in the anomalies of an episode so far; the shares of all features add up to 1."""
+
+    name: str
+    share: float
+
+
+class Episode(msgspec.Struct, gc=False):
+    """The anomalies of one entity that are close in time: what people are paged for.
+
+    `id` is the same for all of its messages. `state`: opened, ongoing or closed. `since`: when it began, in
+    milliseconds since the epoch. `worst`: its highest score so far.
+    """
+
+    id: str
+    state: str
+    since: int
+    worst: float
+    features: list[Part]
+
+
 class Score(msgspec.Struct, omit_defaults=True, gc=False):
     """One record's score, as published. docs/score.schema.json describes it.
 
-    `entity`: for an anomaly, the fields that tell entities apart, as text.
+    `status`: scored; warming or late, and then never an anomaly. `level`: held or moved, where the errors of the
+    record's entity are no longer where they used to be. `entity`: for an anomaly, the fields that tell entities apart,
+    as text. `episode`: of an anomaly, and of the record that closes one.
     """
 
     score: float
@@ -73,6 +99,8 @@ class Score(msgspec.Struct, omit_defaults=True, gc=False):
     features: list[FeatureShare] | None = None
     latent: list[float] | None = None
     reconstruction: dict[str, Value] | None = None
+    level: str | None = None
+    episode: Episode | None = None
 
 
 class Scored(msgspec.Struct, frozen=True):
@@ -82,6 +110,9 @@ class Scored(msgspec.Struct, frozen=True):
     categorical feature that training has not seen. `elements` are the records' places in their messages, -1 for one
     that is its whole message; empty if all are. `entities[i]` are the fields that name the entity of
     `rows[flagged[i]]`, as text; empty if no such fields are given.
+
+    Where records are judged with those before them, there are also the `threshold` of each, codes of its `status` and
+    `level`, and the `episodes` of the records at the places `told`: the flagged ones, and those that close one.
     """
 
     rows: Places
@@ -96,12 +127,18 @@ class Scored(msgspec.Struct, frozen=True):
     unseen: Mapping[str, int] = {}
     elements: Places = _WHOLE
     entities: Sequence[Mapping[str, str]] = ()
+    threshold: Vector | None = None
+    status: Codes | None = None
+    level: Codes | None = None
+    told: Places = _WHOLE
+    episodes: Sequence[Episode] = ()
 
     def without(self, places: Collection[int]) -> Self:
         """Leave out the records at these places in `rows`."""
         keep = np.ones(len(self.rows), bool)
         keep[list(places)] = False
-        explained = keep[self.flagged]
+        explained, told = keep[self.flagged], keep[self.told]
+        places = np.cumsum(keep) - 1
 
         def kept(column: Any, by: Flags = keep) -> Any:
             if isinstance(column, np.ndarray):
@@ -115,12 +152,17 @@ class Scored(msgspec.Struct, frozen=True):
             error=kept(self.error),
             p_value=kept(self.p_value),
             anomaly=kept(self.anomaly),
-            flagged=(np.cumsum(keep) - 1)[self.flagged[explained]],
+            flagged=places[self.flagged[explained]],
             features=kept(self.features, explained),
             latent=kept(self.latent),
             reconstruction=kept(self.reconstruction),
             elements=kept(self.elements),
             entities=kept(self.entities, explained),
+            threshold=kept(self.threshold),
+            status=kept(self.status),
+            level=kept(self.level),
+            told=places[self.told[told]],
+            episodes=kept(self.episodes, told),
         )
 
 
@@ -172,20 +214,22 @@ class Renderer:
         for place, features, entity in zip(flagged, scored.features, entities, strict=True):
             records[place].features = features
             records[place].entity = {name: text[:_KEY_CHARACTERS] for name, text in entity.items()} or None
+        for place, episode in zip(scored.told.tolist(), scored.episodes, strict=True):
+            records[place].episode = episode
 
         messages = []
         if self._scores_topic is not None:
             headers = self._events(batch, rows, origins) if self._headers else ()
             messages.append(Outgoing(self._scores_topic, list(map(self._encode, records)), keys, sources, headers))
-        if flagged:
-            about = [sources[place] for place in flagged]
+        told = np.union1d(scored.flagged, scored.told).tolist()
+        if told:
             messages.append(
                 Outgoing(
                     self._anomalies_topic,
-                    [self._encode(records[place]) for place in flagged],
-                    [keys[place] for place in flagged],
-                    about,
-                    self._events(batch, [rows[place] for place in flagged], [origins[place] for place in flagged]),
+                    [self._encode(records[place]) for place in told],
+                    [keys[place] for place in told],
+                    [sources[place] for place in told],
+                    self._events(batch, [rows[place] for place in told], [origins[place] for place in told]),
                 )
             )
         return messages
@@ -193,20 +237,22 @@ class Renderer:
     def _records(self, scored: Scored, origins: Sequence[Origin], keys: Sequence[bytes | None]) -> list[Score]:
         same = itertools.repeat
         optional: list[Iterable[Any]] = []
-        if scored.latent is not None or scored.reconstruction is not None:
+        if scored.latent is not None or scored.reconstruction is not None or scored.level is not None:
             latent = same(None) if scored.latent is None else scored.latent.tolist()
-            optional = [same(None), same(None), latent]
+            rebuilt: Iterable[Any] = same(None)
             if scored.reconstruction is not None:
-                optional.append([dict(zip(self._names, row, strict=True)) for row in scored.reconstruction])
+                rebuilt = [dict(zip(self._names, row, strict=True)) for row in scored.reconstruction]
+            level = same(None) if scored.level is None else map(_LEVELS.__getitem__, scored.level.tolist())
+            optional = [same(None), same(None), latent, rebuilt, level]
         return list(
             map(
                 Score,
                 scored.score.tolist(),
                 scored.anomaly.tolist(),
                 scored.error.tolist(),
-                same(self._threshold),
+                same(self._threshold) if scored.threshold is None else scored.threshold.tolist(),
                 scored.p_value.tolist(),
-                same("scored"),
+                same("scored") if scored.status is None else map(_STATUSES.__getitem__, scored.status.tolist()),
                 same(self._model),
                 origins,
                 same(None) if keys.count(None) == len(keys) else map(_text, keys),

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from aestream.messages.scores import FeatureShare, Renderer, Scored
-from aestream.types import Batch, Headers, Outgoing, Partition, Span
+from aestream.messages.scores import Episode, FeatureShare, Part, Renderer, Scored
+from aestream.types import Batch, Headers, Level, Outgoing, Partition, Span, Status
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/score.schema.json").read_text())
 CHECK = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
@@ -147,3 +147,52 @@ def test_headers_are_a_cloud_event_and_carry_the_trace() -> None:
             b"1970-01-01T00:00:00.000Z",
         ]
     assert not render(batch(), scored([0]))[0].headers
+
+
+def in_time(found: Scored) -> Scored:
+    """With what there is where records are judged with those before them; the last record closes an episode."""
+    opened = Episode("in/0/a/1000", "opened", 1000, 3.5, [Part("cpu", 0.75), Part("load", 0.25)])
+    return msgspec.structs.replace(
+        found,
+        threshold=np.array([1.0, 2.0, 3.0, 4.0]),
+        status=np.array([Status.SCORED, Status.WARMING, Status.LATE, Status.SCORED], np.uint8),
+        level=np.array([Level.MOVED, Level.USUAL, Level.USUAL, Level.HELD], np.uint8),
+        told=np.array([0, 3]),
+        episodes=[opened, msgspec.structs.replace(opened, state="closed")],
+    )
+
+
+@pytest.mark.parametrize("optional", [False, True])
+def test_where_records_are_judged_in_time_each_has_its_threshold_and_an_episode_is_told_to_its_end(
+    optional: bool,
+) -> None:
+    scores, anomalies = map(documents, render(batch(), in_time(scored([0, 1, 2, 3], flagged=[0], optional=optional))))
+    assert [score["threshold"] for score in scores] == [1.0, 2.0, 3.0, 4.0]
+    assert [score["status"] for score in scores] == ["scored", "warming", "late", "scored"]
+    assert [score.get("level") for score in scores] == ["moved", None, None, "held"]
+    assert ["episode" in score for score in scores] == [True, False, False, True]
+    assert all(("latent" in score) == optional for score in scores)
+
+    assert anomalies == [scores[0], scores[3]]
+    assert [anomaly["anomaly"] for anomaly in anomalies] == [True, False]
+    assert [anomaly["episode"]["state"] for anomaly in anomalies] == ["opened", "closed"]
+    assert anomalies[0]["episode"] == {
+        "id": "in/0/a/1000",
+        "state": "opened",
+        "since": 1000,
+        "worst": 3.5,
+        "features": [{"name": "cpu", "share": 0.75}, {"name": "load", "share": 0.25}],
+    }
+
+
+@pytest.mark.parametrize("gone", [[0], [1], [3], [0, 3], [0, 1, 2, 3], []])
+def test_records_that_are_left_out_take_everything_about_them_along(gone: list[int]) -> None:
+    full = in_time(scored([0, 1, 2, 3], flagged=[0, 2], optional=True))
+    full = msgspec.structs.replace(full, entities=[{"host": "a"}, {"host": "c"}], elements=np.array([0, -1, -1, 1]))
+    before = [document for messages in render(batch(), full) for document in documents(messages)]
+    after = [document for messages in render(batch(), full.without(gone)) for document in documents(messages)]
+    left_out = [("in", 7), ("in", 8), ("in", 9), ("other", 0)]
+    places = {left_out[place] for place in gone}
+    assert after == [
+        document for document in before if (document["source"]["topic"], document["source"]["offset"]) not in places
+    ]
