@@ -100,6 +100,13 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
 
 
+class Eviction(StrEnum):
+    """Why what was remembered of an entity is forgotten: the label `reason` of `aestream_state_evictions_total`."""
+
+    TIME_TO_LIVE = "ttl"
+    BYTES = "bytes"
+
+
 class PassedOver(StrEnum):
     """Why a record is not to be scored: the label `reason` of `aestream_records_passed_over_total`."""
 

@@ -278,7 +278,11 @@ class Detector:
 
     def stream(self) -> Stream:
         """Return what judges records piece by piece, and remembers those before."""
-        return Stream(self._fitted)
+        return Stream.after_training(self._fitted)
+
+    def watch(self, time_to_live: float) -> Stream:
+        """Return what judges the records of topics; an entity is forgotten after so many seconds without one."""
+        return Stream.of_topics(self._fitted, time_to_live)
 
     def unseen(self, matrix: Matrix) -> dict[str, int]:
         """Count in (n, d) rows the values of each categorical feature that training has not seen."""

@@ -167,6 +167,11 @@ class Series:
             naming=Naming(**data["naming"]),
         )
 
+    @property
+    def nothing(self) -> Entities:
+        """What is remembered before the first record of any entity."""
+        return Entities(self.end.layout, self.end.blank)
+
     def begin(self, values: Values, numbers: Places) -> None:
         """Let entities (e,) of which no record has been seen begin with the alarms of their numbers (e,)."""
         new = np.flatnonzero(self.parts.past.is_new(values["past"]))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,20 +13,31 @@ from aestream.detector.fitted import Fitted
 from aestream.detector.series import Series, logs_of
 from aestream.errors import DataError
 from aestream.features.table import read_table
+from aestream.state.entities import Values
 from aestream.state.episodes import Told
 from aestream.state.store import Store, Taken
-from aestream.types import Codes, Flags, Key, Level, Matrix, Places, Span, Status, Vector
+from aestream.types import Codes, Eviction, Flags, Key, Level, Matrix, Partition, Places, Span, Status, Vector
 
 
 class Stream:
     """Records as they come, in pieces of any size: the results are those of the whole in one piece.
 
-    It starts where the training ended. A detector that judges records alone remembers nothing.
+    A detector that judges records alone remembers nothing.
     """
 
-    def __init__(self, fitted: Fitted, time_to_live: float = math.inf) -> None:
+    def __init__(self, fitted: Fitted, store: Store | None) -> None:
         self._fitted = fitted
-        self._store = None if fitted.series is None else Store(fitted.series.end.copy(), time_to_live)
+        self._store = store
+
+    @classmethod
+    def after_training(cls, fitted: Fitted) -> Self:
+        """Start where the training ended."""
+        return cls(fitted, None if fitted.series is None else Store(fitted.series.end.copy()))
+
+    @classmethod
+    def of_topics(cls, fitted: Fitted, time_to_live: float) -> Self:
+        """Start with nothing; an entity is forgotten after so many seconds without a record."""
+        return cls(fitted, None if fitted.series is None else Store(fitted.series.nothing, time_to_live))
 
     def detect(
         self,
@@ -99,11 +109,52 @@ class Stream:
     @property
     def levels(self) -> dict[Level, int]:
         """How many entities there are of each level. Many that have moved ask for a new training."""
-        codes = np.zeros(0, np.uint8)
-        if self._fitted.series is not None and self._store is not None:
-            alarms = [values["alarms"] for values in self._store.values()]
-            codes = np.concatenate([codes, *map(self._fitted.series.parts.alarms.levels, alarms)])
-        return {level: int(np.count_nonzero(codes == level)) for level in Level}
+        if self._fitted.series is None or self._store is None:
+            return dict.fromkeys(Level, 0)
+        alarms = [values["alarms"] for values in self._store.values()]
+        codes = np.concatenate([np.zeros(0, np.uint8), *map(self._fitted.series.parts.alarms.levels, alarms)])
+        found = {level: int(np.count_nonzero(codes == level)) for level in Level}
+        return found | {Level.USUAL: len(self._store) - found[Level.HELD] - found[Level.MOVED]}
+
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """Forget the entities of partitions that are not ours any more."""
+        if self._store is not None:
+            self._store.drop(partitions)
+
+    @property
+    def size(self) -> int:
+        """How many bytes are remembered."""
+        return 0 if self._store is None else self._store.size
+
+    def tidy(self, max_bytes: int) -> dict[Eviction, int]:
+        """Free memory, and count the entities that are forgotten: old ones, and others if the rest is too large."""
+        if self._store is None:
+            return dict.fromkeys(Eviction, 0)
+        return {
+            Eviction.TIME_TO_LIVE: self._store.forget_old(),
+            Eviction.BYTES: self._store.evict(max_bytes),
+        }
+
+    def adopt(self, former: Stream) -> bool:
+        """Go on from what the stream of another model remembers; False, and nothing done, where that does not fit.
+
+        It fits if both models see the same features over windows of the same length. The rows stay as they are; each
+        threshold takes the place among this model's errors that it had among the other's.
+        """
+        series, other = self._fitted.series, former._fitted.series
+        if series is None or other is None or self._store is None or former._store is None:
+            return False
+        same_features = self._fitted.schema.names == former._fitted.schema.names
+        if not same_features or series.parts.layout != other.parts.layout:
+            return False
+
+        def convert(keys: Sequence[Key], values: Values) -> Values:
+            before, now = (of.usual[of.numbers[of.places_of(keys)]] for of in (other, series))
+            values["alarms"] = series.parts.alarms.carried(values["alarms"], before, now)
+            return values
+
+        self._store.adopt(former._store, convert)
+        return True
 
     def snapshot(self) -> bytes:
         """Everything that is remembered, for `restore`."""

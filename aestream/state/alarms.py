@@ -51,6 +51,21 @@ class Alarms:
         blank["quiet"] = QUIET
         return blank
 
+    def carried(self, values: Records, before: Records, now: Records) -> Records:
+        """What is remembered of entities (e,) whose usual errors were `before` (e,) by one model, and are `now`.
+
+        Where a threshold stood among the errors of an entity, it stands among those by the other model: as many spreads
+        above the median.
+        """
+        carried = values.copy()
+        scale = now["spread"] / before["spread"]
+        for name in ("bulk", "middle", "former_bulk", "former_threshold"):
+            carried[name] = now["middle"] + scale * (values[name] - before["middle"])
+        carried["last"] = (now["middle"] + scale * (values["last"].T - before["middle"])).T
+        for name in ("margin", "distance"):
+            carried[name] *= scale
+        return carried
+
     def levels(self, values: Records) -> NDArray[np.uint8]:
         """Where the errors of entities (e,) lie: codes of types.Level."""
         return levels(self._steps, {name: values[name] for name in NAMES})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,9 +16,9 @@ from aestream.types import Key, Partition, Places, Span, Vector
 # What the store itself remembers of an entity: the clock of its partition at its last record; NaN before the first.
 LAYOUT: list[Any] = [("seen", "<f8")]
 
-# One record moves the clock of its partition by no more than this share of the time to live: a host whose clock lies
-# does not make the others look forgotten.
-STEP = 1e-4
+# One record moves the clock of its partition by no more than this share of the time to live: a host whose clock is far
+# ahead does not make others look forgotten, unless it sends a hundred records for each of theirs.
+STEP = 0.01
 # To evict entities one by one would cost a search each: so much of the memory is made free at once.
 FREED = 0.1
 
@@ -74,7 +74,16 @@ class Store:
         """What is remembered of each entity, partition by partition, free places included."""
         return [entities.values for entities in self._parts.values()]
 
-    def drop(self, parts: Sequence[Part]) -> None:
+    def adopt(self, former: Store, convert: Callable[[Sequence[Key], Values], Values]) -> None:
+        """Remember what `former` does, as `convert` makes it of the keys and values (e,) of each partition."""
+        self._clocks.update(former._clocks)
+        for part, entities in former._parts.items():
+            keys, own = list(entities), self.of(part)
+            values = convert(keys, entities.values[entities.places(keys)])
+            places = own.places(keys)
+            own.values[places] = values
+
+    def drop(self, parts: Iterable[Part]) -> None:
         """Forget partitions."""
         for part in parts:
             self._parts.pop(part, None)
