@@ -20,6 +20,7 @@ Stamps: TypeAlias = NDArray[np.int64]  # milliseconds since the epoch
 Codes: TypeAlias = NDArray[np.uint8]  # of an IntEnum
 Places: TypeAlias = NDArray[np.intp]  # numbers of rows or columns
 Key: TypeAlias = Hashable  # of an entity: str, bytes, int, None, or a tuple of these, as a snapshot can carry them
+Scalar: TypeAlias = str | int | float | bool | None  # what a field of a record holds, as JSON has it
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]  # arrays by name, as a model directory keeps them
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from operator import attrgetter
 from typing import Any, Protocol, Self
@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from aestream.features.schema import FeatureSchema
-from aestream.types import Invalid, Matrix, PassedOver, Places, Stamps
+from aestream.types import Flags, Invalid, Matrix, PassedOver, Places, Scalar, Stamps
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Decoded:
 
     A value may hold several records: `elements` (m,) numbers them within their value, from 0; it is -1 for a record
     that is its whole value. It is empty if all are. Some of a value's records may be valid although the value is among
-    the invalid ones. `passed` counts the records that are not to be scored.
+    the invalid ones. `passed` counts the records that are not to be scored. `asides` has, for each field that the
+    decoder was asked for beside the features, what stands there in each valid record, (m,).
     """
 
     matrix: Matrix
@@ -34,6 +35,7 @@ class Decoded:
     timestamps: Stamps = field(default_factory=lambda: np.empty(0, np.int64))
     elements: Places = field(default_factory=lambda: np.empty(0, np.intp))
     passed: Mapping[PassedOver, int] = field(default_factory=dict)
+    asides: Mapping[str, Sequence[Scalar]] = field(default_factory=dict)
 
     def stamped(self, keys: Sequence[bytes | None], timestamps: Sequence[int]) -> Self:
         """Add the keys and timestamps of the valid records. Both are those of the whole batch, (n,), or empty."""
@@ -41,23 +43,28 @@ class Decoded:
         if len(self.rows) != len(keys) or len(self.elements):
             keys = list(map(keys.__getitem__, self.rows.tolist())) if len(keys) else keys
             stamps = stamps[self.rows] if len(stamps) else stamps
-        return type(self)(self.matrix, self.rows, self.invalid, keys, stamps, self.elements, self.passed)
+        return replace(self, keys=keys, timestamps=stamps)
 
-    def without(self, problems: Mapping[int, Invalid]) -> Decoded:
+    def kept(self, keep: Flags) -> Self:
+        """Leave out the valid records that are not to be kept, (m,)."""
+        chosen = keep.tolist()
+        return replace(
+            self,
+            matrix=self.matrix[keep],
+            rows=self.rows[keep],
+            keys=list(compress(self.keys, chosen)),
+            timestamps=self.timestamps[keep] if len(self.timestamps) else self.timestamps,
+            elements=self.elements[keep] if len(self.elements) else self.elements,
+            asides={name: list(compress(values, chosen)) for name, values in self.asides.items()},
+        )
+
+    def without(self, problems: Mapping[int, Invalid]) -> Self:
         """Move valid records to the invalid ones. `problems` has what is wrong with each, by its place in `rows`."""
         if not problems:
             return self
         keep = np.ones(len(self.rows), bool)
         keep[list(problems)] = False
-        return Decoded(
-            self.matrix[keep],
-            self.rows[keep],
-            one_for_a_row([*self.invalid, *problems.values()]),
-            list(compress(self.keys, keep.tolist())),
-            self.timestamps[keep] if len(self.timestamps) else self.timestamps,
-            self.elements[keep] if len(self.elements) else self.elements,
-            self.passed,
-        )
+        return replace(self.kept(keep), invalid=one_for_a_row([*self.invalid, *problems.values()]))
 
 
 def one_for_a_row(problems: Iterable[Invalid]) -> list[Invalid]:
@@ -110,6 +117,10 @@ class Codec(Protocol):
         """Why a value has no record that can be read; None if it has one, or is passed over."""
         ...
 
-    def decoder(self, schema: FeatureSchema) -> Decoder:
-        """Make the decoder for a schema."""
+    def decoder(self, schema: FeatureSchema, asides: Sequence[str] = ()) -> Decoder:
+        """Make the decoder for a schema that also reads the fields called `asides`, whether features or not.
+
+        A name with dots means a field of that name, or one inside objects. What is neither text nor a finite number nor
+        a boolean is None, as is a field that is not there; no aside makes a record invalid.
+        """
         ...

@@ -6,8 +6,8 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
@@ -21,7 +21,7 @@ from aestream.codecs.reading import read
 from aestream.codecs.typed import TypedRows
 from aestream.columns import Column
 from aestream.features.schema import FeatureSchema
-from aestream.types import Invalid, PassedOver, Places, Reason
+from aestream.types import Invalid, PassedOver, Places, Reason, Scalar
 
 _NAMED = 3  # bad records of one message that its dead letter names
 
@@ -50,9 +50,11 @@ class JsonCodec:
         problems = [self._problem(record) for _, record in records]
         return problems[0][1] if problems and problems[0] and all(problems) else None
 
-    def decoder(self, schema: FeatureSchema) -> JsonDecoder:
-        """Make the decoder for a schema."""
-        return JsonDecoder(schema.paths, schema.columns, max_record_bytes=self.max_record_bytes, layout=self.layout)
+    def decoder(self, schema: FeatureSchema, asides: Sequence[str] = ()) -> JsonDecoder:
+        """Make the decoder for a schema that also reads the fields called `asides`."""
+        return JsonDecoder(
+            schema.paths, schema.columns, asides, max_record_bytes=self.max_record_bytes, layout=self.layout
+        )
 
     def _objects(self, value: bytes | None) -> Sequence[Mapping[str, Any]]:
         try:
@@ -71,7 +73,9 @@ class JsonCodec:
 
 
 class JsonDecoder:
-    """Decodes JSON into the columns at `paths`; without `columns`, all are numbers that must be present.
+    """Decodes JSON into the columns at `paths`, and reads the fields called `asides`.
+
+    Without `columns`, all are numbers that must be present.
 
     Values that are what the columns expect are read in C, whole batches at once. The others are read one by one, and
     then by columns: those of any layout but the plain one, numbers in text, NaN, odd names.
@@ -81,6 +85,7 @@ class JsonDecoder:
         self,
         paths: Sequence[Path],
         columns: Sequence[Column] = (),
+        asides: Sequence[str] = (),
         *,
         max_record_bytes: int,
         layout: Layout | None = None,
@@ -90,9 +95,10 @@ class JsonDecoder:
         self._max_bytes = max_record_bytes
         self._layout = layout or Layout()
         self._may_lack_all = all(column.imputed for column in self._columns)
+        self._asides = tuple(asides)
         self._typed: TypedRows | None = None
-        if self._layout.plain and TypedRows.can_have(self._paths):
-            self._typed = TypedRows(self._paths, self._columns, max_record_bytes=max_record_bytes)
+        if self._layout.plain:
+            self._typed = TypedRows.of(self._paths, self._columns, self._asides, max_record_bytes=max_record_bytes)
 
     def decode(
         self, values: Sequence[bytes | None], keys: Sequence[bytes | None] = (), timestamps: Sequence[int] = ()
@@ -129,13 +135,8 @@ class JsonDecoder:
         """Decode in C what can be, and the rest one by one."""
         if self._typed is None:
             return self._others(values, range(len(values)))
-        matrix, places, others = self._typed.read(values)
-        if not others:
-            return Decoded(matrix, places, ())
-        found = self._others(values, others)
-        rows = np.concatenate([places, found.rows])
-        order = np.argsort(rows)
-        return Decoded(np.concatenate([matrix, found.matrix])[order], rows[order], found.invalid)
+        decoded, others = self._typed.read(values)
+        return _joined(decoded, self._others(values, others)) if others else decoded
 
     def _others(self, values: Sequence[bytes | None], rows: Sequence[int]) -> Decoded:
         """Decode the values of some rows one by one."""
@@ -162,7 +163,10 @@ class JsonDecoder:
         good[list(unreadable)] = False
         of_row, element_of = np.asarray(places, np.intp).reshape(-1, 2)[good].T
         elements: Places = element_of if (element_of != WHOLE).any() else np.empty(0, np.intp)
-        return Decoded(matrix[good], of_row, list(_invalid(problems)), elements=elements, passed=passed)
+        usable = list(itertools.compress(found, good.tolist()))
+        asides = {name: _scalars(map(value_of, usable, itertools.repeat(name))) for name in self._asides}
+        invalid = list(_invalid(problems))
+        return Decoded(matrix[good], of_row, invalid, elements=elements, passed=passed, asides=asides)
 
     def _hinted(self, record: object, problem: Problem) -> Problem:
         """What is wrong with a record; that it is of another layout, if it lacks features for that."""
@@ -173,6 +177,29 @@ class JsonDecoder:
 def _records(value: bytes | None, layout: Layout, max_bytes: int) -> Records:
     """The records in a value. Raises Refused where there can be none."""
     return layout.tombstone() if value is None else layout.records(parse(value, max_bytes))
+
+
+def _scalars(values: Iterable[object]) -> list[Scalar]:
+    """Text, finite numbers and booleans as they are, and None for anything else."""
+    return [
+        value if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)) else None
+        for value in values
+    ]
+
+
+def _joined(first: Decoded, second: Decoded) -> Decoded:
+    """Add valid records to those of other messages, in order; all are whole messages."""
+    rows = np.concatenate([first.rows, second.rows])
+    order = np.argsort(rows)
+    return replace(
+        second,
+        matrix=np.concatenate([first.matrix, second.matrix])[order],
+        rows=rows[order],
+        asides={
+            name: list(map([*values, *second.asides[name]].__getitem__, order.tolist()))
+            for name, values in first.asides.items()
+        },
+    )
 
 
 def _texts(record: object, names: Sequence[str]) -> dict[str, str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aestream.codecs.envelopes import ENVELOPES, PLAIN, TIMES, Found, foreign, known_as
 from aestream.codecs.parsing import Refused
-from aestream.codecs.problems import kind_of
+from aestream.codecs.problems import Path, kind_of
 from aestream.types import PassedOver, Reason
 
 ANY = "*"
@@ -91,15 +91,27 @@ class Layout:
 
 
 def value_of(record: Found, name: str) -> object:
-    """The value of a field by its dotted name; None where there is none. The names on its path may have dots too."""
+    """The value of a field by its dotted name: the first that is not null of those at `paths_of`; None without any."""
     if not isinstance(record, dict):
         return None
-    if name in record:
-        return record[name]
-    parts = name.split(".")
-    paths = ((".".join(parts[:i]), ".".join(parts[i:])) for i in range(1, len(parts)))
-    found = (value_of(record.get(first), rest) for first, rest in paths)
+    value = record.get(name)
+    if value is not None or "." not in name:
+        return value
+    found = (value_of(record.get(first), rest) for first, rest in _split(name))
     return next((value for value in found if value is not None), None)
+
+
+def paths_of(name: str) -> Iterator[Path]:
+    """The paths that a dotted name may mean, as the names on a path may have dots too: 2**n for a name with n dots."""
+    yield (name,)
+    for first, rest in _split(name):
+        yield from ((first, *path) for path in paths_of(rest))
+
+
+def _split(name: str) -> Iterator[tuple[str, str]]:
+    """A dotted name in two, at each of its dots."""
+    parts = name.split(".")
+    return ((".".join(parts[:i]), ".".join(parts[i:])) for i in range(1, len(parts)))
 
 
 def _is(value: object, wanted: str) -> bool:

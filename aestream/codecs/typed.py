@@ -5,44 +5,71 @@ from __future__ import annotations
 import itertools
 import operator
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import msgspec
 import numpy as np
 
+from aestream.codecs.base import Decoded
+from aestream.codecs.layouts import paths_of
 from aestream.codecs.parsing import UNDECODABLE
 from aestream.codecs.problems import Path
 from aestream.columns import Column
-from aestream.types import Matrix, Places
+from aestream.types import Matrix, Scalar
 
 _UNUSABLE = re.compile(r'["\\\x00-\x1f]')  # what msgspec cannot have in a field's name
+_MOST_DOTS = 4  # in an aside's name: each doubles the paths that it may mean
 
 
 class TypedRows:
     """Reads the values that hold exactly what the columns expect, and says which others there are.
 
-    Only the fields at `paths` are built, and msgspec checks their types in C. The number of calls in Python grows with
-    the batches and with the other values, not with all values.
+    Only the fields at `paths` are built and those at `asides`, the paths that each aside may mean. msgspec checks their
+    types in C. The number of calls in Python grows with the batches and with the other values, not with all values.
     """
 
-    def __init__(self, paths: Sequence[Path], columns: Sequence[Column], *, max_record_bytes: int) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        columns: Sequence[Column],
+        asides: Mapping[str, Sequence[Path]],
+        *,
+        max_record_bytes: int,
+    ) -> None:
         self._columns = tuple(columns)
         self._may_be_missing = np.array([column.imputed for column in columns], bool)
         # numbers and booleans need no conversion
         self._ready = not any(column.categories or column.unit or column.quoted for column in columns)
         self._max_bytes = max_record_bytes
-        shape, self._flatten = _row_type(paths, columns)
+        fields = _fields(paths, columns, asides)
+        shape, attributes = _row_type(fields)
+        self._flatten = _flattened([attributes[path] for path in paths], alone=len(fields) == len(paths))
+        self._asides = {
+            name: [operator.attrgetter(attributes[path]) for path in places] for name, places in asides.items()
+        }
         self._decode_row: Callable[[Any], Any] = msgspec.json.Decoder(shape).decode
 
-    @staticmethod
-    def can_have(paths: Sequence[Path]) -> bool:
-        """Whether a typed decoder can have fields at these paths: no odd names, and none that is an object as well."""
-        objects = {path[:i] for path in paths for i in range(len(path))}
-        return objects.isdisjoint(paths) and not any(_UNUSABLE.search(part) for path in paths for part in path)
+    @classmethod
+    def of(
+        cls, paths: Sequence[Path], columns: Sequence[Column], asides: Sequence[str], *, max_record_bytes: int
+    ) -> Self | None:
+        """Make one that reads the fields called `asides` as well.
 
-    def read(self, values: Sequence[bytes | None]) -> tuple[Matrix, Places, list[int]]:
-        """The features (m, d) of the values that are as expected, their places (m,), and the places of the others."""
+        Returns None where a typed decoder cannot have all these fields: because of odd names, or of one that is an
+        object as well.
+        """
+        if any(name.count(".") > _MOST_DOTS for name in asides):
+            return None
+        beside = {name: _places(name, paths) for name in asides}
+        fields = {*paths, *itertools.chain.from_iterable(beside.values())}
+        objects = {path[:i] for path in fields for i in range(len(path))}
+        if not objects.isdisjoint(fields) or any(_UNUSABLE.search(part) for path in fields for part in path):
+            return None
+        return cls(paths, columns, beside, max_record_bytes=max_record_bytes)
+
+    def read(self, values: Sequence[bytes | None]) -> tuple[Decoded, list[int]]:
+        """The features and asides of the values that are as expected, and the places of the others."""
         rows: list[Any] = []
         places: list[int] = []
         others: list[int] = []
@@ -63,13 +90,17 @@ class TypedRows:
             if failed:
                 others.append(taken)
                 taken += 1
-        return self._usable(self._numbers(rows), np.asarray(places, np.intp), others)
+        asides = {name: _first(rows, getters) for name, getters in self._asides.items()}
+        return self._usable(Decoded(self._numbers(rows), np.asarray(places, np.intp), (), asides=asides), others)
 
     def _numbers(self, rows: list[Any]) -> Matrix:
         """Turn decoded rows into numbers (m, d); infinite where a text does not fit its column."""
         width = len(self._columns)
         if self._ready:
-            return np.fromiter(self._flatten(rows), np.float64, len(rows) * width).reshape(len(rows), width)
+            try:
+                return np.fromiter(self._flatten(rows), np.float64, len(rows) * width).reshape(len(rows), width)
+            except OverflowError:  # an integer beyond 1.8e308, in a feature that is an aside as well
+                pass
         fields = list(self._flatten(rows))
         matrix = np.empty((len(rows), width))
         for place, column in enumerate(self._columns):
@@ -80,13 +111,13 @@ class TypedRows:
                 matrix[:, place] = [_number(column, value) for value in values]
         return matrix
 
-    def _usable(self, matrix: Matrix, places: Places, others: list[int]) -> tuple[Matrix, Places, list[int]]:
+    def _usable(self, decoded: Decoded, others: list[int]) -> tuple[Decoded, list[int]]:
         """Put the rows with an infinite number, or NaN where it may not be, to the others."""
-        finite = np.isfinite(matrix)
+        finite = np.isfinite(decoded.matrix)
         if finite.all():
-            return matrix, places, others
-        good = (finite | (np.isnan(matrix) & self._may_be_missing)).all(axis=1)
-        return matrix[good], places[good], sorted([*others, *places[~good].tolist()])
+            return decoded, others
+        good = (finite | (np.isnan(decoded.matrix) & self._may_be_missing)).all(axis=1)
+        return decoded.kept(good), sorted([*others, *decoded.rows[~good].tolist()])
 
     def _decode_checked(self, values: Sequence[bytes | None]) -> Callable[[bytes | None], Any]:
         """The row decoder, with a check of the size only if a value of the batch needs it."""
@@ -111,47 +142,79 @@ def _number(column: Column, value: object) -> float:
         return np.inf
 
 
-def _may_be_null(paths: Sequence[Path], columns: Sequence[Column]) -> set[Path]:
-    """The objects whose features may all be missing."""
-    needed = {
-        path[:i] for path, column in zip(paths, columns, strict=True) if not column.imputed for i in range(len(path))
-    }
-    return {path[:i] for path in paths for i in range(1, len(path))} - needed
+def _places(name: str, paths: Sequence[Path]) -> list[Path]:
+    """The paths that an aside may mean; a feature is no object, so there is nothing in it."""
+    return [path for path in paths_of(name) if not any(path[:i] in paths for i in range(1, len(path)))]
 
 
-def _row_type(paths: Sequence[Path], columns: Sequence[Column]) -> tuple[type, Callable[[list[Any]], Iterator[Any]]]:
-    """Build the typed struct for the paths, and the function that turns rows of it into a flat iterator of fields."""
+def _first(rows: list[Any], getters: Sequence[Callable[[Any], Scalar]]) -> list[Scalar]:
+    """What is at the first of some places that has something, (m,)."""
+    found: list[Scalar] = [None] * len(rows)
+    for getter in getters:
+        missing = found.count(None)
+        if missing == len(rows):
+            found = list(map(getter, rows))
+        elif missing:
+            found = [b if a is None else a for a, b in zip(found, map(getter, rows), strict=True)]
+    return found
+
+
+_Field = tuple[Any, bool]  # its type, and whether it must be there
+
+
+def _fields(
+    paths: Sequence[Path], columns: Sequence[Column], asides: Mapping[str, Sequence[Path]]
+) -> dict[Path, _Field]:
+    """The fields to build by path, first those of the features."""
+    beside = list(itertools.chain.from_iterable(asides.values()))
+    fields = {path: (column.wire, not column.imputed) for path, column in zip(paths, columns, strict=True)}
+    for path in beside:
+        wire, needed = fields.get(path, (str | int | float | bool, False))
+        fields[path] = wire if wire in {bool, str} else wire | int, needed  # an aside keeps an integer as it is
+    return fields
+
+
+def _row_type(fields: Mapping[Path, _Field]) -> tuple[type, dict[Path, str]]:
+    """Build the typed struct for some fields -> the struct, and the dotted attribute of each field."""
     tree: dict[str, Any] = {}
-    for path, column in zip(paths, columns, strict=True):
+    for path, field in fields.items():
         node = tree
         for part in path[:-1]:
             node = node.setdefault(part, {})
-        node[path[-1]] = column
-    may_be_null = _may_be_null(paths, columns)
+        node[path[-1]] = field
+    # the objects whose fields may all be missing do not have to be there
+    objects = {path[:i] for path, (_, needed) in fields.items() if needed for i in range(len(path))}
     names: dict[Path, str] = {}
 
     def struct(node: dict[str, Any], path: Path, attribute: str) -> type:
-        fields: list[tuple[str, Any, Any]] = []
+        members: list[tuple[str, Any, Any]] = []
         for i, (key, child) in enumerate(node.items()):
             here = (*path, key)
             dotted = f"{attribute}.f{i}" if attribute else f"f{i}"
             names[here] = dotted
             if isinstance(child, dict):
                 inner = struct(child, here, dotted)
-                absent = {"default_factory": inner} if here in may_be_null else {}
-                fields.append((f"f{i}", inner, msgspec.field(name=key, **absent)))
-            elif child.imputed:
-                fields.append((f"f{i}", child.wire | None, msgspec.field(name=key, default=None)))
+                absent: dict[str, Any] = {} if here in objects else {"default_factory": inner}
+                members.append((f"f{i}", inner, msgspec.field(name=key, **absent)))
             else:
-                fields.append((f"f{i}", child.wire, msgspec.field(name=key)))
-        return msgspec.defstruct("Row", fields, gc=False, kw_only=True)
+                wire, needed = child
+                absent = {} if needed else {"default": None}
+                members.append((f"f{i}", wire if needed else wire | None, msgspec.field(name=key, **absent)))
+        return msgspec.defstruct("Row", members, gc=False, kw_only=True)
 
-    shape = struct(tree, (), "")
-    attributes = [names[path] for path in paths]
-    if attributes == [f"f{i}" for i in range(len(paths))]:
+    return struct(tree, (), ""), names
+
+
+def _flattened(attributes: Sequence[str], *, alone: bool) -> Callable[[list[Any]], Iterator[Any]]:
+    """The function that turns rows into a flat iterator of features; `alone`: the rows hold nothing else."""
+    pick: Callable[[Any], Any]
+    if attributes == [f"f{i}" for i in range(len(attributes))]:
         astuple = msgspec.structs.astuple
-        return shape, lambda rows: itertools.chain.from_iterable(map(astuple, rows))
-    pick: Callable[[Any], Any] = operator.attrgetter(*attributes)
-    if len(paths) == 1:
-        return shape, lambda rows: map(pick, rows)
-    return shape, lambda rows: itertools.chain.from_iterable(map(pick, rows))
+        if alone:
+            return lambda rows: itertools.chain.from_iterable(map(astuple, rows))
+        pick = operator.itemgetter(slice(len(attributes)))
+        return lambda rows: itertools.chain.from_iterable(map(pick, map(astuple, rows)))
+    pick = operator.attrgetter(*attributes)
+    if len(attributes) == 1:
+        return lambda rows: map(pick, rows)
+    return lambda rows: itertools.chain.from_iterable(map(pick, rows))

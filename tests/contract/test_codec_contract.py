@@ -240,6 +240,57 @@ def test_reading_fields_again_never_raises(listed: Listed) -> None:
     assert found == [{}] * len(values)
 
 
+ASIDES: dict[str, list[Any]] = {
+    "host": ["web-1", "", None, None, True],
+    "spare": [None, False, None, None, -0.5],
+    "cpu.socket": [3, None, None, None, 2**70],
+    "load": [0, 1, 2, 3, 4],
+    "x.y.z": [None, 1.5, -2, 1e300, "z"],
+    "cpu": [None] * 5,
+    "nowhere": [None] * 5,
+    "host.name": [None, None, None, "a", None],
+}
+
+
+def beside_features(write: Write) -> list[bytes | None]:
+    """Five valid records with the fields in ASIDES, among values that are none."""
+    fields: list[dict[str, Any]] = [
+        {"host": "web-1", "cpu": {**good(0)["cpu"], "socket": 3}},
+        {"host": "", "spare": False, "x.y": {"z": 1.5}},
+        {"host": None, "spare": [1], "x": {"y.z": -2}},
+        {"host": {"name": "a"}, "spare": float("nan"), "x": {"y": {"z": 1e300}}},
+        {"host": True, "spare": -0.5, "cpu": {**good(4)["cpu"], "socket": 2**70}, "x": {"y": {"z": "z"}}},
+    ]
+    first, *others = (write({**good(i), **more}) for i, more in enumerate(fields))
+    return [None, first, write(bad(load=None)), *others, b"{"]
+
+
+@pytest.mark.parametrize("names", [*([name] for name in ASIDES), ["host", "x.y.z"], list(ASIDES)], ids=",".join)
+def test_asides_are_what_the_valid_records_have_there(listed: Listed, names: list[str]) -> None:
+    values = beside_features(listed.write)
+    decoded = listed.codec.decoder(SCHEMA, names).decode(values, [b"k"] * len(values), range(len(values)))
+    assert decoded.rows.tolist() == [1, 3, 4, 5, 6]
+    assert {name: list(found) for name, found in decoded.asides.items()} == {name: ASIDES[name] for name in names}
+    for name in names:
+        assert list(map(type, decoded.asides[name])) == list(map(type, ASIDES[name]))
+    fewer = decoded.without({1: Invalid(3, Reason.TOO_LARGE, "no room"), 3: Invalid(5, Reason.TOO_LARGE, "no room")})
+    assert fewer.asides == {name: [ASIDES[name][place] for place in (0, 2, 4)] for name in names}
+
+
+def test_asides_change_nothing_else(listed: Listed) -> None:
+    records = [*(record for record, _, _ in INVALID.values()), good(1), {**good(2), "host": ["h"]}]
+    values = [*map(listed.write, records), *no_records(listed), *beside_features(listed.write)]
+    plain = listed.codec.decoder(SCHEMA).decode(values)
+    for names in (["host"], ["load", "cpu.user"], list(ASIDES)):
+        decoded = listed.codec.decoder(SCHEMA, names).decode(values)
+        np.testing.assert_array_equal(decoded.matrix, plain.matrix)
+        assert decoded.rows.tolist() == plain.rows.tolist()
+        assert decoded.invalid == plain.invalid
+    assert plain.asides == {}
+    assert listed.codec.decoder(SCHEMA, ["host"]).decode([]).asides == {"host": []}
+    assert listed.codec.decoder(SCHEMA, ["host"]).decode(no_records(listed)).asides == {"host": []}
+
+
 KINDS = FeatureSchema(
     ("load", "ok", "region", "at", "sent", "cpu.user"),
     (("load",), ("ok",), ("region",), ("at",), ("sent",), ("cpu", "user")),
