@@ -160,7 +160,7 @@ def _judge(
     if file is None:
         chunks = stretch.of_topic(
             clients.history(settings, _topics(settings, plan)),
-            samplers.codec(settings).decoder(detector.schema),
+            samplers.codec(settings).decoder(detector.schema, roles.names),
             roles,
             records=settings.trainer.sample_records if math.isinf(plan.start) else _ALL,
             period=None if math.isinf(plan.start) else max(time.time() - plan.start, 0.0) + _SLACK_SECONDS,

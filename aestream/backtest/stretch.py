@@ -10,7 +10,7 @@ import numpy as np
 
 from aestream.codecs.base import Decoder
 from aestream.features.roles import Roles
-from aestream.files.rows import Rows, marks_of
+from aestream.files.rows import Rows
 from aestream.transport import clocks
 from aestream.transport.base import History
 from aestream.types import Key
@@ -19,13 +19,13 @@ from aestream.types import Key
 def of_topic(history: History, decoder: Decoder, roles: Roles, *, records: int, period: float | None) -> Iterator[Rows]:
     """The newest records of topics, partition by partition, a batch at a time.
 
-    Keys and times are those of the records in Kafka where `roles` name no fields. Raises TransportError when a topic
-    cannot be read.
+    The decoder reads the fields of the `roles` beside the features. Keys and times are those of the records in Kafka
+    where there are no such fields. Raises TransportError when a topic cannot be read.
     """
     now = int(time.time() * 1000)
     for batch in history.read(records=records, period=period):
         decoded = decoder.decode(batch.values, batch.keys, batch.timestamps)
-        marks = marks_of(decoder, batch.values, decoded, roles)
+        marks = roles.of_columns(decoded.asides)
         if marks.times is None:
             stamps, known = clocks.milliseconds(decoded.timestamps, now=now)
             marks = replace(marks, times=np.where(known, stamps / 1000, np.nan))

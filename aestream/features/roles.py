@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from aestream.features import arrow
 from aestream.features.schema import lookup
 from aestream.features.series import seconds
 from aestream.quantities import stands_for_nothing
-from aestream.types import Flags, Key, Places, Vector
+from aestream.types import Flags, Key, Places, Scalar, Vector
 
 _FLAGS = {"true": True, "false": False}
 
@@ -54,15 +56,15 @@ class Roles:
         """All of these fields, each once."""
         return list(dict.fromkeys(name for name in (*self.key, self.time, self.label) if name is not None))
 
-    def of_texts(self, texts: Sequence[Mapping[str, str]]) -> Marks:
-        """Read them from records as a decoder's `texts` returns them.
+    def of_columns(self, columns: Mapping[str, Sequence[Scalar]]) -> Marks:
+        """Read them from columns by name, (m,) each, as a decoder's `asides` are.
 
         Raises DataError when no record has a time or a label that can be read.
         """
-        return self._marks(lambda name: [record.get(name) for record in texts], lambda found: found)
+        return self._marks(columns.__getitem__, texts)
 
     def of_table(self, table: pa.Table) -> Marks:
-        """Read them from a table. Raises DataError as `of_texts` does, and when the table lacks one of the fields."""
+        """Read them from a table. Raises DataError as `of_columns` does, and when the table lacks one of the fields."""
         places = {name: place for place, name in enumerate(table.column_names)}
 
         def column(name: str) -> pa.ChunkedArray:
@@ -75,17 +77,17 @@ class Roles:
         return self._marks(column, lambda found: arrow.texts(found).to_pylist())
 
     def moments(self, records: Sequence[Mapping[str, Any]]) -> Vector:
-        """The times of whole records in seconds, (n,), NaN where one is not known. Raises DataError as `of_texts`."""
+        """The times of whole records in seconds, (n,), NaN where one is not known. Raises DataError as `of_columns`."""
         name = self.time or ""
         values = [lookup(record, (name,) if name in record else tuple(name.split("."))) for record in records]
         return _times(name, [None if value is MISSING else value for value in values])
 
-    def _marks(self, values: Callable[[str], Any], texts: Callable[[Any], Sequence[str | None]]) -> Marks:
-        keys: list[Sequence[str | None]] = [texts(values(name)) for name in self.key]
+    def _marks(self, values: Callable[[str], Any], written: Callable[[Any], Sequence[str | None]]) -> Marks:
+        keys: list[Sequence[str | None]] = [written(values(name)) for name in self.key]
         return Marks(
             None if not keys else list(keys[0]) if len(keys) == 1 else list(zip(*keys, strict=True)),
             None if self.time is None else _times(self.time, values(self.time)),
-            None if self.label is None else _labels(self.label, texts(values(self.label))),
+            None if self.label is None else _labels(self.label, written(values(self.label))),
         )
 
     def _role(self, name: str) -> str:
@@ -94,6 +96,16 @@ class Roles:
 
 NO_ROLES = Roles()
 NO_MARKS = Marks()
+
+
+def texts(values: Sequence[Scalar]) -> Sequence[str | None]:
+    """Values as text, (m,): numbers and booleans as JSON has them."""
+    kinds = set(map(type, values))
+    if kinds <= {str, NoneType}:
+        return values  # type: ignore[return-value]
+    if kinds <= {int, float}:
+        return list(map(repr, values))
+    return [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
 
 
 def _times(name: str, values: Any) -> Vector:

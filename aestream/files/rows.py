@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from aestream.codecs.base import Codec, Decoded, Decoder
+from aestream.codecs.base import Codec
 from aestream.errors import DataError, UnreadableError
 from aestream.features.arrow import Problems, matrix_of, records_of
 from aestream.features.roles import NO_MARKS, NO_ROLES, Marks, Roles
@@ -65,10 +65,10 @@ def read_rows(
     Raises DataError when the file cannot be read or lacks a column.
     """
     if format_of(path) == "jsonl":
-        decoder = lines.decoder(schema)
+        decoder = lines.decoder(schema, roles.names)
         for number, chunk in enumerate(read_records(path, encoding)):
             decoded = decoder.decode(chunk)
-            marks = marks_of(decoder, chunk, decoded, roles)
+            marks = roles.of_columns(decoded.asides)
             if not number and marks.keys and set(marks.keys) <= {None, (None,) * len(roles.key)}:
                 raise DataError(f"no record in {path} has a text or number in {roles.key[0]!r}, which `key` names")
             # a line may hold several records, or none: each valid record counts, and each line that is invalid
@@ -92,13 +92,6 @@ def count_rows(path: Path, encoding: str | None = None) -> int:
     if format_of(path) == "jsonl":
         return sum(map(len, read_records(path, encoding)))
     return sum(len(table) for table, _ in read_tables(path, encoding=encoding))
-
-
-def marks_of(decoder: Decoder, values: Sequence[bytes | None], decoded: Decoded, roles: Roles) -> Marks:
-    """What the valid records among values say of their `roles`."""
-    if not roles.names:
-        return NO_MARKS
-    return roles.of_texts(decoder.texts(values, decoded.rows, decoded.elements, roles.names))
 
 
 def documents(path: Path, lines: Codec, *, records: int, encoding: str | None = None) -> list[Mapping[str, Any]]:

@@ -23,7 +23,7 @@ def of_topic(roles: Roles, *messages: Message) -> Rows:
     for message in messages:
         broker.append("in", message, 0)
     history = MemoryHistory(broker, ["in"])
-    (rows,) = stretch.of_topic(history, CODEC.decoder(SCHEMA), roles, records=100, period=None)
+    (rows,) = stretch.of_topic(history, CODEC.decoder(SCHEMA, roles.names), roles, records=100, period=None)
     return rows
 
 
