@@ -11,6 +11,7 @@ from aestream.codecs.base import Decoded, Decoder
 from aestream.columns import Kind
 from aestream.detector.attribution import Attribution
 from aestream.detector.detector import Detector
+from aestream.features.roles import texts
 from aestream.features.schema import FeatureSchema
 from aestream.messages.dead_letters import dead_letters
 from aestream.messages.scores import FeatureShare, Renderer, Scored
@@ -33,7 +34,7 @@ class Pipeline:
 
     Records that cannot be scored go to `dead_letters_topic`. `top_features` is the number of features that explain an
     anomaly; `latent` and `reconstruction` add these to every score. `entity` names the fields that say which entity an
-    anomaly is about.
+    anomaly is about: the decoder reads them beside the features.
     """
 
     def __init__(
@@ -89,8 +90,8 @@ class Pipeline:
             messages.append(dead_letters(topic, batch, decoded.invalid, max_bytes=max_bytes(topic)))
         return Results(messages, scored, decoded.invalid, decoded.passed)
 
-    def score(self, batch: Batch, decoded: Decoded) -> Scored:
-        """Score the valid rows in one forward pass; explain those that were flagged, and read their entities."""
+    def score(self, decoded: Decoded) -> Scored:
+        """Score the valid rows in one forward pass; explain those that were flagged, and name their entities."""
         found = self._detector.detect(decoded.matrix, latent=self._latent, reconstruction=self._reconstruction)
         flagged = np.flatnonzero(found.anomaly)
         return Scored(
@@ -105,15 +106,18 @@ class Pipeline:
             None if found.reconstruction is None else self._detector.schema.show(found.reconstruction),
             self._detector.unseen(decoded.matrix),
             decoded.elements,
-            self._entities(batch, decoded, flagged),
+            self._entities(decoded, flagged.tolist()),
         )
 
-    def _entities(self, batch: Batch, decoded: Decoded, flagged: Places) -> Sequence[Mapping[str, str]]:
-        """The fields that name the entity of each flagged row."""
-        if not self._entity or not len(flagged):
+    def _entities(self, decoded: Decoded, flagged: Sequence[int]) -> Sequence[Mapping[str, str]]:
+        """The fields that name the entity of each flagged row, as text."""
+        if not self._entity:
             return ()
-        elements = decoded.elements[flagged] if len(decoded.elements) else decoded.elements
-        return self._decoder.texts(batch.values, decoded.rows[flagged], elements, self._entity)
+        columns = [texts([decoded.asides[name][place] for place in flagged]) for name in self._entity]
+        return [
+            {name: text for name, text in zip(self._entity, row, strict=True) if text is not None}
+            for row in zip(*columns, strict=True)
+        ]
 
     def _explain(self, decoded: Decoded, flagged: Places) -> Sequence[list[FeatureShare]]:
         """The features with the largest shares of each flagged row's error, largest first."""

@@ -165,7 +165,7 @@ def pipeline(settings: Settings, detector: Detector, version: str) -> Pipeline:
     )
     return Pipeline(
         detector,
-        samplers.codec(settings).decoder(detector.schema),
+        samplers.codec(settings).decoder(detector.schema, settings.features.key),
         renderer,
         dead_letters_topic=settings.topics.dead_letters,
         top_features=settings.output.top_features,

@@ -89,17 +89,6 @@ class Decoder(Protocol):
         """
         ...
 
-    def texts(
-        self, values: Sequence[bytes | None], rows: Places, elements: Places, names: Sequence[str]
-    ) -> list[dict[str, str]]:
-        """Read some of the decoded records again, for the fields called `names`, whether features or not.
-
-        `rows` (k,) are ascending places in `values`, `elements` (k,) as in Decoded, or empty. Returns one dict for each
-        record: text as it is, numbers and booleans as JSON has them. Any other value is left out, as is a field that is
-        not there. Never raises because of what a value holds.
-        """
-        ...
-
 
 class Codec(Protocol):
     """One format of records: read whole to infer the features from, then decoded into these features."""

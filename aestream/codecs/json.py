@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -117,20 +116,6 @@ class JsonDecoder:
             decoded = decoded.without({at: Invalid(rows[at], Reason.MISSING_FEATURE, told) for at in lacking})
         return decoded.stamped(keys, timestamps)
 
-    def texts(
-        self, values: Sequence[bytes | None], rows: Places, elements: Places, names: Sequence[str]
-    ) -> list[dict[str, str]]:
-        """The fields called `names` of some decoded records, as text. A message is parsed once, whatever it holds."""
-        found: list[dict[str, str]] = []
-        each = elements.tolist() if len(elements) else [WHOLE] * len(rows)
-        for row, group in itertools.groupby(zip(rows.tolist(), each, strict=True), key=itemgetter(0)):
-            try:
-                records = dict(_records(values[row], self._layout, self._max_bytes).found)
-            except Refused:
-                records = {}
-            found += [_texts(records.get(element), names) for _, element in group]
-        return found
-
     def _decoded(self, values: Sequence[bytes | None]) -> Decoded:
         """Decode in C what can be, and the rest one by one."""
         if self._typed is None:
@@ -200,16 +185,6 @@ def _joined(first: Decoded, second: Decoded) -> Decoded:
             for name, values in first.asides.items()
         },
     )
-
-
-def _texts(record: object, names: Sequence[str]) -> dict[str, str]:
-    """Fields of a record as text, without those that hold neither text nor a number nor a boolean."""
-    values = ((name, value_of(record, name)) for name in names)
-    return {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in values
-        if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
-    }
 
 
 def _no_object(record: object) -> Problem | None:

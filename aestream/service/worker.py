@@ -135,7 +135,7 @@ class Worker:
         with self._meter.timed("decode"):
             decoded = pipeline.decode(batch)
         with self._meter.timed("score"):
-            scored = pipeline.score(batch, decoded)
+            scored = pipeline.score(decoded)
             write = partial(pipeline.results, batch, decoded, scored, self._sink.max_bytes)
             results = write()
         self._limits.check(len(batch), results.invalid)

@@ -208,38 +208,6 @@ def test_whole_records_are_read_and_others_are_none_and_say_why(listed: Listed) 
     assert made.record.startswith(("a ", "an "))
 
 
-def test_fields_of_decoded_records_are_read_again_as_text(codec: tuple[Decoder, Write]) -> None:
-    decoder, write = codec
-    fields: list[dict[str, Any]] = [
-        {"host": "web-1", "cpu": {**good(0)["cpu"], "socket": 3}},
-        {"host": "", "spare": False, "x.y": {"z": 1.5}},
-        {"host": None, "spare": [1], "x": {"y.z": -2}},
-        {"host": {"name": "a"}, "spare": float("nan"), "x": {"y": {"z": 1e300}}},
-    ]
-    values = [None, *(write({**good(i), **more}) for i, more in enumerate(fields)), b"{"]
-    rows = decoder.decode(values).rows
-    assert rows.tolist() == [1, 2, 3, 4]
-    names = ["host", "spare", "cpu.socket", "load", "x.y.z", "cpu", "nowhere", "host.name.x"]
-    whole = np.empty(0, np.intp)
-    expected = [
-        {"host": "web-1", "cpu.socket": "3", "load": "0"},
-        {"host": "", "spare": "false", "load": "1", "x.y.z": "1.5"},
-        {"load": "2", "x.y.z": "-2"},
-        {"load": "3", "x.y.z": "1e+300"},
-    ]
-    assert decoder.texts(values, rows, whole, names) == expected
-    assert decoder.texts(values, rows[[1, 3]], whole, names) == [expected[1], expected[3]]
-    assert decoder.texts(values, rows[:0], whole, names) == []
-    assert decoder.texts(values, rows[:1], whole, []) == [{}]
-
-
-def test_reading_fields_again_never_raises(listed: Listed) -> None:
-    values = no_records(listed)
-    rows = np.arange(len(values))
-    found = listed.codec.decoder(SCHEMA).texts(values, rows, np.empty(0, np.intp), ["host"])
-    assert found == [{}] * len(values)
-
-
 ASIDES: dict[str, list[Any]] = {
     "host": ["web-1", "", None, None, True],
     "spare": [None, False, None, None, -0.5],

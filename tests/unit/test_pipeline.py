@@ -61,7 +61,7 @@ def made(*, flag_unseen: bool) -> Pipeline:
 
 def results_of(pipeline: Pipeline, records: Batch, max_bytes: Callable[[str], int]) -> Results:
     decoded = pipeline.decode(records)
-    return pipeline.results(records, decoded, pipeline.score(records, decoded), max_bytes)
+    return pipeline.results(records, decoded, pipeline.score(decoded), max_bytes)
 
 
 def batch(records: list[dict[str, Any]]) -> Batch:
@@ -166,7 +166,7 @@ def of_layout(detector: Detector, layout: Layout, *, entity: Sequence[str] = ())
         scores_topic="scores",
         anomalies_topic="anomalies",
     )
-    decoder = JsonCodec(10_000, layout).decoder(detector.schema)
+    decoder = JsonCodec(10_000, layout).decoder(detector.schema, entity)
     return Pipeline(detector, decoder, renderer, dead_letters_topic="dead", top_features=5, entity=entity)
 
 

@@ -29,7 +29,7 @@ def test_the_fields_of_the_key_say_which_entity_an_anomaly_is_about(key: str, en
     records = Batch([Span(Partition("in", 0), 0, 1)], [0], [0], [None], [value], [()])
     pipeline = models.pipeline(loaded, detector, "1")
     decoded = pipeline.decode(records)
-    scored = pipeline.score(records, decoded)
+    scored = pipeline.score(decoded)
     (_, anomalies) = pipeline.results(records, decoded, scored, lambda _topic: 10_000).messages
     assert json.loads(anomalies.values[0] or b"").get("entity") == entity
 
