@@ -6,17 +6,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 
 from aestream.codecs.base import Decoded, Decoder
+from aestream.codecs.marks import marks_of, moments_of
 from aestream.columns import Kind
 from aestream.detector.attribution import Attribution
+from aestream.detector.detection import Detection, Episodes
 from aestream.detector.detector import Detector
-from aestream.features.roles import texts
+from aestream.detector.stream import Stream
+from aestream.features.roles import NO_MARKS, NO_ROLES, Roles, texts
 from aestream.features.schema import FeatureSchema
 from aestream.messages.dead_letters import dead_letters
-from aestream.messages.scores import FeatureShare, Renderer, Scored
+from aestream.messages.scores import Episode, FeatureShare, Part, Renderer, Scored
 from aestream.transport.size import too_large
-from aestream.types import Batch, Invalid, Outgoing, PassedOver, Places, Reason
+from aestream.types import (
+    Batch,
+    Codes,
+    Invalid,
+    Key,
+    Outgoing,
+    Partition,
+    PassedOver,
+    Phase,
+    Places,
+    Reason,
+    Span,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +48,32 @@ class Results:
 class Pipeline:
     """One model's way from a batch of raw records to the messages about them, dead letters included.
 
-    Records that cannot be scored go to `dead_letters_topic`. `top_features` is the number of features that explain an
-    anomaly; `latent` and `reconstruction` add these to every score. `entity` names the fields that say which entity an
-    anomaly is about: the decoder reads them beside the features.
+    `stream` is the detector's, and remembers the records if it judges them with those before them. `roles` name the
+    fields that say which entity a record is about, and when it was recorded: the decoder reads them beside the
+    features. Records that cannot be scored go to `dead_letters_topic`. `top_features` is the number of features that
+    explain an anomaly; `latent` and `reconstruction` add these to every score.
     """
 
     def __init__(
         self,
         detector: Detector,
+        stream: Stream,
         decoder: Decoder,
         renderer: Renderer,
         *,
         dead_letters_topic: str,
         top_features: int,
-        entity: Sequence[str] = (),
+        roles: Roles = NO_ROLES,
         latent: bool = False,
         reconstruction: bool = False,
     ) -> None:
         self._detector = detector
+        self.stream = stream
         self._decoder = decoder
         self._renderer = renderer
         self._dead_letters_topic = dead_letters_topic
         self._top_features = top_features
-        self._entity = tuple(entity)
+        self._roles = roles
         self._latent = latent
         self._reconstruction = reconstruction
 
@@ -90,41 +109,91 @@ class Pipeline:
             messages.append(dead_letters(topic, batch, decoded.invalid, max_bytes=max_bytes(topic)))
         return Results(messages, scored, decoded.invalid, decoded.passed)
 
-    def score(self, decoded: Decoded) -> Scored:
+    def score(self, batch: Batch, decoded: Decoded) -> Scored:
         """Score the valid rows in one forward pass; explain those that were flagged, and name their entities."""
-        found = self._detector.detect(decoded.matrix, latent=self._latent, reconstruction=self._reconstruction)
+        remembers = self._detector.remembers
+        marks = marks_of(decoded, self._roles) if remembers else NO_MARKS
+        found = self.stream.judge(
+            decoded.matrix,
+            marks.keys or (),
+            marks.times,
+            explain=True,
+            latent=self._latent,
+            reconstruction=self._reconstruction,
+            spans=_spans(batch, decoded.rows) if remembers else (),
+            stamps=np.nan_to_num(moments_of(decoded)) if remembers else None,
+        )
         flagged = np.flatnonzero(found.anomaly)
-        return Scored(
+        scored = Scored(
             decoded.rows,
             found.score,
             found.error,
             found.p_value,
             found.anomaly,
             flagged,
-            self._explain(decoded, flagged),
+            self._explain(found),
             found.latent,
             None if found.reconstruction is None else self._detector.schema.show(found.reconstruction),
             self._detector.unseen(decoded.matrix),
             decoded.elements,
             self._entities(decoded, flagged.tolist()),
         )
+        if not remembers or found.episodes is None:
+            return scored
+        return replace(
+            scored,
+            threshold=found.threshold,
+            status=found.status,
+            level=found.level,
+            told=found.episodes.told,
+            episodes=self._episodes(found.phase, found.episodes, batch.sources, decoded.rows, marks.keys or ()),
+        )
 
     def _entities(self, decoded: Decoded, flagged: Sequence[int]) -> Sequence[Mapping[str, str]]:
         """The fields that name the entity of each flagged row, as text."""
-        if not self._entity:
+        names = self._roles.key
+        if not names:
             return ()
-        columns = [texts([decoded.asides[name][place] for place in flagged]) for name in self._entity]
+        columns = [texts([decoded.asides[name][place] for place in flagged]) for name in names]
         return [
-            {name: text for name, text in zip(self._entity, row, strict=True) if text is not None}
+            {name: text for name, text in zip(names, row, strict=True) if text is not None}
             for row in zip(*columns, strict=True)
         ]
 
-    def _explain(self, decoded: Decoded, flagged: Places) -> Sequence[list[FeatureShare]]:
+    def _explain(self, found: Detection) -> Sequence[list[FeatureShare]]:
         """The features with the largest shares of each flagged row's error, largest first."""
-        if not len(flagged):
+        if found.attribution is None or not len(found.attribution.share):
             return ()
-        found = self._detector.attribute(decoded.matrix[flagged])
-        return feature_shares(found, self._detector.schema, self._top_features)
+        return feature_shares(found.attribution, self._detector.schema, self._top_features)
+
+    def _episodes(
+        self, phase: Codes, episodes: Episodes, sources: Sequence[Partition], rows: Places, keys: Sequence[Key]
+    ) -> list[Episode]:
+        """The episodes of the records at `episodes.told`, with the features of the largest shares."""
+        names, top = self._detector.schema.names, np.argsort(-episodes.share, axis=1, kind="stable")
+        found = []
+        for number, place in enumerate(episodes.told.tolist()):
+            since = round(1000 * float(episodes.since[place]))
+            topic, partition = sources[rows[place]]
+            share = episodes.share[number]
+            parts = [Part(names[i], float(share[i])) for i in top[number, : self._top_features].tolist()]
+            state = Phase(int(phase[place])).name.lower()
+            identity = f"{topic}/{partition}/{_named(keys[place])}/{since}"
+            found.append(Episode(identity, state, since, float(episodes.worst[place]), parts))
+        return found
+
+
+def _spans(batch: Batch, rows: Places) -> list[Span]:
+    """Which of the valid rows, at ascending places in the batch, came from which partition."""
+    cuts = np.searchsorted(rows, [span.start for span in batch.spans] + [len(batch)]).tolist()
+    return [
+        Span(span.partition, start, stop) for span, start, stop in zip(batch.spans, cuts[:-1], cuts[1:], strict=True)
+    ]
+
+
+def _named(key: Key) -> str:
+    """An entity's key as text."""
+    return ",".join(map(_named, key)) if isinstance(key, tuple) else "" if key is None else str(key)
 
 
 def feature_shares(found: Attribution, schema: FeatureSchema, most: int) -> list[list[FeatureShare]]:
@@ -158,8 +227,8 @@ def _too_large(messages: Sequence[Outgoing], scored: Scored, max_bytes: Callable
     problems: dict[int, Invalid] = {}
     for some in messages:
         limit = max_bytes(some.topic)
-        # every valid record has a score, only the flagged ones have an anomaly
-        places = range(len(scored.rows)) if len(some) == len(scored.rows) else scored.flagged.tolist()
+        # every valid record has a score, only some are reported
+        places = range(len(scored.rows)) if len(some) == len(scored.rows) else scored.reported.tolist()
         for number, size in too_large(some, limit):
             place = places[number]
             why = f"its result has {size} bytes with the key, and topic {some.topic} accepts {limit}"

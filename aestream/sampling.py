@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from aestream.codecs.base import Codec
+from aestream.codecs.marks import marks_of
 from aestream.columns import Kind
 from aestream.detector.detector import Detector
 from aestream.detector.series import Naming
@@ -41,9 +42,9 @@ class Sample:
     """Valid records in time order, as float64 (n, d), and how they were obtained.
 
     `invalid` counts the records that were skipped, by reason; `origin` goes into the manifest. `keys` (n,) are those of
-    the records' entities, empty where they have none. `timestamps` (n,) are those in Kafka; they are empty for a file,
-    and where they tell no time. `times` (n,), in seconds, are those of a file; None where no field holds them. `roles`
-    name the fields of keys and times. Each of the `warnings` is one line.
+    the records' entities, empty where they have none; `times` (n,) are in seconds, None where they are unknown or not
+    needed. `timestamps` (n,) are those in Kafka; they are empty for a file, and where they tell no time. `roles` name
+    the fields of keys and times. Each of the `warnings` is one line.
     """
 
     matrix: Matrix
@@ -90,6 +91,9 @@ class TopicSampler:
 
     The past is read twice: once to infer the features from records spread over all of it, once to decode every record
     into them. So memory is bounded by `records` rows of features and their keys, whatever else a record holds.
+
+    `roles` name the fields that tell entities and times, where records are to be judged with those before them; None:
+    each is judged alone.
     """
 
     history: History
@@ -97,16 +101,19 @@ class TopicSampler:
     records: int
     period: float | None
     choose: Choose = infer
+    roles: Roles | None = None
 
     def sample(self, *, progress: Progress) -> Sample:
         """Infer the features, then decode the records."""
         documents = self.documents(progress)
         found = self.choose(documents)
         schema = found.schema()
-        decoder = self.codec.decoder(schema)
+        roles = self.roles or NO_ROLES
+        decoder = self.codec.decoder(schema, roles.names)
         parts = [np.empty((0, len(schema)))]
         stamps = [np.empty(0, np.int64)]
-        keys: list[bytes | None] = []
+        moments = [np.empty(0)]
+        keys: list[Key] = []
         invalid: Counter[str] = Counter()
         offsets: dict[str, list[int]] = {}
         seen = 0
@@ -114,7 +121,10 @@ class TopicSampler:
             decoded = decoder.decode(batch.values, batch.keys, batch.timestamps)
             parts.append(decoded.matrix)
             stamps.append(decoded.timestamps)
-            keys.extend(decoded.keys)
+            if self.roles is not None:
+                marks = marks_of(decoded, roles)
+                keys.extend(marks.keys or ())
+                moments.append(np.empty(0) if marks.times is None else marks.times)
             invalid.update(problem.reason.value for problem in decoded.invalid)
             for (topic, partition), start, stop in batch.spans:
                 ends = batch.offsets[start], batch.offsets[stop - 1]
@@ -125,10 +135,11 @@ class TopicSampler:
         order, times, warnings = _in_order(np.concatenate(stamps))
         # messages may hold several records: the newest are enough
         order, times = order[-self.records :], times[-self.records :]
-        keys = list(map(keys.__getitem__, order.tolist()))
         origin = {"offsets": offsets, "period_ms": [int(times[0]), int(times[-1])] if len(times) else []}
         matrix = np.concatenate(parts)[order]
-        sample = Sample(matrix, schema, found, invalid, origin, keys, times, warnings)
+        sample = Sample(matrix, schema, found, invalid, origin, (), times, warnings, roles=roles)
+        if self.roles is not None:
+            sample = _by_time(sample, np.concatenate(moments)[order], [keys[row] for row in order.tolist()])
         by_field = len(found.stamps) > 0 and not np.array_equal(found.stamps, documents.timestamps)
         return replace(sample, warnings=self._warnings(sample, seen, by_field=by_field))
 
@@ -277,7 +288,7 @@ class FileSampler:
 
 def fit(detector: Detector, sample: Sample, progress: Callable[[Step], None] | None = None) -> Detector:
     """Fit a detector on a sample, and return it. Raises what `Detector.fit_matrix` raises."""
-    keys = list(sample.keys) if sample.roles.key else None
+    keys = None if set(sample.keys) <= {None} else list(sample.keys)
     return detector.fit_matrix(
         sample.matrix,
         sample.schema,
@@ -286,6 +297,26 @@ def fit(detector: Detector, sample: Sample, progress: Callable[[Step], None] | N
         naming=Naming(keys is not None, sample.times is not None, sample.roles.key or None, sample.roles.time),
         fields=sample.inference.notes,
         progress=progress,
+    )
+
+
+def _by_time(sample: Sample, times: Vector, keys: Sequence[Key]) -> Sample:
+    """Add the times (n,) and keys (n,) of a sample's records, and sort them by time: messages may be in another order.
+
+    Where neither a field nor the messages tell the time, the order stays.
+    """
+    if len(sample.timestamps):
+        stamps = sample.timestamps / 1000
+        times = stamps if sample.roles.time is None else np.where(np.isnan(times), stamps, times)
+    elif sample.roles.time is None:
+        return replace(sample, keys=keys)
+    order = np.argsort(times, kind="stable")
+    return replace(
+        sample,
+        matrix=sample.matrix[order],
+        keys=[keys[row] for row in order.tolist()],
+        times=times[order],
+        timestamps=sample.timestamps[order] if len(sample.timestamps) else sample.timestamps,
     )
 
 

@@ -218,3 +218,13 @@ class Phase(IntEnum):
     OPENED = 1
     ONGOING = 2
     CLOSED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered: entities by their level, open episodes, bytes, and who was forgotten since the last look."""
+
+    levels: Mapping[Level, int]
+    episodes: int
+    bytes: int
+    evicted: Mapping[Eviction, int]

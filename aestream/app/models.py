@@ -124,10 +124,10 @@ def fit_detector(settings: Settings, sampler: FileSampler) -> Detector:
 def load_model(settings: Settings, version: str) -> LoadedModel:
     """A version from the store with the pipeline around it. Raises ModelError when it cannot be used."""
     detector = _load(settings, registry(settings).open(version))
-    if detector.remembers:
+    if len(detector.schema.counters) and not detector.naming.timed:
         raise ModelError(
-            "the model judges records with those before them, and a worker does not remember records yet: train one "
-            "with `window=1`"
+            "the model learnt how fast counters rise from records without times, and those of a topic have some: name "
+            "the field with the time in `time` when you train it"
         )
     return LoadedModel(
         pipeline=pipeline(settings, detector, version),
@@ -163,13 +163,15 @@ def pipeline(settings: Settings, detector: Detector, version: str) -> Pipeline:
         anomalies_topic=settings.topics.anomalies,
         headers=settings.output.headers,
     )
+    known = roles(settings, detector, topic=True)
     return Pipeline(
         detector,
-        samplers.codec(settings).decoder(detector.schema, settings.features.key),
+        detector.watch(settings.state.ttl),
+        samplers.codec(settings).decoder(detector.schema, known.names if detector.remembers else known.key),
         renderer,
         dead_letters_topic=settings.topics.dead_letters,
         top_features=settings.output.top_features,
-        entity=settings.features.key,
+        roles=known,
         latent=settings.output.latent,
         reconstruction=settings.output.reconstruction,
     )

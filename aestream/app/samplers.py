@@ -35,6 +35,7 @@ def of_topics(settings: Settings, names: Sequence[str]) -> TopicSampler:
         records=settings.trainer.sample_records,
         period=settings.trainer.sample_period,
         choose=_choose(settings),
+        roles=None if settings.features.window == 1 else roles(settings),
     )
 
 

@@ -170,11 +170,19 @@ def anomaly(message: bytes) -> None:
 
 
 def anomaly_line(score: Score) -> str:
-    """Time, score, place, the entity or else the key, and the features that show the anomaly."""
+    """Time, score, place, the entity or else the key, and the features that show the anomaly.
+
+    Of an episode that ends: since when, its worst score, and the features that showed it.
+    """
+    when, episode = f"{moment(score.source.timestamp):%Y-%m-%d %H:%M:%S}", score.episode
     place = score.source.place
     about = f" {entity(score)}" if score.entity else f" key {score.key}" if score.key else ""
+    if episode is not None and not score.anomaly:
+        parts = ", ".join(f"{part.name} ({part.share:.0%})" for part in episode.features[:3])
+        began = f"{moment(episode.since):%Y-%m-%d %H:%M:%S}"
+        return f"{when} over, since {began}, at worst {episode.worst:.2f} {place}{about}: {parts}"
     features = explained((score.features or ())[:3])
-    return f"{moment(score.source.timestamp):%Y-%m-%d %H:%M:%S} score {score.score:.2f} {place}{about}: {features}"
+    return f"{when} score {score.score:.2f} {place}{about}: {features}"
 
 
 def explained(features: Sequence[FeatureShare]) -> str:

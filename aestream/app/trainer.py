@@ -8,7 +8,6 @@ from pathlib import Path
 from aestream.app import models, samplers
 from aestream.app.service import surrounded
 from aestream.app.validate import check_configuration
-from aestream.errors import ConfigurationError
 from aestream.inference.infer import Inference
 from aestream.models.fit import Progress
 from aestream.models.threads import use_threads
@@ -24,15 +23,7 @@ _STALE_SECONDS = 600.0
 
 
 def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) -> Trainer:
-    """One retraining, from the input topics or from a file.
-
-    Raises ConfigurationError where a topic's records are to be judged with those before them.
-    """
-    if file is None and settings.features.window != 1:
-        raise ConfigurationError(
-            f"`window={settings.features.window}` is for files so far, because a worker does not remember records yet: "
-            "set it to 1 to train on a topic"
-        )
+    """One retraining, from the input topics or from a file."""
     use_threads(models.TRAINING_THREADS)
     sampler, store = samplers.sampler(settings, file, settings.topics.input), models.registry(settings)
     return Trainer(

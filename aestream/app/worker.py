@@ -50,6 +50,7 @@ def run_worker(settings: Settings) -> None:
             meter=Meter(metrics),
             service=service,
             drain_timeout=settings.worker.drain_timeout,
+            max_bytes=settings.state.max_bytes,
         )
         deliver = clients.DELIVERIES[settings.delivery]
         WorkerService(

@@ -14,9 +14,9 @@ from aestream.detector.series import Series, logs_of
 from aestream.errors import DataError
 from aestream.features.table import read_table
 from aestream.state.entities import Values
-from aestream.state.episodes import Told
+from aestream.state.episodes import QUIET, Told
 from aestream.state.store import Store, Taken
-from aestream.types import Codes, Eviction, Flags, Key, Level, Matrix, Partition, Places, Span, Status, Vector
+from aestream.types import Codes, Eviction, Flags, Key, Level, Matrix, Memory, Partition, Places, Span, Status, Vector
 
 
 class Stream:
@@ -121,19 +121,13 @@ class Stream:
         if self._store is not None:
             self._store.drop(partitions)
 
-    @property
-    def size(self) -> int:
-        """How many bytes are remembered."""
-        return 0 if self._store is None else self._store.size
-
-    def tidy(self, max_bytes: int) -> dict[Eviction, int]:
-        """Free memory, and count the entities that are forgotten: old ones, and others if the rest is too large."""
+    def tidy(self, max_bytes: int) -> Memory:
+        """Forget entities that were not seen for long, and others if the rest is larger than `max_bytes`."""
         if self._store is None:
-            return dict.fromkeys(Eviction, 0)
-        return {
-            Eviction.TIME_TO_LIVE: self._store.forget_old(),
-            Eviction.BYTES: self._store.evict(max_bytes),
-        }
+            return Memory(self.levels, 0, 0, dict.fromkeys(Eviction, 0))
+        evicted = {Eviction.TIME_TO_LIVE: self._store.forget_old(), Eviction.BYTES: self._store.evict(max_bytes)}
+        episodes = sum(int(np.count_nonzero(values["episodes"]["quiet"] < QUIET)) for values in self._store.values())
+        return Memory(self.levels, episodes, self._store.size, evicted)
 
     def adopt(self, former: Stream) -> bool:
         """Go on from what the stream of another model remembers; False, and nothing done, where that does not fit.

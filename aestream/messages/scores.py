@@ -133,6 +133,11 @@ class Scored(msgspec.Struct, frozen=True):
     told: Places = _WHOLE
     episodes: Sequence[Episode] = ()
 
+    @property
+    def reported(self) -> Places:
+        """The records that are told of on the anomalies topic: the flagged ones, and those that close an episode."""
+        return np.union1d(self.flagged, self.told)
+
     def without(self, places: Collection[int]) -> Self:
         """Leave out the records at these places in `rows`."""
         keep = np.ones(len(self.rows), bool)
@@ -221,7 +226,7 @@ class Renderer:
         if self._scores_topic is not None:
             headers = self._events(batch, rows, origins) if self._headers else ()
             messages.append(Outgoing(self._scores_topic, list(map(self._encode, records)), keys, sources, headers))
-        told = np.union1d(scored.flagged, scored.told).tolist()
+        told = scored.reported.tolist()
         if told:
             messages.append(
                 Outgoing(

@@ -11,7 +11,7 @@ import numpy as np
 from aestream.errors import AestreamError
 from aestream.pipeline import LoadedModel, Results
 from aestream.service.metrics import WorkerMetrics
-from aestream.types import Batch, Changes, Partition, Position
+from aestream.types import Batch, Changes, Level, Memory, Partition, Position, Status
 
 
 class Meter:
@@ -60,6 +60,8 @@ class Meter:
             metrics.records_consumed.labels(topic).inc(stop - start)
         metrics.records_scored.inc(len(scored.rows))
         metrics.anomalies.inc(len(scored.flagged))
+        if scored.status is not None:
+            metrics.late_records.inc(int(np.count_nonzero(scored.status == Status.LATE)))
         for problem in results.invalid:
             metrics.dead_letters.labels(problem.reason).inc()
         for reason, count in results.passed.items():
@@ -80,6 +82,17 @@ class Meter:
     def refused(self) -> None:
         """A commit was refused."""
         self._metrics.errors.labels("commit", "refused").inc()
+
+    def remembers(self, memory: Memory) -> None:
+        """How much is remembered, and of how many entities."""
+        metrics = self._metrics
+        metrics.entities.set(sum(memory.levels.values()))
+        metrics.entities_held.set(memory.levels[Level.HELD])
+        metrics.entities_moved.set(memory.levels[Level.MOVED])
+        metrics.episodes_open.set(memory.episodes)
+        metrics.state_bytes.set(memory.bytes)
+        for reason, count in memory.evicted.items():
+            metrics.state_evictions.labels(reason).inc(count)
 
     def stands(self, positions: Mapping[Partition, Position], partitions: int) -> None:
         """How many partitions are assigned, and how far behind its end each one is."""

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from aestream.types import PassedOver, Reason
+from aestream.types import Eviction, PassedOver, Reason
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LATENCY_SECONDS = (
@@ -105,6 +105,15 @@ class WorkerMetrics(Metrics):
             "last_record_processed_timestamp_seconds", "When the last batch with records was finished."
         )
 
+        # What is remembered
+        self.late_records = self._counter("late_records", "Records that are older than the latest of their entity.")
+        self.entities = self._gauge("entities", "Entities that are remembered.")
+        self.entities_held = self._gauge("entities_held", "Entities whose threshold is raised for a while.")
+        self.entities_moved = self._gauge("entities_moved", "Entities whose errors have moved for good.")
+        self.episodes_open = self._gauge("episodes_open", "Episodes that are open.")
+        self.state_bytes = self._gauge("state_bytes", "Size of what is remembered of all entities.")
+        self.state_evictions = self._counter("state_evictions", "Entities that were forgotten, by reason.", "reason")
+
         # Kafka
         self.consumer_lag_records = self._gauge(
             "consumer_lag_records",
@@ -141,6 +150,8 @@ class WorkerMetrics(Metrics):
             self.dead_letters.labels(reason)
         for passed in PassedOver:
             self.records_passed_over.labels(passed)
+        for eviction in Eviction:
+            self.state_evictions.labels(eviction)
         self.errors.labels("commit", "refused")
 
 

@@ -31,7 +31,7 @@ class Worker:
     """A running worker, with a model, a source and a sink: it scores the stream until it is stopped.
 
     `delivery` uses the same source and sink. `drain_timeout`, in seconds, bounds how long the end, after a stop or an
-    error, waits for a broker that is away.
+    error, waits for a broker that is away. `max_bytes` bounds what is remembered of entities.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Worker:
         meter: Meter,
         service: Service,
         drain_timeout: float,
+        max_bytes: int,
     ) -> None:
         self._source = source
         self._sink = sink
@@ -57,6 +58,7 @@ class Worker:
         self._meter = meter
         self._service = service
         self._drain_timeout = drain_timeout
+        self._max_bytes = max_bytes
         self._refused = 0  # commits refused since the last one that was accepted
         self._tidied = 0.0
         self._told: str | None = "starting"  # what the worker waits for, as last logged
@@ -117,14 +119,17 @@ class Worker:
             self._use(model)
 
     def _use(self, model: LoadedModel) -> None:
+        goes_on = model is not self._model and model.pipeline.stream.adopt(self._model.pipeline.stream)
         self._model = model
         garbage.settle()
         self._meter.uses(model)
-        _log.info("scoring with model %s", model.version)
+        _log.info("scoring with model %s%s", model.version, ", with what was remembered" if goes_on else "")
 
     def _hear(self, changes: Changes) -> None:
         """Count and log the partitions that came and went; what was not committed of those that went is not ours."""
-        self._delivery.forget(changes.revoked | changes.lost)
+        gone = changes.revoked | changes.lost
+        self._delivery.forget(gone)
+        self._model.pipeline.stream.forget(gone)
         self._meter.changed(changes)
         for event, partitions in changes.rebalances.items():
             _log.info("partitions %s: %s", event, _named(partitions))
@@ -135,7 +140,7 @@ class Worker:
         with self._meter.timed("decode"):
             decoded = pipeline.decode(batch)
         with self._meter.timed("score"):
-            scored = pipeline.score(decoded)
+            scored = pipeline.score(batch, decoded)
             write = partial(pipeline.results, batch, decoded, scored, self._sink.max_bytes)
             results = write()
         self._limits.check(len(batch), results.invalid)
@@ -197,6 +202,7 @@ class Worker:
         self._service.wait_for(waits)
         self._tell(waits, len(assigned))
         self._meter.stands(self._source.positions(), len(assigned))
+        self._meter.remembers(self._model.pipeline.stream.tidy(self._max_bytes))
 
     def _tell(self, waits: str | None, partitions: int) -> None:
         """Log what the worker waits for, when that changes."""

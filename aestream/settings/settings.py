@@ -193,6 +193,17 @@ class Threshold(BaseModel):
     )
 
 
+class State(BaseModel):
+    """What a worker remembers of each entity, if records are judged with those before them."""
+
+    ttl: Duration = Field(
+        7 * 86_400.0, description="An entity without a record for so long, by the records' timestamps, is forgotten."
+    )
+    max_bytes: ByteSize = Field(
+        ByteSize(2**30), description="Beyond this, the entities that were not seen for longest are forgotten."
+    )
+
+
 class Trainer(BaseModel):
     """Retraining."""
 
@@ -278,6 +289,7 @@ class Settings(BaseSettings):
     records: Records = Records()
     features: Features = Features()
     threshold: Threshold = Threshold()
+    state: State = State()
     trainer: Trainer = Trainer()
     worker: Worker = Worker()
     output: Output = Output()

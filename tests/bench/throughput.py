@@ -121,7 +121,7 @@ def scoring_alone(detector: Detector, values: list[bytes]) -> Result:
 
     def run(batch: Batch) -> None:
         decoded = pipeline.decode(batch)
-        pipeline.results(batch, decoded, pipeline.score(decoded), lambda _topic: 1_000_000)
+        pipeline.results(batch, decoded, pipeline.score(batch, decoded), lambda _topic: 1_000_000)
 
     run(batches[0])
     wall, cpu = time.perf_counter(), time.process_time()

@@ -37,8 +37,8 @@ def test_ids_are_unique() -> None:
 def test_every_concern_has_its_row() -> None:
     rows = [panel["title"] for panel in dashboard()["panels"] if panel["type"] == "row"]
     assert rows == [
-        "Overview", "Throughput", "Lag", "Latency", "Anomalies", "Dead letters and errors",
-        "Model", "Trainer", "Resources",
+        "Overview", "Throughput", "Lag", "Latency", "Anomalies", "Entities",
+        "Dead letters and errors", "Model", "Trainer", "Resources",
     ]  # fmt: skip
 
 

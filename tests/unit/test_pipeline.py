@@ -15,6 +15,7 @@ import pytest
 from aestream.codecs.json import JsonCodec
 from aestream.codecs.layouts import Layout
 from aestream.detector.detector import Detector
+from aestream.features.roles import Roles
 from aestream.messages.scores import Renderer
 from aestream.pipeline import Pipeline, Results
 from aestream.transport.size import too_large
@@ -56,12 +57,14 @@ def made(*, flag_unseen: bool) -> Pipeline:
         anomalies_topic="anomalies",
     )
     decoder = JsonCodec(max_record_bytes=10_000).decoder(schema)
-    return Pipeline(detector, decoder, renderer, dead_letters_topic="dead", top_features=5, reconstruction=True)
+    return Pipeline(
+        detector, detector.watch(1e9), decoder, renderer, dead_letters_topic="dead", top_features=5, reconstruction=True
+    )
 
 
 def results_of(pipeline: Pipeline, records: Batch, max_bytes: Callable[[str], int]) -> Results:
     decoded = pipeline.decode(records)
-    return pipeline.results(records, decoded, pipeline.score(decoded), max_bytes)
+    return pipeline.results(records, decoded, pipeline.score(records, decoded), max_bytes)
 
 
 def batch(records: list[dict[str, Any]]) -> Batch:
@@ -167,7 +170,15 @@ def of_layout(detector: Detector, layout: Layout, *, entity: Sequence[str] = ())
         anomalies_topic="anomalies",
     )
     decoder = JsonCodec(10_000, layout).decoder(detector.schema, entity)
-    return Pipeline(detector, decoder, renderer, dead_letters_topic="dead", top_features=5, entity=entity)
+    return Pipeline(
+        detector,
+        detector.watch(1e9),
+        decoder,
+        renderer,
+        dead_letters_topic="dead",
+        top_features=5,
+        roles=Roles(entity),
+    )
 
 
 def test_the_elements_of_a_message_are_scored_apart_and_its_dead_letter_is_whole(hosts: Detector) -> None:

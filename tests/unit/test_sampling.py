@@ -15,6 +15,7 @@ from aestream import sampling
 from aestream.codecs.json import JsonCodec
 from aestream.codecs.layouts import Layout
 from aestream.errors import DataError
+from aestream.features.roles import NO_ROLES
 from aestream.inference.documents import Documents
 from aestream.inference.infer import Inference, infer
 from aestream.inference.selection import Selection
@@ -30,6 +31,7 @@ def sampler(broker: MemoryBroker, *, records: int = 200_000) -> TopicSampler:
         JsonCodec(max_record_bytes=10_000),
         records=records,
         period=None,
+        roles=NO_ROLES,
     )
 
 
@@ -54,7 +56,7 @@ def test_rows_are_in_the_order_of_time_and_the_bad_ones_counted() -> None:
     assert found.schema.names == ("place", "level", "seldom")
     assert {note.name for note in found.inference.notes if not note.used} == {"id"}
     assert found.matrix[:, 0].tolist() == [place(i) for i in range(600)]
-    assert list(found.keys) == [f"k{i}".encode() for i in range(600)]
+    assert list(found.keys) == [f"k{i}" for i in range(600)]
     assert (found.timestamps - NOON).tolist() == list(range(600))
     assert found.invalid == {"bad_json": 2, "wrong_shape": 2}
     assert found.origin["period_ms"] == [NOON, NOON + 599]
@@ -216,7 +218,7 @@ def test_each_record_of_a_message_is_learnt_from_and_the_newest_are_enough() -> 
     found = unpacking(several(300)).sample(progress=lambda _read, _wanted: None)
     assert found.matrix[:, 0].tolist() == [sign * place(i) for i in range(300) for sign in (1, -1)]
     assert (found.timestamps - NOON).tolist() == [i for i in range(300) for _ in range(2)]
-    assert list(found.keys) == [b"k"] * 600
+    assert list(found.keys) == ["k"] * 600
     fewer = replace(unpacking(several(300)), records=200).sample(progress=lambda _read, _wanted: None)
     assert fewer.matrix[:, 0].tolist() == [sign * place(i) for i in range(200, 300) for sign in (1, -1)]
     assert len(fewer.keys) == len(fewer.timestamps) == 200

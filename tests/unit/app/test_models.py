@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aestream.app import models, trainer
+from aestream.app import models
 from aestream.detector.detector import Detector
-from aestream.errors import ConfigurationError, ModelError
+from aestream.errors import ModelError
 from aestream.registry.local import LocalRegistry
-from aestream.service.trainer import Reporter
 from aestream.settings import settings
 from aestream.types import Batch, Partition, Span
 from tests.stores import put
@@ -29,22 +28,19 @@ def test_the_fields_of_the_key_say_which_entity_an_anomaly_is_about(key: str, en
     records = Batch([Span(Partition("in", 0), 0, 1)], [0], [0], [None], [value], [()])
     pipeline = models.pipeline(loaded, detector, "1")
     decoded = pipeline.decode(records)
-    scored = pipeline.score(decoded)
+    scored = pipeline.score(records, decoded)
     (_, anomalies) = pipeline.results(records, decoded, scored, lambda _topic: 10_000).messages
     assert json.loads(anomalies.values[0] or b"").get("entity") == entity
 
 
-def test_a_worker_refuses_a_model_that_remembers_and_files_do_not(tmp_path: Path) -> None:
-    rows = np.random.default_rng(0).normal(size=(600, 3))
-    detector = Detector(window=3, steps=50).fit(rows)
-    version = put(LocalRegistry(tmp_path, "default"), detector.save)
+def test_a_worker_refuses_counters_that_were_learnt_without_times(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [{"cpu": rng.normal(), "requests": 100.0 * step + rng.integers(50)} for step in range(600)]
     loaded = settings.load(None, {"model": {"store": str(tmp_path)}})
-    with pytest.raises(ModelError, match="a worker does not remember records yet: train one with"):
-        models.load_model(loaded, version)
-    assert models.load_detector(loaded).remembers
-
-
-def test_training_on_a_topic_refuses_windows(tmp_path: Path) -> None:
-    given = {"features": {"window": "auto"}, "topics": {"input": "in"}, "model": {"store": str(tmp_path)}}
-    with pytest.raises(ConfigurationError, match="set it to 1 to train on a topic"):
-        trainer.trainer(settings.load(None, given), Reporter())
+    store = LocalRegistry(tmp_path, "default")
+    without = Detector(window=3, steps=50).fit(rows)
+    assert len(without.schema.counters)
+    with pytest.raises(ModelError, match="name the field with the time"):
+        models.load_model(loaded, put(store, without.save))
+    timed = Detector(window=3, steps=50).fit(rows, times=np.arange(600.0))
+    assert models.load_model(loaded, put(store, timed.save)).version

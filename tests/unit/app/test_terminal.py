@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from aestream.app.terminal import anomaly_line
-from aestream.messages.scores import FeatureShare, Origin, Score
+from aestream.messages.scores import Episode, FeatureShare, Origin, Part, Score
 
 
 def score(timestamp: int, key: str | None = "k") -> Score:
@@ -27,6 +27,21 @@ def test_a_line_names_the_entity_in_place_of_the_key() -> None:
     assert " in/1/2 host=web-1 disk=sda: cpu.user " in anomaly_line(about)
     strange = msgspec.structs.replace(score(0), entity={"host": "\x1b[31mweb\n"})
     assert r" in/1/2 host=\x1b[31mweb\n: cpu.user " in anomaly_line(strange)
+
+
+def test_a_line_tells_that_an_episode_is_over() -> None:
+    parts = [Part("load", 0.6), Part("cpu.user", 0.3)]
+    ended = msgspec.structs.replace(
+        score(1_700_000_600_000),
+        anomaly=False,
+        features=None,
+        entity={"host": "web-1"},
+        episode=Episode("in/1/web-1/1700000000000", "closed", 1_700_000_000_000, 7.5, parts),
+    )
+    assert anomaly_line(ended) == (
+        "2023-11-14 22:23:20 over, since 2023-11-14 22:13:20, at worst 7.50 in/1/2 host=web-1: "
+        "load (60%), cpu.user (30%)"
+    )
 
 
 @pytest.mark.parametrize("timestamp", [2**62, 253_402_300_800_000, -(2**62)])

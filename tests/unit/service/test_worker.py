@@ -169,6 +169,7 @@ class Running:
             meter=Meter(self.metrics),
             service=self.service,
             drain_timeout=1,
+            max_bytes=2**30,
         )
         self._worker = WorkerService(
             open_source=open_source,

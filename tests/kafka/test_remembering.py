@@ -1,0 +1,95 @@
+"""A worker that remembers the hosts of a topic: episodes, a new model in between, and a restart."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.kafka.cluster import Cluster, score_of
+from tests.kafka.service import Service
+from tests.unit.test_remembering import HOSTS, broker
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_hosts_are_remembered_through_a_new_model_and_not_through_a_restart(
+    cluster: Cluster, make_settings: Callable[..., dict[str, str]], tmp_path: Path, command: Command
+) -> None:
+    # 1. Three hosts, by host on two partitions, and `aestream train`. 2. A worker, and an incident on one host.
+    # Result: it is one episode, opened and closed. 3. A new model. Result: nobody warms up again.
+    # 4. A restart. Result: each host warms up again, and nothing is lost.
+    topic = cluster.topic(partitions=2)
+    settings = make_settings(tmp_path, topic, partitions=2, model=False) | {
+        "features__window": "auto",
+        "features__key": "host",
+        "features__time": "at",
+        "threshold__false_alarm_rate": "0.01",
+    }
+    sent = 0
+
+    def send(first: int, steps: int) -> None:
+        nonlocal sent
+        for (_, partition), messages in broker(first, steps).log.items():
+            cluster.send(topic, [m.value for m in messages], keys=[m.key for m in messages], partition=partition)
+            sent += len(messages)
+
+    def train() -> None:
+        made = command("train", settings=settings)
+        assert made.returncode == 0, made.stderr
+        assert "10 records of an entity are judged together" in made.stdout + made.stderr
+
+    def scores(worker: Service, count: int) -> list[dict[str, Any]]:
+        worker.until("scores", lambda: cluster.count(settings["topics__scores"]) >= count)
+        return sorted(
+            map(score_of, cluster.read(settings["topics__scores"])),
+            key=lambda s: (s["key"], json.dumps(s["source"]["offset"]).zfill(9)),
+        )
+
+    send(0, 600)
+    train()
+    past = sent
+    with Service(["worker"], settings=settings | {"kafka__auto_offset_reset": "latest"}, folder=tmp_path) as worker:
+        worker.ready()
+        send(600, 200)
+        found = scores(worker, sent - past)
+        for host in HOSTS:
+            assert [s["status"] for s in found if s["key"] == host][:10] == ["warming"] * 9 + ["scored"]
+        worker.until("entities", lambda: worker.metric("aestream_entities") == len(HOSTS))
+        assert worker.metric("aestream_state_bytes") > 0
+
+        told = [score_of(record) for record in cluster.read(settings["topics__anomalies"])]
+        episodes = {anomaly["episode"]["id"]: anomaly for anomaly in told if anomaly["key"] == "web-2"}
+        assert episodes
+        closed = [anomaly["episode"]["state"] for anomaly in episodes.values()]
+        assert "closed" in closed
+        assert all(
+            anomaly["entity"] == {"host": "web-2"}
+            for anomaly in told
+            if anomaly["key"] == "web-2" and anomaly["anomaly"]
+        )
+
+        train()
+        worker.signal(signal.SIGHUP)
+        worker.logged("scoring with model .*, with what was remembered")
+        send(800, 50)
+        found = scores(worker, sent - past)
+        assert len(found) == sent - past
+        versions = {s["model"] for s in found}
+        assert len(versions) == 2
+        later = [s for s in found if s["model"] == max(versions)]
+        assert {s["status"] for s in later} == {"scored"}
+        assert worker.stop() == 0, worker.log
+
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        worker.ready()
+        send(850, 20)
+        found = scores(worker, sent - past)
+        assert [s["status"] for s in found if s["key"] == "db-1"][-20:] == ["warming"] * 9 + ["scored"] * 11
+        assert worker.stop() == 0, worker.log
+        assert "Traceback" not in worker.log
+    places = [(s["source"]["partition"], s["source"]["offset"]) for s in found]
+    assert len(places) == len(set(places)) == sent - past

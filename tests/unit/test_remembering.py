@@ -1,0 +1,184 @@
+"""A topic of several hosts, from its past to scores: training and pipeline tell entities and times alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aestream.codecs.json import JsonCodec
+from aestream.detector.detector import Detector
+from aestream.features.roles import NO_ROLES, Roles
+from aestream.inference.infer import infer
+from aestream.inference.selection import Selection
+from aestream.messages.scores import Renderer
+from aestream.pipeline import Pipeline
+from aestream.sampling import TopicSampler, fit
+from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySource, Message
+from aestream.types import Batch, Level, Partition
+
+START, STEP = 1_700_000_000, 10  # seconds
+HOSTS = ("web-1", "web-2", "db-1")
+FIELDS = Roles(("host",), "at")
+CODEC = JsonCodec(max_record_bytes=10_000)
+INCIDENT = range(60, 66)  # of the steps of web-2 after the training
+
+
+def record(host: int, step: int, rng: np.random.Generator, more: float = 0.0) -> dict[str, Any]:
+    slow, fast = np.sin(step / 20 + host), np.sin(step / 7)
+    noise = 0.05 * rng.standard_normal(2)
+    return {
+        "host": HOSTS[host],
+        "at": START + STEP * step,
+        "cpu": 50 + 10 * (slow + noise[0]) + 30 * host,
+        "load": slow + fast + noise[1] + more,
+        "requests": 1000 * (host + 1) * step + int(rng.poisson(100)),
+    }
+
+
+def broker(first: int, steps: int, *, late: Sequence[int] = (), moved: bool = False) -> MemoryBroker:
+    """A topic with two partitions, by host. At the steps `late`, web-1 sends an old record as well."""
+    made, rng = MemoryBroker({"in": 2}), np.random.default_rng(first)
+    for step in range(first, first + steps):
+        for host, name in enumerate(HOSTS):
+            strange = 4.0 if host == 1 and step - first in INCIDENT else 0.0
+            found = [record(host, step, rng, strange + (3.0 if moved and host == 2 else 0.0))]
+            if host == 0 and step - first in late:
+                found.append(record(host, step - 5, rng))
+            for one in found:
+                message = Message(json.dumps(one).encode(), name.encode(), (), (START + STEP * step) * 1000)
+                made.append("in", message, host % 2)
+    return made
+
+
+def trained(roles: Roles) -> Detector:
+    chosen = Selection(key=roles.key, time=roles.time, exclude=["host", "at"], rates=True)
+    history = MemoryHistory(broker(0, 600), ["in"])
+    sampler = TopicSampler(
+        history, CODEC, records=10_000, period=None, choose=lambda some: infer(some, chosen), roles=roles
+    )
+    sample = sampler.sample(progress=lambda _seen, _wanted: None)
+    return fit(Detector(false_alarm_rate=0.01, steps=300, window="auto", latent_size=None), sample)
+
+
+@pytest.fixture(scope="module", params=[FIELDS, NO_ROLES], ids=["fields", "messages"])
+def known(request: pytest.FixtureRequest) -> tuple[Detector, Roles]:
+    return trained(request.param), request.param
+
+
+def pipeline(detector: Detector, roles: Roles) -> Pipeline:
+    renderer = Renderer(
+        model="default@1",
+        threshold=detector.threshold,
+        names=detector.schema.names,
+        scores_topic="scores",
+        anomalies_topic="anomalies",
+    )
+    return Pipeline(
+        detector,
+        detector.watch(7 * 86_400),
+        CODEC.decoder(detector.schema, roles.names),
+        renderer,
+        dead_letters_topic="dead",
+        top_features=2,
+        roles=roles,
+    )
+
+
+def batches(stored: MemoryBroker, size: int) -> Iterator[Batch]:
+    source = MemorySource(stored, ["in"], max_records=size)
+    while len(batch := source.poll(0)):
+        yield batch
+
+
+def told(made: Pipeline, stored: MemoryBroker, size: int) -> dict[str, list[dict[str, Any]]]:
+    """The scores and the anomalies."""
+    found: dict[str, list[dict[str, Any]]] = {"scores": [], "anomalies": [], "dead": []}
+    for batch in batches(stored, size):
+        decoded = made.decode(batch)
+        for messages in made.results(batch, decoded, made.score(batch, decoded), lambda _topic: 10_000).messages:
+            found[messages.topic] += [json.loads(value or b"") for value in messages.values]
+    assert not found["dead"]
+    return found
+
+
+def test_the_training_tells_hosts_and_times(known: tuple[Detector, Roles]) -> None:
+    detector, roles = known
+    assert detector.window == 10
+    assert detector.naming.keyed
+    assert detector.naming.timed
+    assert (tuple(detector.naming.keys or ()), detector.naming.times) == (roles.key, roles.time)
+    columns = dict(zip(detector.schema.names, range(len(detector.schema)), strict=True))
+    assert columns["requests"] in detector.schema.counters.tolist()
+
+
+def test_an_incident_of_one_host_is_one_episode_with_a_beginning_and_an_end(known: tuple[Detector, Roles]) -> None:
+    detector, roles = known
+    found = told(pipeline(detector, roles), broker(600, 200), 500)
+    of_host = [score for score in found["scores"] if score["key"] == "web-2"]
+    assert [score["status"] for score in of_host[:12]] == ["warming"] * 9 + ["scored"] * 3
+    assert not any(score["anomaly"] for score in of_host[:9])
+    began = next(score for score in of_host[INCIDENT.start : INCIDENT.stop] if score["anomaly"])
+    since = began["source"]["timestamp"]
+    about = [message for message in found["anomalies"] if message["episode"]["since"] == since]
+    assert {message["episode"]["id"] for message in about} == {f"in/1/web-2/{since}"}
+    states = [message["episode"]["state"] for message in about]
+    assert states == ["opened", *["ongoing"] * (len(states) - 2), "closed"]
+    assert [message["anomaly"] for message in about] == [True] * (len(states) - 1) + [False]
+    assert about[0]["features"][0]["name"] == about[0]["episode"]["features"][0]["name"] == "load"
+    assert about[-1]["episode"]["worst"] == max(score["score"] for score in of_host if score["anomaly"])
+    if roles.key:
+        assert about[0]["entity"] == {"host": "web-2"}
+    others = [score for score in found["scores"] if score["key"] != "web-2"]
+    assert sum(score["anomaly"] for score in others) <= 0.05 * len(others)
+    assert {message["source"]["partition"] for message in about} == {1}
+
+
+def test_batches_of_any_size_say_the_same(known: tuple[Detector, Roles]) -> None:
+    detector, roles = known
+    stored = broker(600, 150, late=(20, 70))
+    whole, pieces = (told(pipeline(detector, roles), stored, size) for size in (10_000, 7))
+    assert len(whole["scores"]) == len(pieces["scores"]) == 150 * len(HOSTS) + 2
+
+    def by_place(scores: list[dict[str, Any]]) -> dict[tuple[int, int], dict[str, Any]]:
+        return {(score["source"]["partition"], score["source"]["offset"]): score for score in scores}
+
+    first, second = by_place(whole["scores"]), by_place(pieces["scores"])
+    assert first.keys() == second.keys()
+    for place, score in first.items():
+        other = second[place]
+        assert [score[name] for name in ("anomaly", "status", "key")] == [
+            other[name] for name in ("anomaly", "status", "key")
+        ]
+        assert score.get("level") == other.get("level")
+        assert score["score"] == pytest.approx(other["score"], rel=1e-4)
+        assert score["threshold"] == pytest.approx(other["threshold"], rel=1e-4)
+        assert score.get("episode", {}).get("id") == other.get("episode", {}).get("id")
+    if roles.time:
+        assert [score["key"] for score in whole["scores"] if score["status"] == "late"] == ["web-1", "web-1"]
+
+
+def test_a_partition_that_went_and_came_back_begins_anew(known: tuple[Detector, Roles]) -> None:
+    detector, roles = known
+    made = pipeline(detector, roles)
+    told(made, broker(600, 30), 500)
+    made.stream.forget([Partition("in", 1)])
+    found = told(made, broker(630, 10), 500)["scores"]
+    assert [s["status"] for s in found if s["key"] == "web-2"] == ["warming"] * 9 + ["scored"]
+    assert {s["status"] for s in found if s["key"] != "web-2"} == {"scored"}
+
+
+def test_a_host_that_has_moved_says_so(known: tuple[Detector, Roles]) -> None:
+    detector, roles = known
+    made = pipeline(detector, roles)
+    told(made, broker(600, 50), 500)
+    found = told(made, broker(650, 500, moved=True), 500)["scores"]
+    moved = [score for score in found if score["key"] == "db-1"]
+    assert moved[-1]["level"] == "moved"
+    assert moved[-1]["threshold"] > 2 * moved[0]["threshold"]
+    assert not moved[-1]["anomaly"]
+    assert made.stream.levels[Level.MOVED] == 1
+    assert made.stream.tidy(2**30).episodes <= 1
