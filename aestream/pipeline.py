@@ -173,7 +173,7 @@ class Pipeline:
         names, top = self._detector.schema.names, np.argsort(-episodes.share, axis=1, kind="stable")
         found = []
         for number, place in enumerate(episodes.told.tolist()):
-            since = round(1000 * float(episodes.since[place]))
+            since = round(1000 * max(float(episodes.since[place]), 0.0))  # of an entity without any time, -inf
             topic, partition = sources[rows[place]]
             share = episodes.share[number]
             parts = [Part(names[i], float(share[i])) for i in top[number, : self._top_features].tolist()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,8 @@ def broker(first: int, steps: int, *, late: Sequence[int] = (), moved: bool = Fa
     return made
 
 
-def trained(roles: Roles) -> Detector:
-    chosen = Selection(key=roles.key, time=roles.time, exclude=["host", "at"], rates=True)
+def trained(roles: Roles, *, exclude: Sequence[str] = ()) -> Detector:
+    chosen = Selection(key=roles.key, time=roles.time, exclude=["host", "at", *exclude], rates=True)
     history = MemoryHistory(broker(0, 600), ["in"])
     sampler = TopicSampler(
         history, CODEC, records=10_000, period=None, choose=lambda some: infer(some, chosen), roles=roles
@@ -169,6 +170,14 @@ def test_a_partition_that_went_and_came_back_begins_anew(known: tuple[Detector, 
     found = told(made, broker(630, 10), 500)["scores"]
     assert [s["status"] for s in found if s["key"] == "web-2"] == ["warming"] * 9 + ["scored"]
     assert {s["status"] for s in found if s["key"] != "web-2"} == {"scored"}
+
+
+def test_records_without_any_time_have_episodes_too() -> None:
+    stored = broker(600, 100)
+    for partition, messages in stored.log.items():
+        stored.log[partition] = [replace(message, timestamp=-1) for message in messages]
+    found = told(pipeline(trained(NO_ROLES, exclude=["requests"]), NO_ROLES), stored, 500)
+    assert {anomaly["episode"]["since"] for anomaly in found["anomalies"]} == {0}
 
 
 def test_a_host_that_has_moved_says_so(known: tuple[Detector, Roles]) -> None:
