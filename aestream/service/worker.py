@@ -92,6 +92,8 @@ class Worker:
             self._tidy()
             self._service.beat()
             lost = self._lost()
+        if lost is not None:  # a next member reads from the commits, and perhaps other partitions
+            self._model.pipeline.stream.forget(self._source.assigned())
         return lost
 
     def close(self) -> None:

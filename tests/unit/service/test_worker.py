@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from aestream.app import models
+from aestream.detector.stream import Stream
 from aestream.errors import NoAnswerError, TransportError
 from aestream.messages.dead_letters import InvalidLimits
 from aestream.registry.watcher import Watcher
@@ -215,6 +216,17 @@ def test_a_worker_outside_its_group_joins_anew(
     assert [level for level, text in said if "fallen out of its consumer group: it is not a member" in text] == [
         "ERROR"
     ]
+
+
+def test_a_worker_that_joins_anew_remembers_nothing_of_its_former_partitions(
+    store: Path, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[Partition] = []
+    monkeypatch.setattr(Stream, "forget", lambda _stream, partitions: forgotten.extend(partitions))
+    worker = Running(store, broker, iter([Stranded, MemorySource]))
+    wait_for("committed", lambda: broker.committed.get(INPUT) == 20, seconds=30)
+    worker.end()
+    assert forgotten == [INPUT]
 
 
 def test_a_commit_that_is_taken_late_counts_as_one(store: Path, broker: MemoryBroker) -> None:
