@@ -134,13 +134,15 @@ class Store:
         """
         if self.size <= max_bytes:
             return 0
-        seen = np.sort(np.concatenate([values["seen"] for values in self.values()]))
-        known = seen[np.isfinite(seen)]
+        seen = np.concatenate([values["seen"] for values in self.values()])
+        known = np.flatnonzero(np.isfinite(seen))
         most = int(max_bytes * (1 - FREED)) // self._layout.itemsize
         if not len(known) or most >= len(known):
             return 0
-        newest = known[len(known) - most - 1]
-        return sum(self._drop(entities, entities.values["seen"] <= newest) for entities in self._parts.values())
+        gone = np.zeros(len(seen), bool)  # by order: many may have been seen at the same time
+        gone[known[np.argsort(seen[known], kind="stable")[: len(known) - most]]] = True
+        parts = np.split(gone, np.cumsum(list(map(len, self.values())))[:-1])
+        return sum(map(self._drop, self._parts.values(), parts))
 
     def _drop(self, entities: Entities, which: NDArray[np.bool_]) -> int:
         if not which.any():

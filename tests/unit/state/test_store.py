@@ -114,6 +114,14 @@ def test_what_is_old_is_freed_and_what_was_seen_longest_ago_is_evicted() -> None
     assert len(kept) == 1
 
 
+def test_of_entities_seen_at_the_same_time_no_more_are_evicted_than_must_be() -> None:
+    kept = store()
+    for part in (ONE, TWO):
+        feed(kept, [f"host-{number}" for number in range(100)], [0.0] * 100, [Span(part, 0, 100)])
+    assert kept.evict(199 * TYPE.itemsize) == 200 - 179
+    assert len(kept) == 179
+
+
 def test_it_goes_on_from_entities_of_no_partition() -> None:
     start = Entities(TYPE, BLANK)
     places = start.places(["a"])
