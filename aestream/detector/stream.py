@@ -132,14 +132,13 @@ class Stream:
     def adopt(self, former: Stream) -> bool:
         """Go on from what the stream of another model remembers; False, and nothing done, where that does not fit.
 
-        It fits if both models see the same features over windows of the same length. The rows stay as they are; each
-        threshold takes the place among this model's errors that it had among the other's.
+        It fits if both models read the same features alike, over windows of the same length. The rows stay as they are;
+        each threshold takes the place among this model's errors that it had among the other's.
         """
         series, other = self._fitted.series, former._fitted.series
         if series is None or other is None or self._store is None or former._store is None:
             return False
-        same_features = self._fitted.schema.names == former._fitted.schema.names
-        if not same_features or series.parts.layout != other.parts.layout:
+        if not self._fitted.schema.reads_like(former._fitted.schema) or series.parts.layout != other.parts.layout:
             return False
 
         def convert(keys: Sequence[Key], values: Values) -> Values:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -75,6 +75,11 @@ class FeatureSchema:
             tuple(self.paths[i] for i in chosen),
             tuple(self.columns[i] for i in chosen),
         )
+
+    def reads_like(self, other: Self) -> bool:
+        """Whether a row of numbers means the same to both: what was steady in a sample does not matter."""
+        ours, theirs = ([replace(column, steady=False) for column in of.columns] for of in (self, other))
+        return self.names == other.names and ours == theirs
 
     def unseen(self, matrix: Matrix) -> Flags:
         """Which values of (n, d) rows are categories that training has not seen, (n, d)."""

@@ -113,3 +113,17 @@ def test_a_model_of_other_features_begins_anew(detector: Detector, history: Flee
     assert sum(stream.levels.values()) == 0
     alone = Detector(steps=20, window=1).fit(history.matrix)
     assert not alone.watch(1e9).adopt(old)
+
+
+def test_a_model_that_reads_the_same_names_in_another_way_begins_anew(history: Fleet, later: Fleet) -> None:
+    gaps, swapped = history.matrix.copy(), history.matrix[:, [3, 1, 2, 0]]
+    gaps[5::7, 0] = np.nan
+    plain, imputing, counting = (
+        Detector(steps=20, window=10, missing=missing).fit(matrix, keys=history.keys, times=history.times)
+        for matrix, missing in ((history.matrix, "dead_letter"), (gaps, "impute"), (swapped, "dead_letter"))
+    )
+    assert plain.schema.names == imputing.schema.names == counting.schema.names
+    for former in (imputing, counting):
+        old = former.watch(1e9)
+        judge(old, later.at(slice(60)))
+        assert not plain.watch(1e9).adopt(old)
