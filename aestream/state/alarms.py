@@ -62,8 +62,10 @@ class Alarms:
         for name in ("bulk", "middle", "former_bulk", "former_threshold"):
             carried[name] = now["middle"] + scale * (values[name] - before["middle"])
         carried["last"] = (now["middle"] + scale * (values["last"].T - before["middle"])).T
-        for name in ("margin", "distance"):
-            carried[name] *= scale
+        carried["margin"] *= scale
+        known = before["distance"] > 0  # 0 at a rate that does without: then nothing would ever change it
+        share = np.divide(values["distance"], before["distance"], out=np.ones(len(values)), where=known)
+        carried["distance"] = share * now["distance"]
         return carried
 
     def levels(self, values: Records) -> NDArray[np.uint8]:

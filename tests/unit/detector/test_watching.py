@@ -127,3 +127,20 @@ def test_a_model_that_reads_the_same_names_in_another_way_begins_anew(history: F
         old = former.watch(1e9)
         judge(old, later.at(slice(60)))
         assert not plain.watch(1e9).adopt(old)
+
+
+@pytest.mark.parametrize(("former", "rate"), [(0.001, 0.01), (0.01, 0.001)])
+def test_a_model_of_another_rate_does_not_keep_the_distance_of_the_former(
+    history: Fleet, later: Fleet, former: float, rate: float
+) -> None:
+    some = later.at(slice(300))
+    old, new, fresh = (
+        Detector(false_alarm_rate=asked, steps=100, window=10)
+        .fit(history.matrix, keys=history.keys, times=history.times)
+        .watch(1e9)
+        for asked in (former, rate, rate)
+    )
+    judge(old, some)
+    assert new.adopt(old)
+    after, begun = judge(new, later.at(slice(300, 400))), judge(fresh, some)
+    np.testing.assert_allclose(np.median(after.threshold), np.median(begun.threshold), rtol=0.1)
