@@ -18,7 +18,7 @@ from aestream.detector.stream import Stream
 from aestream.features.roles import NO_MARKS, NO_ROLES, Roles, texts
 from aestream.features.schema import FeatureSchema
 from aestream.messages.dead_letters import dead_letters
-from aestream.messages.scores import Episode, FeatureShare, Part, Renderer, Scored
+from aestream.messages.scores import KEY_CHARACTERS, Episode, FeatureShare, Part, Renderer, Scored
 from aestream.transport.size import too_large
 from aestream.types import (
     Batch,
@@ -124,6 +124,7 @@ class Pipeline:
             stamps=np.nan_to_num(moments_of(decoded)) if remembers else None,
         )
         flagged = np.flatnonzero(found.anomaly)
+        told = flagged if found.episodes is None else np.union1d(flagged, found.episodes.told)
         scored = Scored(
             decoded.rows,
             found.score,
@@ -136,7 +137,7 @@ class Pipeline:
             None if found.reconstruction is None else self._detector.schema.show(found.reconstruction),
             self._detector.unseen(decoded.matrix),
             decoded.elements,
-            self._entities(decoded, flagged.tolist()),
+            self._entities(decoded, told.tolist()),
         )
         if not remembers or found.episodes is None:
             return scored
@@ -149,12 +150,12 @@ class Pipeline:
             episodes=self._episodes(found.phase, found.episodes, batch.sources, decoded.rows, marks.keys or ()),
         )
 
-    def _entities(self, decoded: Decoded, flagged: Sequence[int]) -> Sequence[Mapping[str, str]]:
-        """The fields that name the entity of each flagged row, as text."""
+    def _entities(self, decoded: Decoded, told: Sequence[int]) -> Sequence[Mapping[str, str]]:
+        """The fields that name the entity of each of these valid rows, as text."""
         names = self._roles.key
         if not names:
             return ()
-        columns = [texts([decoded.asides[name][place] for place in flagged]) for name in names]
+        columns = [texts([decoded.asides[name][place] for place in told]) for name in names]
         return [
             {name: text for name, text in zip(names, row, strict=True) if text is not None}
             for row in zip(*columns, strict=True)
@@ -173,14 +174,18 @@ class Pipeline:
         names, top = self._detector.schema.names, np.argsort(-episodes.share, axis=1, kind="stable")
         found = []
         for number, place in enumerate(episodes.told.tolist()):
-            since = round(1000 * max(float(episodes.since[place]), 0.0))  # of an entity without any time, -inf
+            since = round(1000 * min(max(float(episodes.since[place]), 0.0), _LATEST))  # -inf: without any time
             topic, partition = sources[rows[place]]
             share = episodes.share[number]
             parts = [Part(names[i], float(share[i])) for i in top[number, : self._top_features].tolist()]
             state = Phase(int(phase[place])).name.lower()
-            identity = f"{topic}/{partition}/{_named(keys[place])}/{since}"
+            identity = f"{topic}/{partition}/{_named(keys[place])[:KEY_CHARACTERS]}/{since}"
             found.append(Episode(identity, state, since, float(episodes.worst[place]), parts))
         return found
+
+
+# The year 9999, in seconds since 1970.
+_LATEST = 253_402_300_799.0
 
 
 def _spans(batch: Batch, rows: Places) -> list[Span]:

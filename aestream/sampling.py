@@ -309,6 +309,11 @@ def _by_time(sample: Sample, times: Vector, keys: Sequence[Key]) -> Sample:
         stamps = sample.timestamps / 1000
         times = stamps if sample.roles.time is None else np.where(np.isnan(times), stamps, times)
     elif sample.roles.time is None:
+        if len(counters := sample.schema.counters):
+            raise DataError(
+                f"{sample.schema.names[counters[0]]} is a counter, and the Kafka timestamps do not tell how fast it "
+                "rises: name a field that holds the time in `time`"
+            )
         return replace(sample, keys=keys)
     order = np.argsort(times, kind="stable")
     return replace(

@@ -125,7 +125,7 @@ class Results:
         for value in batch.values[start:stop]:
             score = self._decode(value or b"")
             row = score.source.offset - self._first
-            if 0 <= row < len(self.scored) and row not in self.anomalies:
+            if score.anomaly and 0 <= row < len(self.scored) and row not in self.anomalies:
                 self.anomalies[row] = score
                 yield row, score
 

@@ -15,7 +15,7 @@ from aestream.types import Batch, Codes, Flags, Headers, Level, Matrix, Outgoing
 
 EVENT_TYPE = "io.aestream.score.v1"
 # A longer key is cut in the JSON, as is a field of an entity; the message's own key stays whole.
-_KEY_CHARACTERS = 1024
+KEY_CHARACTERS = 1024
 
 _TRACE_BYTES = 512  # W3C's have 55: a longer one is not a trace
 _WHOLE: Places = np.empty(0, np.intp)
@@ -109,7 +109,7 @@ class Scored(msgspec.Struct, frozen=True):
     `rows` are places in the batch; `features[i]` belongs to `rows[flagged[i]]`. `unseen` counts the values of each
     categorical feature that training has not seen. `elements` are the records' places in their messages, -1 for one
     that is its whole message; empty if all are. `entities[i]` are the fields that name the entity of
-    `rows[flagged[i]]`, as text; empty if no such fields are given.
+    `rows[reported[i]]`, as text; empty if no such fields are given.
 
     Where records are judged with those before them, there are also the `threshold` of each, codes of its `status` and
     `level`, and the `episodes` of the records at the places `told`: the flagged ones, and those that close one.
@@ -162,7 +162,7 @@ class Scored(msgspec.Struct, frozen=True):
             latent=kept(self.latent),
             reconstruction=kept(self.reconstruction),
             elements=kept(self.elements),
-            entities=kept(self.entities, explained),
+            entities=kept(self.entities, keep[self.reported]),
             threshold=kept(self.threshold),
             status=kept(self.status),
             level=kept(self.level),
@@ -214,11 +214,11 @@ class Renderer:
         elements = [[None if e < 0 else e for e in scored.elements.tolist()]] if several else []
         origins = list(map(Origin, topics, partitions, column(batch.offsets), column(batch.timestamps), *elements))
         records = self._records(scored, origins, keys)
-        flagged = scored.flagged.tolist()
-        entities = scored.entities or [{}] * len(flagged)
-        for place, features, entity in zip(flagged, scored.features, entities, strict=True):
+        told = scored.reported.tolist()
+        for place, features in zip(scored.flagged.tolist(), scored.features, strict=True):
             records[place].features = features
-            records[place].entity = {name: text[:_KEY_CHARACTERS] for name, text in entity.items()} or None
+        for place, entity in zip(told, scored.entities or [{}] * len(told), strict=True):
+            records[place].entity = {name: text[:KEY_CHARACTERS] for name, text in entity.items()} or None
         for place, episode in zip(scored.told.tolist(), scored.episodes, strict=True):
             records[place].episode = episode
 
@@ -226,7 +226,6 @@ class Renderer:
         if self._scores_topic is not None:
             headers = self._events(batch, rows, origins) if self._headers else ()
             messages.append(Outgoing(self._scores_topic, list(map(self._encode, records)), keys, sources, headers))
-        told = scored.reported.tolist()
         if told:
             messages.append(
                 Outgoing(
@@ -283,4 +282,4 @@ class Renderer:
 
 
 def _text(key: bytes | None) -> str | None:
-    return None if key is None else key[: _KEY_CHARACTERS * 4].decode(errors="replace")[:_KEY_CHARACTERS]
+    return None if key is None else key[: KEY_CHARACTERS * 4].decode(errors="replace")[:KEY_CHARACTERS]

@@ -121,11 +121,13 @@ class Worker:
             self._use(model)
 
     def _use(self, model: LoadedModel) -> None:
-        goes_on = model is not self._model and model.pipeline.stream.adopt(self._model.pipeline.stream)
+        known = sum(self._model.pipeline.stream.levels.values()) if model is not self._model else 0
+        goes_on = known > 0 and model.pipeline.stream.adopt(self._model.pipeline.stream)
         self._model = model
         garbage.settle()
         self._meter.uses(model)
-        _log.info("scoring with model %s%s", model.version, ", with what was remembered" if goes_on else "")
+        entities = f", with {known} entities that {'go on' if goes_on else 'begin anew'}" if known else ""
+        _log.info("scoring with model %s%s", model.version, entities)
 
     def _hear(self, changes: Changes) -> None:
         """Count and log the partitions that came and went; what was not committed of those that went is not ours."""

@@ -16,9 +16,10 @@ from aestream.types import Key, Partition, Places, Span, Vector
 # What the store itself remembers of an entity: the clock of its partition at its last record; NaN before the first.
 LAYOUT: list[Any] = [("seen", "<f8")]
 
-# One record moves the clock of its partition by no more than this share of the time to live: a host whose clock is far
-# ahead does not make others look forgotten, unless it sends a hundred records for each of theirs.
-STEP = 0.01
+# A record moves the clock of its partition by no more than this share of the time to live, or so many seconds. One that
+# is further ahead, or further back than the time to live, is a clock that lies, or an outage: it is followed if so many
+# agree, one after another, and then the clock moves by one step. So neither makes others look forgotten.
+STEP, LEAST_STEP, AGREEING = 0.01, 60.0, 100
 # To evict entities one by one would cost a search each: so much of the memory is made free at once.
 FREED = 0.1
 
@@ -44,16 +45,16 @@ class Taken:
 class Store:
     """Entities by partition: one that comes by two partitions is two entities.
 
-    The clock of a partition is the latest time of its records so far. An entity without a record for more than
-    `time_to_live` seconds of that clock is forgotten: so what is remembered depends on the records and their order
-    alone, not on when they are read.
+    The clock of a partition goes by the times of its records. An entity without a record for more than `time_to_live`
+    seconds of that clock is forgotten: so what is remembered depends on the records and their order alone, not on when
+    they are read.
     """
 
     def __init__(self, start: Entities, time_to_live: float = math.inf) -> None:
         """Begin with what `start` holds, as of no partition."""
         self._blank, self._layout = start.blank, start.layout
         self._parts: dict[Part, Entities] = {None: start} if len(start) else {}
-        self._clocks: dict[Part, float] = {}
+        self._clocks: dict[Part, _Clock] = {}
         self._time_to_live = time_to_live
 
     def __len__(self) -> int:
@@ -75,9 +76,10 @@ class Store:
         return [entities.values for entities in self._parts.values()]
 
     def adopt(self, former: Store, convert: Callable[[Sequence[Key], Values], Values]) -> None:
-        """Remember what `former` does, as `convert` makes it of the keys and values (e,) of each partition."""
+        """Take over what `former` remembers, as `convert` makes it of the keys and values (e,) of each partition."""
         self._clocks.update(former._clocks)
-        for part, entities in former._parts.items():
+        while former._parts:  # given up one after another, so that not all is in memory twice
+            part, entities = former._parts.popitem()
             keys, own = list(entities), self.of(part)
             values = convert(keys, entities.values[entities.places(keys)])
             places = own.places(keys)
@@ -123,8 +125,9 @@ class Store:
         """Free the memory of entities whose time to live is over, and count them: a next record finds none anyway."""
         count = 0
         for part, entities in self._parts.items():
-            clock = self._clocks.get(part, -math.inf)
-            count += self._drop(entities, clock - entities.values["seen"] > self._time_to_live)
+            if part in self._clocks:
+                silent = self._clocks[part].elapsed - entities.values["seen"]
+                count += self._drop(entities, silent > self._time_to_live)
         return count
 
     def evict(self, max_bytes: int) -> int:
@@ -162,27 +165,13 @@ class Store:
         newest: Places = np.arange(len(places))
         if stamps is None or not len(keys):
             return entities, values, first, owner, places, newest
-        clock = self._advanced(part, stamps)
+        clock = self._clocks.setdefault(part, _Clock()).advanced(stamps, self._time_to_live)
         if clock[-1] - np.fmin.reduce(values["seen"], initial=clock[0]) > self._time_to_live:
             values, first, owner, newest = self._split(values, owner, clock)
         last = np.empty(len(values), np.intp)
         last[owner] = np.arange(len(owner))  # of a place that is assigned to more than once, the last one counts
         values["seen"] = clock[last]
         return entities, values, first, owner, places, newest
-
-    def _advanced(self, part: Part, stamps: Vector) -> Vector:
-        """The clock of a partition after each of its next records (n,), in seconds; it goes on from there."""
-        step = STEP * self._time_to_live
-        before = self._clocks.get(part, float(stamps[0]))
-        clock: Vector = np.maximum(np.maximum.accumulate(stamps), before)
-        if np.diff(clock, prepend=before).max() > step:
-            listed, now = [], before
-            for stamp in stamps.tolist():
-                now = max(now, min(stamp, now + step))
-                listed.append(now)
-            clock = np.array(listed)
-        self._clocks[part] = float(clock[-1])
-        return clock
 
     def _split(self, values: Values, owner: Places, clock: Vector) -> tuple[Values, Places, Places, Places]:
         """Let entities begin anew where they were forgotten: values, first, owner, and which values are the newest."""
@@ -198,3 +187,38 @@ class Store:
         number = np.empty_like(owner)
         number[order] = np.cumsum(heads | forgotten) - 1
         return split, order[begins], number, np.flatnonzero(np.append(heads[begins[1:]], True))
+
+
+@dataclass(slots=True)
+class _Clock:
+    """The clock of a partition: how much time has passed, in seconds, and the time of its latest record."""
+
+    elapsed: float = 0.0
+    latest: float = 0.0  # 0: not known yet
+    against: int = 0  # records in a row that say something else
+
+    def advanced(self, stamps: Vector, time_to_live: float) -> Vector:
+        """How much time has passed after each of the next records (n,), by their times in seconds, 0 if unknown."""
+        step = max(STEP * time_to_live, LEAST_STEP)
+        latest = np.maximum.accumulate(np.append(self.latest, stamps))
+        ahead = np.diff(latest)
+        if self.latest and ahead.max() <= step and (latest[:-1] - stamps).max() <= time_to_live and stamps.min() > 0:
+            passed = self.elapsed + np.cumsum(ahead)
+            self.latest, self.elapsed, self.against = float(latest[-1]), float(passed[-1]), 0
+            return passed
+        return np.array([self._passed(stamp, step, time_to_live) for stamp in stamps.tolist()])
+
+    def _passed(self, stamp: float, step: float, time_to_live: float) -> float:
+        """The same for one record."""
+        if stamp <= 0:
+            return self.elapsed
+        if not self.latest:
+            self.latest = stamp
+        ahead = stamp - self.latest
+        if -time_to_live <= ahead <= step:
+            self.elapsed, self.latest, self.against = self.elapsed + max(ahead, 0.0), max(stamp, self.latest), 0
+            return self.elapsed
+        self.against += 1
+        if self.against == AGREEING:
+            self.elapsed, self.latest, self.against = self.elapsed + step, stamp, 0
+        return self.elapsed

@@ -74,7 +74,7 @@ def test_hosts_are_remembered_through_a_new_model_and_not_through_a_restart(
 
         train()
         worker.signal(signal.SIGHUP)
-        worker.logged("scoring with model .*, with what was remembered")
+        worker.logged("scoring with model .*, with 3 entities that go on")
         send(800, 50)
         found = scores(worker, sent - past)
         assert len(found) == sent - past

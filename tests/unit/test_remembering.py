@@ -132,7 +132,7 @@ def test_an_incident_of_one_host_is_one_episode_with_a_beginning_and_an_end(know
     assert about[0]["features"][0]["name"] == about[0]["episode"]["features"][0]["name"] == "load"
     assert about[-1]["episode"]["worst"] == max(score["score"] for score in of_host if score["anomaly"])
     if roles.key:
-        assert about[0]["entity"] == {"host": "web-2"}
+        assert all(message["entity"] == {"host": "web-2"} for message in about)
     others = [score for score in found["scores"] if score["key"] != "web-2"]
     assert sum(score["anomaly"] for score in others) <= 0.05 * len(others)
     assert {message["source"]["partition"] for message in about} == {1}

@@ -97,8 +97,9 @@ def test_another_model_goes_on_with_the_rows_and_the_places_of_the_thresholds(hi
 
     old, fresh, new = former.watch(1e9), next_one.watch(1e9), next_one.watch(1e9)
     judge(old, moved.at(slice(half)))
+    levels = old.levels
     assert new.adopt(old)
-    assert new.levels == old.levels
+    assert new.levels == levels
     after, begun = judge(new, moved.at(slice(half, None))), judge(fresh, moved.at(slice(half, None)))
     assert (after.status == Status.SCORED).all()
     assert (begun.status[: len(HOSTS)] == Status.WARMING).all()

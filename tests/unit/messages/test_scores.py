@@ -188,7 +188,9 @@ def test_where_records_are_judged_in_time_each_has_its_threshold_and_an_episode_
 @pytest.mark.parametrize("gone", [[0], [1], [3], [0, 3], [0, 1, 2, 3], []])
 def test_records_that_are_left_out_take_everything_about_them_along(gone: list[int]) -> None:
     full = in_time(scored([0, 1, 2, 3], flagged=[0, 2], optional=True))
-    full = msgspec.structs.replace(full, entities=[{"host": "a"}, {"host": "c"}], elements=np.array([0, -1, -1, 1]))
+    full = msgspec.structs.replace(
+        full, entities=[{"host": "a"}, {"host": "c"}, {"host": "d"}], elements=np.array([0, -1, -1, 1])
+    )
     before = [document for messages in render(batch(), full) for document in documents(messages)]
     after = [document for messages in render(batch(), full.without(gone)) for document in documents(messages)]
     left_out = [("in", 7), ("in", 8), ("in", 9), ("other", 0)]

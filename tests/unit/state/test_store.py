@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from aestream.state.entities import Entities
-from aestream.state.store import LAYOUT, STEP, Part, Store
+from aestream.state.store import LAYOUT, Part, Store
 from aestream.types import Partition, Span
 
 TYPE = np.dtype([("count", "<i8"), *LAYOUT])
 BLANK = np.array((0, np.nan), TYPE)
 ONE, TWO = Partition("hosts", 0), Partition("hosts", 1)
 WEEK = 7 * 86_400.0
+NOW = 1.7e9
 
 
 def store(time_to_live: float = WEEK) -> Store:
@@ -53,22 +54,45 @@ def test_no_rows_change_nothing() -> None:
     assert len(kept) == 0
 
 
+class Clock:
+    """The clock of a partition, one record after another."""
+
+    def __init__(self, ttl: float) -> None:
+        self.ttl, self.elapsed, self.latest, self.against = ttl, 0.0, 0.0, 0
+
+    def see(self, stamp: float) -> None:
+        if not stamp:
+            return
+        self.latest = self.latest or stamp
+        ahead, step = stamp - self.latest, max(self.ttl / 100, 60)
+        if -self.ttl <= ahead <= step:
+            self.elapsed += max(ahead, 0.0)
+            self.latest, self.against = max(self.latest, stamp), 0
+            return
+        self.against += 1
+        if self.against == 100:
+            self.elapsed, self.latest, self.against = self.elapsed + step, stamp, 0
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_pieces_of_any_size_with_and_without_tidying_find_what_one_record_after_another_finds(seed: int) -> None:
     rng = np.random.default_rng(seed)
     count, ttl = 400, 500.0
     keys = [str(key) for key in rng.integers(0, 6, count)]
-    stamps = np.cumsum(rng.exponential(rng.choice([0.02, 1.0]), count) * (rng.random(count) < 0.5))
+    stamps = NOW + np.cumsum(rng.exponential(rng.choice([0.02, 10.0]), count) * (rng.random(count) < 0.5))
     stamps[rng.random(count) < 0.02] += rng.choice([-300.0, 10_000.0])  # late ones, and clocks that lie
-    keys[200:260] = ["0"] * 60
+    stamps[rng.random(count) < 0.02] = 0  # unknown
+    keys[150:260] = ["0"] * 110
+    if seed % 2:
+        stamps[120:] += rng.choice([-5_000.0, 5_000.0])  # an outage, or a clock that was wrong before
 
-    expected, seen, number, clock = [], dict[str, float](), dict[str, int](), stamps[0]
+    expected, seen, number, clock = [], dict[str, float](), dict[str, int](), Clock(ttl)
     for key, stamp in zip(keys, stamps.tolist(), strict=True):
-        clock = max(clock, min(stamp, clock + STEP * ttl))
-        if clock - seen.get(key, np.inf) > ttl:
+        clock.see(stamp)
+        if clock.elapsed - seen.get(key, np.inf) > ttl:
             number[key] = 0
         expected.append(number.get(key, 0))
-        seen[key], number[key] = clock, number.get(key, 0) + 1
+        seen[key], number[key] = clock.elapsed, number.get(key, 0) + 1
 
     kept, found, start = store(ttl), list[int](), 0
     while start < count:
@@ -82,7 +106,7 @@ def test_pieces_of_any_size_with_and_without_tidying_find_what_one_record_after_
 
 def test_an_entity_is_forgotten_after_its_time_to_live_also_within_a_batch() -> None:
     hour = 3600.0
-    stamps = [2 * hour * STEP * step for step in range(121)]
+    stamps = [NOW + 71.0 * step for step in range(121)]
     keys = ["other"] * 121
     keys[0] = keys[90] = keys[120] = "a"
     found = feed(store(2 * hour), keys, stamps)
@@ -91,25 +115,38 @@ def test_an_entity_is_forgotten_after_its_time_to_live_also_within_a_batch() -> 
     assert feed(store(2 * hour), keys, stamps)[120] == 0
 
 
-def test_one_record_from_the_future_does_not_make_the_others_look_forgotten() -> None:
+@pytest.mark.parametrize("lie", [0.0, 9.5e8, 4e9], ids=["none", "2000", "2096"])
+@pytest.mark.parametrize("at", [0, 50])
+def test_a_record_from_another_time_does_not_make_the_others_look_forgotten(lie: float, at: int) -> None:
     kept = store(WEEK)
-    feed(kept, ["a", "b", "liar"], [0.0, 1.0, 4e9])
-    assert feed(kept, ["a", "b"], [60.0, 61.0]) == [1, 1]
+    stamps = [NOW + number / 10 for number in range(6000)]
+    stamps[at] = lie
+    found = feed(kept, [f"host-{number % 300}" for number in range(6000)], stamps)
+    assert found[-300:] == [19] * 300
+    assert feed(kept, ["quiet"], [NOW + 600]) == [0]
+    later = [NOW + 600 + 1000.0 * number for number in range(700)]
+    feed(kept, ["host-0"] * 700, later)
+    assert feed(kept, ["quiet", "host-0"], [later[-1]] * 2) == [0, 720]
+
+
+def test_an_outage_of_all_is_not_the_silence_of_each() -> None:
+    kept = store(WEEK)
+    feed(kept, [f"host-{number}" for number in range(300)], [NOW + number for number in range(300)])
+    again = [NOW + 2 * WEEK + number for number in range(300)]
+    assert feed(kept, [f"host-{number}" for number in range(300)], again) == [1] * 300
 
 
 def test_what_is_old_is_freed_and_what_was_seen_longest_ago_is_evicted() -> None:
     kept = store(100.0)
     names = [f"host-{number}" for number in range(1000)]
-    feed(kept, names, [number / 100 for number in range(1000)], [Span(ONE, 0, 1000)])
+    feed(kept, names, [NOW + number / 100 for number in range(1000)], [Span(ONE, 0, 1000)])
     assert kept.forget_old() == 0
     assert kept.evict(1000 * TYPE.itemsize) == 0
     assert kept.evict(999 * TYPE.itemsize) == 1000 - 899
     assert kept.size <= 900 * TYPE.itemsize
     assert "host-100" not in kept.of(ONE)
     assert "host-101" in kept.of(ONE)
-    feed(
-        kept, ["host-999"] * 10_001, [10.0 + STEP * 100.0 * number for number in range(10_001)], [Span(ONE, 0, 10_001)]
-    )
+    feed(kept, ["host-999"] * 101, [NOW + 10.0 + number for number in range(101)], [Span(ONE, 0, 101)])
     assert kept.forget_old() == 898
     assert len(kept) == 1
 
