@@ -31,15 +31,14 @@ class Taken:
     """What is remembered of the entities of a batch, to be brought up to date and put back.
 
     `values` (e,): an entity that was forgotten in the middle of the batch has two. `first` (e,) is a row of each, and
-    `owner` (n,) says which one each row belongs to.
+    `owner` (n,) says which one each row belongs to. `kept` says where they are kept, by partition: the places, and
+    which of the values goes there.
     """
 
     values: Values
     first: Places
     owner: Places
-    spans: Sequence[
-        tuple[Entities, Places, Places]
-    ]  # where they are kept: the places, and which of the values goes there
+    kept: Sequence[tuple[Entities, Places, Places]]
 
 
 class Store:
@@ -103,22 +102,22 @@ class Store:
             for part, start, stop in cuts
         ]
         if len(found) == 1:
-            entities, values, first, owner, places, newest = found[0]
-            return Taken(values, first, owner, [(entities, places, newest)])
-        sizes = np.cumsum([0, *(len(values) for _, values, *_ in found)])
+            return found[0]
+        sizes = np.cumsum([0, *(len(part.values) for part in found)])[:-1].tolist()
         return Taken(
-            np.concatenate([values for _, values, *_ in found]) if found else np.empty(0, self._layout),
-            np.concatenate([first + start for (_, _, first, *_), (_, start, _) in zip(found, cuts, strict=True)]),
-            np.concatenate([owner + size for (_, _, _, owner, *_), size in zip(found, sizes[:-1], strict=True)]),
+            np.concatenate([part.values for part in found]),
+            np.concatenate([part.first + start for part, (_, start, _) in zip(found, cuts, strict=True)]),
+            np.concatenate([part.owner + size for part, size in zip(found, sizes, strict=True)]),
             [
                 (of, places, newest + size)
-                for (of, _, _, _, places, newest), size in zip(found, sizes[:-1], strict=True)
+                for part, size in zip(found, sizes, strict=True)
+                for of, places, newest in part.kept
             ],
         )
 
     def put(self, taken: Taken) -> None:
         """Remember what was taken and brought up to date. Nothing else may be taken in between."""
-        for entities, places, newest in taken.spans:
+        for entities, places, newest in taken.kept:
             entities.values[places] = taken.values[newest]
 
     def forget_old(self) -> int:
@@ -155,23 +154,20 @@ class Store:
         entities.drop([key for key, gone in zip(keys, old.tolist(), strict=True) if gone])
         return int(np.count_nonzero(old))
 
-    def _take(
-        self, part: Part, keys: Sequence[Key], stamps: Vector | None
-    ) -> tuple[Entities, Values, Places, Places, Places, Places]:
-        """The same for one partition: entities, values, first, owner, and which places get which of the values."""
+    def _take(self, part: Part, keys: Sequence[Key], stamps: Vector | None) -> Taken:
+        """The same for one partition."""
         entities = self.of(part)
         places, first, owner = np.unique(entities.places(keys), return_index=True, return_inverse=True)
         values = entities.values[places]
         newest: Places = np.arange(len(places))
-        if stamps is None or not len(keys):
-            return entities, values, first, owner, places, newest
-        clock = self._clocks.setdefault(part, _Clock()).advanced(stamps, self._time_to_live)
-        if clock[-1] - np.fmin.reduce(values["seen"], initial=clock[0]) > self._time_to_live:
-            values, first, owner, newest = self._split(values, owner, clock)
-        last = np.empty(len(values), np.intp)
-        last[owner] = np.arange(len(owner))  # of a place that is assigned to more than once, the last one counts
-        values["seen"] = clock[last]
-        return entities, values, first, owner, places, newest
+        if stamps is not None and len(keys):
+            clock = self._clocks.setdefault(part, _Clock()).advanced(stamps, self._time_to_live)
+            if clock[-1] - np.fmin.reduce(values["seen"], initial=clock[0]) > self._time_to_live:
+                values, first, owner, newest = self._split(values, owner, clock)
+            last = np.empty(len(values), np.intp)
+            last[owner] = np.arange(len(owner))  # of a place that is assigned to more than once, the last one counts
+            values["seen"] = clock[last]
+        return Taken(values, first, owner, [(entities, places, newest)])
 
     def _split(self, values: Values, owner: Places, clock: Vector) -> tuple[Values, Places, Places, Places]:
         """Let entities begin anew where they were forgotten: values, first, owner, and which values are the newest."""
