@@ -62,7 +62,6 @@ class Worker:
         self._refused = 0  # commits refused since the last one that was accepted
         self._tidied = 0.0
         self._told: str | None = "starting"  # what the worker waits for, as last logged
-        self._model = model
         self._use(model)
 
     @property
@@ -117,17 +116,18 @@ class Worker:
     def _take_model(self) -> None:
         """Switch to a newly loaded model, between two batches."""
         model = self._watcher.take()
-        if model is not None:
-            self._use(model)
+        if model is None:
+            return
+        former = self._model.pipeline.stream
+        known = sum(former.levels.values())
+        goes_on = known > 0 and model.pipeline.stream.adopt(former)
+        self._use(model, f", with {known} entities that {'go on' if goes_on else 'begin anew'}" if known else "")
 
-    def _use(self, model: LoadedModel) -> None:
-        known = sum(self._model.pipeline.stream.levels.values()) if model is not self._model else 0
-        goes_on = known > 0 and model.pipeline.stream.adopt(self._model.pipeline.stream)
+    def _use(self, model: LoadedModel, told: str = "") -> None:
         self._model = model
         garbage.settle()
         self._meter.uses(model)
-        entities = f", with {known} entities that {'go on' if goes_on else 'begin anew'}" if known else ""
-        _log.info("scoring with model %s%s", model.version, entities)
+        _log.info("scoring with model %s%s", model.version, told)
 
     def _hear(self, changes: Changes) -> None:
         """Count and log the partitions that came and went; what was not committed of those that went is not ours."""
