@@ -12,10 +12,10 @@ from aestream.codecs.base import Decoded, Decoder
 from aestream.codecs.marks import marks_of, moments_of
 from aestream.columns import Kind
 from aestream.detector.attribution import Attribution
-from aestream.detector.detection import Detection, Episodes
+from aestream.detector.detection import Detection, Episodes, Wanted
 from aestream.detector.detector import Detector
 from aestream.detector.stream import Stream
-from aestream.features.roles import NO_MARKS, NO_ROLES, Roles, texts
+from aestream.features.roles import NO_ROLES, Roles, texts
 from aestream.features.schema import FeatureSchema
 from aestream.messages.dead_letters import dead_letters
 from aestream.messages.scores import KEY_CHARACTERS, Episode, FeatureShare, Part, Renderer, Scored
@@ -26,7 +26,6 @@ from aestream.types import (
     Invalid,
     Key,
     Outgoing,
-    Partition,
     PassedOver,
     Phase,
     Places,
@@ -111,18 +110,7 @@ class Pipeline:
 
     def score(self, batch: Batch, decoded: Decoded) -> Scored:
         """Score the valid rows in one forward pass; explain those that were flagged, and name their entities."""
-        remembers = self._detector.remembers
-        marks = marks_of(decoded, self._roles) if remembers else NO_MARKS
-        found = self.stream.judge(
-            decoded.matrix,
-            marks.keys or (),
-            marks.times,
-            explain=True,
-            latent=self._latent,
-            reconstruction=self._reconstruction,
-            spans=_spans(batch, decoded.rows) if remembers else (),
-            stamps=np.nan_to_num(moments_of(decoded)) if remembers else None,
-        )
+        found, keys = self._judge(batch, decoded)
         flagged = np.flatnonzero(found.anomaly)
         told = flagged if found.episodes is None else np.union1d(flagged, found.episodes.told)
         scored = Scored(
@@ -139,7 +127,7 @@ class Pipeline:
             decoded.elements,
             self._entities(decoded, told.tolist()),
         )
-        if not remembers or found.episodes is None:
+        if found.episodes is None:
             return scored
         return replace(
             scored,
@@ -147,8 +135,19 @@ class Pipeline:
             status=found.status,
             level=found.level,
             told=found.episodes.told,
-            episodes=self._episodes(found.phase, found.episodes, batch.sources, decoded.rows, marks.keys or ()),
+            episodes=self._episodes(found.phase, found.episodes, batch, decoded.rows, keys) if len(told) else (),
         )
+
+    def _judge(self, batch: Batch, decoded: Decoded) -> tuple[Detection, Sequence[Key]]:
+        """Judge the valid rows; return their entities' keys too, if they are judged with those before them."""
+        wanted = Wanted(True, self._latent, self._reconstruction)
+        if not self._detector.remembers:
+            return self.stream.judge(decoded.matrix, (), None, wanted), ()
+        stamps = moments_of(decoded)
+        marks = marks_of(decoded, self._roles, stamps)
+        keys, spans = marks.keys or (), _spans(batch, decoded.rows)
+        found = self.stream.judge(decoded.matrix, keys, marks.times, wanted, spans=spans, stamps=np.nan_to_num(stamps))
+        return found, keys
 
     def _entities(self, decoded: Decoded, told: Sequence[int]) -> Sequence[Mapping[str, str]]:
         """The fields that name the entity of each of these valid rows, as text."""
@@ -168,11 +167,11 @@ class Pipeline:
         return feature_shares(found.attribution, self._detector.schema, self._top_features)
 
     def _episodes(
-        self, phase: Codes, episodes: Episodes, sources: Sequence[Partition], rows: Places, keys: Sequence[Key]
+        self, phase: Codes, episodes: Episodes, batch: Batch, rows: Places, keys: Sequence[Key]
     ) -> list[Episode]:
         """The episodes of the records at `episodes.told`, with the features of the largest shares."""
         names, top = self._detector.schema.names, np.argsort(-episodes.share, axis=1, kind="stable")
-        found = []
+        found, sources = [], batch.sources
         for number, place in enumerate(episodes.told.tolist()):
             since = round(1000 * min(max(float(episodes.since[place]), 0.0), _LATEST))  # -inf: without any time
             topic, partition = sources[rows[place]]

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from aestream.codecs.base import Codec
-from aestream.codecs.marks import marks_of
+from aestream.codecs.marks import marks_of, moments_of
 from aestream.columns import Kind
 from aestream.detector.detector import Detector
 from aestream.detector.series import Naming
@@ -122,7 +122,7 @@ class TopicSampler:
             parts.append(decoded.matrix)
             stamps.append(decoded.timestamps)
             if self.roles is not None:
-                marks = marks_of(decoded, roles)
+                marks = marks_of(decoded, roles, moments_of(decoded))
                 keys.extend(marks.keys or ())
                 moments.append(np.empty(0) if marks.times is None else marks.times)
             invalid.update(problem.reason.value for problem in decoded.invalid)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from aestream.codecs.base import Decoder
-from aestream.codecs.marks import marks_of
+from aestream.codecs.marks import marks_of, moments_of
 from aestream.features.roles import Roles
 from aestream.files.rows import Rows
 from aestream.transport.base import History
@@ -23,7 +23,8 @@ def of_topic(history: History, decoder: Decoder, roles: Roles, *, records: int, 
     for batch in history.read(records=records, period=period):
         decoded = decoder.decode(batch.values, batch.keys, batch.timestamps)
         problems = [(problem.row, problem.message) for problem in decoded.invalid]
-        yield Rows(len(batch), decoded.matrix, decoded.rows, problems, marks_of(decoded, roles))
+        marks = marks_of(decoded, roles, moments_of(decoded))
+        yield Rows(len(batch), decoded.matrix, decoded.rows, problems, marks)
 
 
 def after(chunks: Iterator[Rows], count: int) -> Iterator[Rows]:

@@ -17,13 +17,13 @@ from aestream.types import Vector
 _ANY = 2**62
 
 
-def marks_of(decoded: Decoded, roles: Roles) -> Marks:
+def marks_of(decoded: Decoded, roles: Roles, stamps: Vector) -> Marks:
     """The keys and the times, in seconds, of the valid records, (m,) each: training, backtest and worker read alike.
 
-    Without fields for them, they are the key of the message, as text, and its timestamp. A time that cannot be read is
-    that of the message as well. Raises DataError when no record has a label that can be read.
+    Without fields for them, they are the key of the message, as text, and its timestamp, `stamps` (m,) as `moments_of`
+    reads them. A time that cannot be read is that of the message as well. Raises DataError when no record has a label
+    that can be read.
     """
-    stamps = moments_of(decoded)
     try:
         marks = roles.of_columns(decoded.asides)
     except DataError:  # perhaps not one of the times can be read

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aestream.detector.attribution import Attribution
 from aestream.types import Codes, Flags, Matrix, Places, Vector
+
+
+class Wanted(NamedTuple):
+    """What is asked for beside the score: explanations of the flagged records or of these (n,), and vectors of all."""
+
+    explain: bool | Flags
+    latent: bool
+    reconstruction: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from aestream.columns import Kind
 from aestream.detector.advice import advice
 from aestream.detector.attribution import Attribution
 from aestream.detector.course import chart
-from aestream.detector.detection import Detection
+from aestream.detector.detection import Detection, Wanted
 from aestream.detector.fitted import Fitted
 from aestream.detector.learn import learn
 from aestream.detector.learn_series import learn_course
@@ -271,8 +271,9 @@ class Detector:
         Raises what `Stream.detect` does, and DataError when most rows are older than one of their entity before them.
         """
         stream = self.stream()
-        stream.forget_later(X, keys, times)
-        found = stream.detect(X, keys=keys, times=times, explain=explain, latent=latent, reconstruction=reconstruction)
+        matrix, named, moments = stream.read(X, keys, times)
+        stream.forget_later(named, moments)
+        found = stream.judge(matrix, named, moments, Wanted(explain, latent, reconstruction))
         refuse_unsorted(found)
         return found
 

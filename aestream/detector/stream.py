@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from aestream.detector.attribution import shares
-from aestream.detector.detection import Detection, Episodes
+from aestream.detector.detection import Detection, Episodes, Wanted
 from aestream.detector.fitted import Fitted
 from aestream.detector.series import Series, logs_of
 from aestream.errors import DataError
@@ -61,19 +61,20 @@ class Stream:
 
         Raises DataError when keys or times are missing that the training had, or do not fit the rows.
         """
+        return self.judge(*self.read(X, keys, times), Wanted(explain, latent, reconstruction))
+
+    def read(self, X: Any, keys: Any, times: Any) -> tuple[Matrix, Sequence[Key], Vector | None]:  # noqa: N803
+        """Read what `detect` is given, for `judge`. Raises what `detect` does."""
         matrix, series = read_table(X, self._fitted.schema), self._fitted.series
-        named, moments = ((), None) if series is None else series.take(X, keys, times)
-        return self.judge(matrix, named, moments, explain=explain, latent=latent, reconstruction=reconstruction)
+        return matrix, *(((), None) if series is None else series.take(X, keys, times))
 
     def judge(
         self,
         matrix: Matrix,
         keys: Sequence[Key],
         times: Vector | None,
+        wanted: Wanted,
         *,
-        explain: bool | Flags,
-        latent: bool,
-        reconstruction: bool,
         spans: Sequence[Span] = (),
         stamps: Vector | None = None,
     ) -> Detection:
@@ -84,27 +85,20 @@ class Stream:
         """
         fitted = self._fitted
         if fitted.series is None or self._store is None:
-            return alone(fitted, matrix, explain=explain, latent=latent, reconstruction=reconstruction)
+            return alone(fitted, matrix, wanted)
         taken = self._store.take(keys, spans, stamps)
-        found = follow(
-            fitted, fitted.series, taken, matrix, keys, times,
-            explain=explain, latent=latent, reconstruction=reconstruction,
-        )  # fmt: skip
+        found = follow(fitted, fitted.series, taken, matrix, keys, times, wanted)
         self._store.put(taken)
         return found
 
-    def forget_later(self, X: Any, keys: Any, times: Any) -> None:  # noqa: N803
-        """Forget the entities of which most of these records lie before what is remembered of them."""
-        series = self._fitted.series
-        if series is None or self._store is None:
+    def forget_later(self, keys: Sequence[Key], times: Vector | None) -> None:
+        """Forget the entities of which most records, with these keys (n,) and times (n,), lie before what is known."""
+        if self._store is None or times is None or not len(times):
             return
-        named, moments = series.take(X, keys, times)
-        if moments is None or not len(moments):
-            return
-        taken = self._store.take(named)
-        earlier = moments < taken.values["past"]["last"][taken.owner]
+        taken = self._store.take(keys)
+        earlier = times < taken.values["past"]["last"][taken.owner]
         mostly = np.bincount(taken.owner, earlier) > np.bincount(taken.owner) / 2
-        self._store.of(None).drop(named[row] for row in taken.first[mostly].tolist())
+        self._store.of(None).drop(keys[row] for row in taken.first[mostly].tolist())
 
     @property
     def levels(self) -> dict[Level, int]:
@@ -171,10 +165,10 @@ def refuse_unsorted(found: Detection) -> None:
         )
 
 
-def alone(fitted: Fitted, matrix: Matrix, *, explain: bool | Flags, latent: bool, reconstruction: bool) -> Detection:
+def alone(fitted: Fitted, matrix: Matrix, wanted: Wanted) -> Detection:
     """Judge (n, d) rows one at a time."""
-    frame, threshold = fitted.alone(matrix), fitted.threshold.value
-    found = fitted.judged(frame, threshold, latent=latent, reconstruction=reconstruction)
+    frame, threshold, explain = fitted.alone(matrix), fitted.threshold.value, wanted.explain
+    found = fitted.judged(frame, threshold, latent=wanted.latent, reconstruction=wanted.reconstruction)
     score = found.error / threshold
     anomaly = score > 1.0
     explained = None if explain is False else np.flatnonzero(anomaly if explain is True else _asked(explain, anomaly))
@@ -203,20 +197,17 @@ def follow(
     matrix: Matrix,
     keys: Sequence[Key],
     times: Vector | None,
-    *,
-    explain: bool | Flags,
-    latent: bool,
-    reconstruction: bool,
+    wanted: Wanted,
 ) -> Detection:
     """Judge (n, d) rows with what was taken of their entities, and bring that up to date."""
-    values, owner = taken.values, taken.owner
+    values, owner, explain = taken.values, taken.owner, wanted.explain
     known = series.places_of([keys[row] for row in taken.first.tolist()])
     numbers = series.numbers[known]
     series.begin(values, numbers)
     steps = series.parts.past.follow(values["past"], series.longest[known], owner, matrix, times)
     frame, observed = fitted.among(steps, numbers[owner], times)
     threshold = series.thresholds[numbers[owner]]
-    found = fitted.judged(frame, threshold, latent=latent, reconstruction=reconstruction)
+    found = fitted.judged(frame, threshold, latent=wanted.latent, reconstruction=wanted.reconstruction)
 
     scored = steps.order[steps.status[steps.order] == Status.SCORED]
     alarms = series.parts.alarms.step(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aestream.codecs.base import Codec
 from aestream.columns import Column, Kind, Value
-from aestream.detector.detection import Detection
+from aestream.detector.detection import Detection, Wanted
 from aestream.detector.detector import Detector
 from aestream.errors import DataError
 from aestream.features.roles import NO_ROLES, Roles
@@ -36,18 +36,13 @@ class Replay:
 
     def detect(self, rows: Rows, *, explain: bool = False, latent: bool = False, rebuild: bool = False) -> Detection:
         """Judge the next chunk. Raises DataError when the detector needs keys or times, and the chunk has none."""
-        keys, times = rows.marks.keys, rows.marks.times if self.timed else None
-        if times is not None:
-            named = [None] * len(rows.matrix) if keys is None else keys
-            new = set(named) - self._seen
-            if new:
-                first = [place for place, key in enumerate(named) if key in new]
-                theirs = None if keys is None else list(map(keys.__getitem__, first))
-                self._stream.forget_later(rows.matrix[first], theirs, times[first])
-                self._seen |= new
-        return self._stream.detect(
-            rows.matrix, keys=keys, times=times, explain=explain, latent=latent, reconstruction=rebuild
-        )
+        matrix, keys, times = self._stream.read(rows.matrix, rows.marks.keys, rows.marks.times if self.timed else None)
+        new = set() if times is None else set(keys) - self._seen
+        if times is not None and new:
+            first = [place for place, key in enumerate(keys) if key in new]
+            self._stream.forget_later(list(map(keys.__getitem__, first)), times[first])
+            self._seen |= new
+        return self._stream.judge(matrix, keys, times, Wanted(explain, latent, rebuild))
 
 
 def score(replay: Replay, _: FeatureSchema, rows: Rows) -> Columns:
