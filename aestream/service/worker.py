@@ -62,6 +62,7 @@ class Worker:
         self._refused = 0  # commits refused since the last one that was accepted
         self._tidied = 0.0
         self._told: str | None = "starting"  # what the worker waits for, as last logged
+        self._model = model
         self._use(model)
 
     @property
