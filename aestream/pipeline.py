@@ -15,7 +15,7 @@ from aestream.detector.attribution import Attribution
 from aestream.detector.detection import Detection, Episodes, Wanted
 from aestream.detector.detector import Detector
 from aestream.detector.stream import Stream
-from aestream.features.roles import NO_ROLES, Roles, texts
+from aestream.features.roles import NO_ROLES, Marks, Roles, texts
 from aestream.features.schema import FeatureSchema
 from aestream.messages.dead_letters import dead_letters
 from aestream.messages.scores import KEY_CHARACTERS, Episode, FeatureShare, Part, Renderer, Scored
@@ -25,12 +25,13 @@ from aestream.types import (
     Codes,
     Invalid,
     Key,
+    Origin,
     Outgoing,
     PassedOver,
     Phase,
     Places,
     Reason,
-    Span,
+    spans_of,
 )
 
 
@@ -143,11 +144,22 @@ class Pipeline:
         wanted = Wanted(True, self._latent, self._reconstruction)
         if not self._detector.remembers:
             return self.stream.judge(decoded.matrix, (), None, wanted), ()
+        marks, origin = self._marked(batch, decoded)
+        keys = marks.keys or ()
+        return self.stream.judge(decoded.matrix, keys, marks.times, wanted, origin), keys
+
+    def recall(self, batch: Batch) -> None:
+        """See the records of a batch once more, for what is to be remembered of their entities: nothing is told."""
+        decoded = self.decode(batch)
+        marks, origin = self._marked(batch, decoded)
+        self.stream.recall(decoded.matrix, marks.keys or (), marks.times, origin)
+
+    def _marked(self, batch: Batch, decoded: Decoded) -> tuple[Marks, Origin]:
+        """The keys and times of the valid rows, and where they came from."""
         stamps = moments_of(decoded)
-        marks = marks_of(decoded, self._roles, stamps)
-        keys, spans = marks.keys or (), _spans(batch, decoded.rows)
-        found = self.stream.judge(decoded.matrix, keys, marks.times, wanted, spans=spans, stamps=np.nan_to_num(stamps))
-        return found, keys
+        offsets = np.fromiter(batch.offsets, np.int64, len(batch))[decoded.rows]
+        origin = Origin(spans_of(batch.spans, decoded.rows), offsets, np.nan_to_num(stamps))
+        return marks_of(decoded, self._roles, stamps), origin
 
     def _entities(self, decoded: Decoded, told: Sequence[int]) -> Sequence[Mapping[str, str]]:
         """The fields that name the entity of each of these valid rows, as text."""
@@ -185,14 +197,6 @@ class Pipeline:
 
 # The year 9999, in seconds since 1970.
 _LATEST = 253_402_300_799.0
-
-
-def _spans(batch: Batch, rows: Places) -> list[Span]:
-    """Which of the valid rows, at ascending places in the batch, came from which partition."""
-    cuts = np.searchsorted(rows, [span.start for span in batch.spans] + [len(batch)]).tolist()
-    return [
-        Span(span.partition, start, stop) for span, start, stop in zip(batch.spans, cuts[:-1], cuts[1:], strict=True)
-    ]
 
 
 def _named(key: Key) -> str:

@@ -39,6 +39,24 @@ class Span(NamedTuple):
     stop: int
 
 
+def spans_of(spans: Sequence[Span], rows: Places) -> list[Span]:
+    """Which of some rows, at ascending places (m,) in a batch, came from which partition."""
+    cuts = np.searchsorted(rows, [(start, stop) for _, start, stop in spans]).reshape(-1, 2).tolist()
+    return [Span(span.partition, start, stop) for span, (start, stop) in zip(spans, cuts, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where rows (n,) came from: their partitions, their offsets (n,), and the times of their messages (n,).
+
+    The times are in seconds since 1970; 0 where a message has none.
+    """
+
+    spans: Sequence[Span]
+    offsets: NDArray[np.int64]
+    stamps: Vector
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Records as they were consumed: columns of equal length, partition after partition."""
@@ -145,15 +163,24 @@ class Position:
     lag_seconds: float
 
 
+class Start(NamedTuple):
+    """Where the reading of a partition begins, and whether that is `ours`: where a worker's commits left off."""
+
+    offset: int
+    ours: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """How a source's partitions have changed.
 
     `revoked` ones were handed over in a rebalance; `lost` ones were taken away by the group without a handover; one
-    that came back is among `assigned` as well. `missed` counts, by topic, records that were deleted before they were
-    read.
+    that came back is among `assigned` as well. `starts` says where the reading of each assigned one begins, and of each
+    that goes on elsewhere: because records were deleted, or the topic was created again. `missed` counts, by topic,
+    records that were deleted before they were read.
     """
 
+    starts: Mapping[Partition, Start] = field(default_factory=dict)
     assigned: frozenset[Partition] = frozenset()
     revoked: frozenset[Partition] = frozenset()
     lost: frozenset[Partition] = frozenset()
@@ -172,7 +199,8 @@ class TopicState:
 
     `operations` are those that this user may perform, `max_bytes` is the largest message that the topic accepts; each
     is None when the broker does not say. `partitions` is 0 when there is no such topic, or when it is `hidden`: not
-    shown to this user.
+    shown to this user. `id` is another one when the topic is deleted and created again; empty if not known.
+    `compacted`: whether the last message of each key is kept, and only that; None if not known.
     """
 
     name: str
@@ -180,6 +208,8 @@ class TopicState:
     operations: frozenset[str] | None = None
     max_bytes: int | None = None
     hidden: bool = False
+    id: str = ""
+    compacted: bool | None = None
 
     def refusal(self, operation: str, remedy: str) -> str | None:
         """Why the topic cannot be used for `operation`, READ or WRITE; None if it can, or if the broker does not say.

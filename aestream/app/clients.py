@@ -52,9 +52,14 @@ def _names(settings: Settings) -> Iterator[str]:
     topics = settings.topics
     names = [("TOPICS__INPUT", name) for name in topics.input if not name.startswith("^")]
     names += [(f"TOPICS__{field.upper()}", getattr(topics, field)) for field in ("scores", "anomalies", "dead_letters")]
-    for variable, name in (*names, ("KAFKA__GROUP_INSTANCE_ID", settings.kafka.group_instance_id)):
+    own = settings.state.topic
+    others = (("STATE__TOPIC", own), ("KAFKA__GROUP_INSTANCE_ID", settings.kafka.group_instance_id))
+    for variable, name in (*names, *others):
         if name is not None and not _NAME.fullmatch(name):
             yield f"{variable}: {name!r} is not a name for Kafka: use letters, digits, dots, dashes and underscores"
+    pattern = topics.input[0] if topics.input and topics.input[0].startswith("^") else None
+    if own is not None and (own in dict(names).values() or (pattern and re.match(pattern, own))):
+        yield f"STATE__TOPIC: {own!r} is read or written for something else: choose another name"
 
 
 def _session(settings: Settings) -> Iterator[str]:
@@ -150,12 +155,16 @@ def history(settings: Settings, names: Sequence[str], remedy: str = INPUT_REMEDY
     )
 
 
-def sink(settings: Settings, limits: Mapping[str, int]) -> Sink:
-    """The client that writes messages; `limits` are the largest messages that topics accept, where these are known."""
+def sink(settings: Settings, limits: Mapping[str, int], *, patience: float | None = None) -> Sink:
+    """The client that writes messages; `limits` are the largest messages that topics accept, where these are known.
+
+    It waits for a broker that is away, for so many seconds or, without `patience`, for as long as it takes.
+    """
     return KafkaSink(
         connection=connection(settings),
         max_request_size=settings.kafka.max_request_size,
         limits=limits,
+        patience=patience,
         **_chosen(settings, _PRODUCER),
     )
 

@@ -12,6 +12,13 @@ from aestream.types import Batch, TopicState
 
 RESULT_REMEDY = "create it with `aestream topics create`"
 _BROKERS_DEFAULT = -1
+# Small segments: only what lies in former ones is compacted, and whoever takes over a partition reads all of it.
+_STATE_CONFIGS = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(16 * 2**20),
+    "segment.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.2",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +27,7 @@ class Survey:
 
     inputs: Mapping[str, TopicState]
     results: Mapping[str, TopicState]
+    state: TopicState | None  # None: what is remembered stays in memory, as is set
     problems: Mapping[str, str]  # for "topic x" or "group y", what is wrong with it, and the remedy
 
     @property
@@ -39,7 +47,8 @@ def survey(settings: Settings) -> Survey:
     refusal = broker.group_refusal(group)
     if refusal is not None:
         problems[f"group {group}"] = refusal
-    return Survey(inputs, results, problems)
+    name = settings.state.topic
+    return Survey(inputs, results, None if name is None else broker.describe([name])[name], problems)
 
 
 def surveyed(settings: Settings) -> Survey:
@@ -72,10 +81,14 @@ def create(
             f"{' (or with --with-input)' if absent else ''}, or give --partitions"
         )
     count = partitions or max((topic.partitions for topic in inputs.values()), default=0) or _BROKERS_DEFAULT
-    results = broker.describe(_results(settings))
+    own = settings.state.topic
+    results = broker.describe(_results(settings) + ([] if own is None else [own]))
     new = [name for name, topic in results.items() if not topic.partitions] + (absent if with_input else [])
     grown = {name: (topic.partitions, count) for name, topic in results.items() if 0 < topic.partitions < count}
-    made = broker.create(new, partitions=count, replication=replication) if new else []
+    made: list[str] = []
+    for names, configs in (([n for n in new if n != own], {}), ([n for n in new if n == own], _STATE_CONFIGS)):
+        if names:
+            made += broker.create(names, partitions=count, replication=replication, configs=configs)
     if grown:
         broker.grow({name: more for name, (_, more) in grown.items()})
     return made, grown

@@ -8,11 +8,12 @@ from enum import StrEnum
 from functools import partial
 
 from aestream.app import clients, models, samplers
-from aestream.app.topics import Survey, need_input, survey
+from aestream.app.topics import RESULT_REMEDY, Survey, need_input, survey
 from aestream.errors import AestreamError, TransportError, UnreadableError
 from aestream.registry.fallback import fall_back
 from aestream.service import schedule
 from aestream.settings.settings import Settings
+from aestream.types import TopicState
 
 _SCORE_BYTES = 64 * 1024  # a score with its key, and its reconstruction if that is enabled
 _LOOKED_AT = 5_000  # of the newest records
@@ -72,6 +73,8 @@ def run(settings: Settings) -> Iterator[Check]:
                 said += " (the broker does not report permissions)"
             yield _found(f"topic {name}", said, found)
     yield _found(f"group {clients.group_id(settings)}", "can be joined", found)
+    if found.state is not None:
+        yield _state(found.state)
     yield from _partitions(found)
     yield from _sizes(settings, found)
     yield from _records(settings)
@@ -81,6 +84,19 @@ def run(settings: Settings) -> Iterator[Check]:
 def _found(what: str, well: str, found: Survey) -> Check:
     problem = found.problems.get(what)
     return Check(what, Outcome.OK, well) if problem is None else Check(what, Outcome.FAILED, problem)
+
+
+def _state(topic: TopicState) -> Check:
+    """A worker that cannot keep what it remembers works all the same."""
+    for operation in ("READ", "WRITE"):
+        refusal = topic.refusal(operation, RESULT_REMEDY)
+        if refusal is not None:
+            why = f"{refusal}; until then, entities begin anew after a restart of a worker"
+            return Check(f"topic {topic.name}", Outcome.WARNING, why)
+    if topic.compacted is False:
+        why = "is not compacted: it grows without end, or loses what is remembered; set its cleanup.policy to compact"
+        return Check(f"topic {topic.name}", Outcome.WARNING, why)
+    return Check(f"topic {topic.name}", Outcome.OK, f"{_counted(topic.partitions)}, readable and writable")
 
 
 def _counted(partitions: int) -> str:

@@ -11,16 +11,22 @@ from aestream.messages.dead_letters import InvalidLimits
 from aestream.models.threads import use_threads
 from aestream.registry.watcher import Watcher
 from aestream.service import log
+from aestream.service.ledger import Ledger
 from aestream.service.membership import GroupWatch
 from aestream.service.meter import Meter
 from aestream.service.metrics import WorkerMetrics
 from aestream.service.reloads import Reloads
+from aestream.service.replay import Replay
+from aestream.service.service import Service
+from aestream.service.state_topic import StateTopic
+from aestream.service.take_over import TakeOver, going_on
 from aestream.service.worker import Worker
 from aestream.service.worker_service import WorkerService
 from aestream.settings.settings import Settings
 from aestream.transport.base import Source
 
 _STALE_SECONDS = 60.0
+_STATE_SECONDS = 1.0  # how long what is remembered may take to be acknowledged once a request has timed out
 
 
 def run_worker(settings: Settings) -> None:
@@ -48,6 +54,7 @@ def run_worker(settings: Settings) -> None:
                 max_consecutive=settings.dead_letters.max_consecutive_count,
             ),
             meter=Meter(metrics),
+            ledger=_ledger(settings, service),
             service=service,
             drain_timeout=settings.worker.drain_timeout,
             max_bytes=settings.state.max_bytes,
@@ -60,6 +67,22 @@ def run_worker(settings: Settings) -> None:
             watcher=watcher,
             service=service,
         ).run()
+
+
+def _ledger(settings: Settings, service: Service) -> Ledger:
+    """Where what is remembered of entities is kept."""
+    history = clients.history(settings, settings.topics.input)
+    topic = StateTopic(
+        settings.state.topic,
+        topics=clients.topics(settings),
+        history=history,
+        open_sink=lambda limits: clients.sink(settings, limits, patience=_STATE_SECONDS),
+        remedy=topics.RESULT_REMEDY,
+        service=service,
+        drain_timeout=settings.worker.drain_timeout,
+    )
+    replay = Replay(history, lambda version: models.load_model(settings, version), lambda: going_on(service))
+    return Ledger(topic, TakeOver(clients.group_id(settings), topic, history, replay, service))
 
 
 def _open_source(settings: Settings) -> Source:

@@ -15,9 +15,9 @@ from aestream.types import Codes, Flags, Matrix, Places, Vector
 class Wanted(NamedTuple):
     """What is asked for beside the score: explanations of the flagged records or of these (n,), and vectors of all."""
 
-    explain: bool | Flags
-    latent: bool
-    reconstruction: bool
+    explain: bool | Flags = False
+    latent: bool = False
+    reconstruction: bool = False
 
 
 @dataclass(frozen=True, slots=True)

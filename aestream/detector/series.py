@@ -17,7 +17,7 @@ from aestream.features.clock import Clock
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
 from aestream.features.series import keys_in, keys_of, names_of, times_of, unit_of
-from aestream.state import store
+from aestream.state import partition
 from aestream.state.alarms import Alarms
 from aestream.state.entities import Entities, Values
 from aestream.state.episodes import Episodes
@@ -60,7 +60,7 @@ class Parts:
     def layout(self) -> np.dtype[Any]:
         """What is remembered of one entity: a field for each part."""
         names = ("past", "alarms", "episodes")
-        return np.dtype([*((name, np.dtype(getattr(self, name).layout)) for name in names), *store.LAYOUT])
+        return np.dtype([*((name, np.dtype(getattr(self, name).layout)) for name in names), *partition.LAYOUT])
 
     def blank(self, usual: Values) -> Values:
         """What is remembered of an entity before its first record, shape (): `usual` (1,) are its error levels."""

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
 
-from aestream.detector.attribution import shares
-from aestream.detector.detection import Detection, Episodes, Wanted
+from aestream.detector.detection import Detection, Wanted
 from aestream.detector.fitted import Fitted
-from aestream.detector.series import Series, logs_of
+from aestream.detector.judgement import alone, follow
+from aestream.detector.series import Series
 from aestream.errors import DataError
 from aestream.features.table import read_table
+from aestream.state.alarms import Alarms
 from aestream.state.entities import Values
-from aestream.state.episodes import QUIET, Told
-from aestream.state.store import Store, Taken
-from aestream.types import Codes, Eviction, Flags, Key, Level, Matrix, Memory, Partition, Places, Span, Status, Vector
+from aestream.state.episodes import QUIET
+from aestream.state.partition import PartitionState
+from aestream.state.store import Part, Store, Taken
+from aestream.state.usual import Records
+from aestream.types import (
+    Eviction,
+    Flags,
+    Key,
+    Level,
+    Matrix,
+    Memory,
+    Origin,
+    Partition,
+    Status,
+    Vector,
+    spans_of,
+)
 
 
 class Stream:
@@ -74,21 +89,52 @@ class Stream:
         keys: Sequence[Key],
         times: Vector | None,
         wanted: Wanted,
-        *,
-        spans: Sequence[Span] = (),
-        stamps: Vector | None = None,
+        origin: Origin | None = None,
     ) -> Detection:
         """Judge rows (n, d), with their keys (n,) and times (n,) in seconds.
 
-        `spans` are the partitions of topics that they came from: an entity that comes by two is two. `stamps` (n,) are
-        the times of the messages, in seconds, by which entities are forgotten (see `Store`).
+        `origin` says where in topics they came from: an entity that comes by two partitions is two.
         """
-        fitted = self._fitted
-        if fitted.series is None or self._store is None:
-            return alone(fitted, matrix, wanted)
-        taken = self._store.take(keys, spans, stamps)
-        found = follow(fitted, fitted.series, taken, matrix, keys, times, wanted)
-        self._store.put(taken)
+        if self._fitted.series is None or self._store is None:
+            return alone(self._fitted, matrix, wanted)
+        if origin is None:
+            return self._judge(self._fitted.series, self._store.take(keys), matrix, keys, times, wanted)
+        passed = self._store.passed(origin.spans, origin.stamps)
+        taken = self._store.take(keys, origin.spans, passed, origin.offsets)
+        return self._judge(self._fitted.series, taken, matrix, keys, times, wanted)
+
+    def recall(self, matrix: Matrix, keys: Sequence[Key], times: Vector | None, origin: Origin) -> None:
+        """See rows (n, d) once more, for what is to be remembered, but those that their entity remembers already.
+
+        Raises DataError if the detector judges records alone.
+        """
+        if self._fitted.series is None or self._store is None:
+            raise DataError("this detector judges records alone, and remembers none")
+        passed = self._store.passed(origin.spans, origin.stamps)
+        new = ~np.concatenate(
+            [
+                self._store.of(part).known(keys[start:stop], origin.offsets[start:stop])
+                for part, start, stop in origin.spans
+            ]
+        )
+        rows = np.flatnonzero(new)
+        some, spans = [keys[row] for row in rows.tolist()], spans_of(origin.spans, rows)
+        taken = self._store.take(some, spans, passed[rows], origin.offsets[rows])
+        when = None if times is None else times[rows]
+        self._judge(self._fitted.series, taken, matrix[rows], some, when, Wanted())
+
+    def _judge(
+        self,
+        series: Series,
+        taken: Taken,
+        matrix: Matrix,
+        keys: Sequence[Key],
+        times: Vector | None,
+        wanted: Wanted,
+    ) -> Detection:
+        found = follow(self._fitted, series, taken, matrix, keys, times, wanted)
+        if self._store is not None:
+            self._store.put(taken)
         return found
 
     def forget_later(self, keys: Sequence[Key], times: Vector | None) -> None:
@@ -98,7 +144,7 @@ class Stream:
         taken = self._store.take(keys)
         earlier = times < taken.values["past"]["last"][taken.owner]
         mostly = np.bincount(taken.owner, earlier) > np.bincount(taken.owner) / 2
-        self._store.of(None).drop(keys[row] for row in taken.first[mostly].tolist())
+        self._store.of(None).entities.drop(keys[row] for row in taken.first[mostly].tolist())
 
     @property
     def levels(self) -> dict[Level, int]:
@@ -129,28 +175,76 @@ class Stream:
         It fits if both models read the same features alike, over windows of the same length. The rows stay as they are;
         each threshold takes the place among this model's errors that it had among the other's.
         """
-        series, other = self._fitted.series, former._fitted.series
-        if series is None or other is None or self._store is None or former._store is None:
+        if not self.fits(former):
             return False
-        if not self._fitted.schema.reads_like(former._fitted.schema) or series.parts.layout != other.parts.layout:
-            return False
-
-        def convert(keys: Sequence[Key], values: Values) -> Values:
-            before, now = (of.usual[of.numbers[of.places_of(keys)]] for of in (other, series))
-            values["alarms"] = series.parts.alarms.carried(values["alarms"], before, now)
-            return values
-
-        self._store.adopt(former._store, convert)
+        for part in former.store.parts():  # one after another, so that not all is in memory twice
+            self.accept(part, former.give(part))
         return True
+
+    def fits(self, former: Stream) -> bool:
+        """Whether this model could go on from what the stream of another one remembers."""
+        series, other = self._fitted.series, former._fitted.series
+        if series is None or other is None:
+            return False
+        alike = self._fitted.schema.reads_like(former._fitted.schema)
+        return alike and series.parts.layout == other.parts.layout
+
+    def give(self, part: Part) -> PartitionState:
+        """Give up a partition, and return what was remembered of it, in terms that any model understands."""
+        state = self.store.give(part)
+        self._restate(state, Alarms.relative)
+        return state
+
+    def accept(self, part: Part, state: PartitionState) -> None:
+        """Go on from what was given up of a partition."""
+        self._restate(state, Alarms.absolute)
+        self.store.accept(part, state)
+
+    def entries(self, part: Part, keys: Sequence[Key]) -> Values:
+        """What is remembered of some entities (e,), all known, as `give` has it."""
+        state = self.store.of(part)
+        values = state.values[state.entities.places(keys)]
+        values["alarms"] = self._series.parts.alarms.relative(values["alarms"], self._usual(keys))
+        return values
+
+    @property
+    def store(self) -> Store:
+        """What is remembered. Raises DataError if the detector judges records alone."""
+        if self._store is None:
+            raise DataError("this detector judges records alone, and remembers none")
+        return self._store
+
+    @property
+    def remembers(self) -> bool:
+        """Whether records are judged with those before them."""
+        return self._store is not None
+
+    @property
+    def _series(self) -> Series:
+        if self._fitted.series is None:
+            raise DataError("this detector judges records alone, and remembers none")
+        return self._fitted.series
+
+    def _usual(self, keys: Sequence[Key]) -> Records:
+        """The usual error levels of entities with these keys (e,)."""
+        series = self._series
+        return series.usual[series.numbers[series.places_of(keys)]]
+
+    def _restate(self, state: PartitionState, how: Callable[[Alarms, Records, Records], Records]) -> None:
+        keys = list(state.entities)
+        places = state.entities.places(keys)
+        values = state.values[places]
+        values["alarms"] = how(self._series.parts.alarms, values["alarms"], self._usual(keys))
+        state.values[places] = values
 
     def snapshot(self) -> bytes:
         """Everything that is remembered, for `restore`."""
-        return b"" if self._store is None else self._store.of(None).snapshot()
+        return b"" if self._store is None else self._store.of(None).entities.snapshot()
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from a snapshot. Raises DataError if it is not one of such a detector."""
         if self._store is not None:
-            self._store.of(None).restore(snapshot)
+            self._store.of(None).entities.restore(snapshot)
         elif snapshot:
             raise DataError("this detector judges records alone, and has no snapshots: leave this one out")
 
@@ -163,110 +257,3 @@ def refuse_unsorted(found: Detection) -> None:
             f"{late} of {count} records are older than one of their entity before them, and could not be flagged: "
             "sort the table by its times"
         )
-
-
-def alone(fitted: Fitted, matrix: Matrix, wanted: Wanted) -> Detection:
-    """Judge (n, d) rows one at a time."""
-    frame, threshold, explain = fitted.alone(matrix), fitted.threshold.value, wanted.explain
-    found = fitted.judged(frame, threshold, latent=wanted.latent, reconstruction=wanted.reconstruction)
-    score = found.error / threshold
-    anomaly = score > 1.0
-    explained = None if explain is False else np.flatnonzero(anomaly if explain is True else _asked(explain, anomaly))
-    none = np.zeros(len(matrix), np.uint8)
-    return Detection(
-        error=found.error,
-        score=score,
-        p_value=fitted.threshold.p_value(found.error),
-        anomaly=anomaly,
-        threshold=np.full(len(matrix), threshold),
-        status=none,
-        level=none,
-        moved=np.zeros(len(matrix), np.int64),
-        phase=none,
-        latent=found.latent,
-        reconstruction=found.rebuilt,
-        explained=explained,
-        attribution=None if explained is None else fitted.explained(frame.at(explained), matrix[explained]),
-    )
-
-
-def follow(
-    fitted: Fitted,
-    series: Series,
-    taken: Taken,
-    matrix: Matrix,
-    keys: Sequence[Key],
-    times: Vector | None,
-    wanted: Wanted,
-) -> Detection:
-    """Judge (n, d) rows with what was taken of their entities, and bring that up to date."""
-    values, owner, explain = taken.values, taken.owner, wanted.explain
-    known = series.places_of([keys[row] for row in taken.first.tolist()])
-    numbers = series.numbers[known]
-    series.begin(values, numbers)
-    steps = series.parts.past.follow(values["past"], series.longest[known], owner, matrix, times)
-    frame, observed = fitted.among(steps, numbers[owner], times)
-    threshold = series.thresholds[numbers[owner]]
-    found = fitted.judged(frame, threshold, latent=wanted.latent, reconstruction=wanted.reconstruction)
-
-    scored = steps.order[steps.status[steps.order] == Status.SCORED]
-    alarms = series.parts.alarms.step(
-        values["alarms"], series.usual[numbers], owner[scored], logs_of(found.error[scored])
-    )
-    if fitted.options.adaptation != "off":
-        threshold[scored] = np.exp(alarms.threshold)
-    score = found.error / threshold
-    anomaly = np.zeros(len(matrix), bool)
-    anomaly[scored] = score[scored] > 1.0
-    level, moved = np.zeros(len(matrix), np.uint8), np.zeros(len(matrix), np.int64)
-    level[scored], moved[scored] = alarms.level, alarms.since
-    flagged = steps.order[anomaly[steps.order]]
-    explained = np.sort(flagged)
-    if not isinstance(explain, bool):
-        explained = np.union1d(flagged, np.flatnonzero(_asked(explain, anomaly)))
-    attribution = fitted.explained(frame.at(explained), observed[explained])
-    squares = np.square(attribution.deviation[np.searchsorted(explained, flagged)])
-    told = series.parts.episodes.step(
-        values["episodes"],
-        owner[steps.order],
-        steps.fresh[steps.order],
-        steps.when[steps.order],
-        score[steps.order],
-        anomaly[steps.order],
-        squares,
-    )
-    phase, episodes = _in_order(told, steps.order, len(matrix))
-    return Detection(
-        error=found.error,
-        score=score,
-        p_value=fitted.threshold.p_value(score * fitted.threshold.value),
-        anomaly=anomaly,
-        threshold=threshold,
-        status=steps.status,
-        level=level,
-        moved=moved,
-        phase=phase,
-        episodes=episodes,
-        latent=found.latent,
-        reconstruction=found.rebuilt,
-        explained=explained if explain is not False else None,
-        attribution=attribution if explain is not False else None,
-    )
-
-
-def _asked(explain: Any, anomaly: Flags) -> Flags:
-    """Which records are to be explained, (n,). Raises DataError when that is not said of each of them."""
-    asked = np.asarray(explain)
-    if asked.dtype != np.bool_ or asked.shape != anomaly.shape:
-        raise DataError(f"`explain` is neither a bool nor (n,) of these: give one for each of the {len(anomaly)} rows")
-    return asked
-
-
-def _in_order(told: Told, order: Places, count: int) -> tuple[Codes, Episodes]:
-    """What was told of the rows at `order` (m,), for all rows of the batch, (count,)."""
-    rows = order[told.told]
-    in_order = np.argsort(rows)
-    phase, number = np.zeros(count, np.uint8), np.zeros(count, np.int64)
-    since, worst = np.zeros(count), np.zeros(count)
-    phase[order], number[order], since[order], worst[order] = told.phase, told.number, told.since, told.worst
-    return phase, Episodes(number, since, worst, rows[in_order], shares(told.deviations)[in_order])

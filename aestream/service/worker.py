@@ -13,6 +13,7 @@ from aestream.messages.dead_letters import InvalidLimits
 from aestream.pipeline import LoadedModel, Results
 from aestream.registry.watcher import Watcher
 from aestream.service import garbage
+from aestream.service.ledger import Ledger
 from aestream.service.membership import GroupWatch
 from aestream.service.meter import Meter
 from aestream.service.service import Service
@@ -44,6 +45,7 @@ class Worker:
         watcher: Watcher[LoadedModel],
         group: GroupWatch,
         limits: InvalidLimits,
+        ledger: Ledger,
         meter: Meter,
         service: Service,
         drain_timeout: float,
@@ -55,6 +57,7 @@ class Worker:
         self._watcher = watcher
         self._group = group
         self._limits = limits
+        self._ledger = ledger
         self._meter = meter
         self._service = service
         self._drain_timeout = drain_timeout
@@ -85,15 +88,17 @@ class Worker:
             self._take_model()
             with self._meter.timed("poll"):
                 batch = self._source.poll(_IDLE_SECONDS)
-            self._hear(self._source.changes())
+            if not self._hear(self._source.changes()):
+                break  # asked to stop: the batch in hand is read again
             if len(batch):
                 self._process(batch)
-            self._commit(batch)
+            if self._commit(batch):
+                self._ledger.write(self._source.committed())
             self._tidy()
             self._service.beat()
             lost = self._lost()
         if lost is not None:  # a next member reads from the commits, and perhaps other partitions
-            self._model.pipeline.stream.forget(self._source.assigned())
+            self._ledger.drop(self._source.assigned())
         return lost
 
     def close(self) -> None:
@@ -101,11 +106,13 @@ class Worker:
 
         1. The batch in hand is finished or dropped as a whole: both happened before this is called.
         2. Commit what is published and was not committed yet.
-        3. Close the sink: everything that matters was flushed.
-        4. Leave the group last, so that the next owner of a partition starts after our commit.
+        3. Write what is remembered of entities, as of these commits.
+        4. Close the sink: everything that matters was flushed.
+        5. Leave the group last, so that the next owner of a partition starts after our commit.
         """
         for step in (
             lambda: self._delivery.commit(Batch(), patience=self._patience),
+            lambda: self._ledger.close(self._source.committed()),
             self._sink.close,
             self._source.close,
         ):
@@ -115,29 +122,31 @@ class Worker:
                 _log.warning("while shutting down: %s", error)
 
     def _take_model(self) -> None:
-        """Switch to a newly loaded model, between two batches."""
-        model = self._watcher.take()
+        """Switch to a newly loaded model, between two batches, once all that the former one scored is committed."""
+        model = None if self._refused else self._watcher.take()
         if model is None:
             return
-        former = self._model.pipeline.stream
-        known = sum(former.levels.values())
-        goes_on = known > 0 and model.pipeline.stream.adopt(former)
-        self._use(model, f", with {known} entities that {'go on' if goes_on else 'begin anew'}" if known else "")
+        self._use(model)
+        self._ledger.change(model, self._source)
 
-    def _use(self, model: LoadedModel, told: str = "") -> None:
+    def _use(self, model: LoadedModel) -> None:
         self._model = model
         garbage.settle()
         self._meter.uses(model)
-        _log.info("scoring with model %s%s", model.version, told)
+        _log.info("scoring with model %s", model.version)
 
-    def _hear(self, changes: Changes) -> None:
-        """Count and log the partitions that came and went; what was not committed of those that went is not ours."""
+    def _hear(self, changes: Changes) -> bool:
+        """Count and log the partitions that came and went; what was not committed of those that went is not ours.
+
+        False if the worker is to stop before those that came are taken over.
+        """
         gone = changes.revoked | changes.lost
         self._delivery.forget(gone)
-        self._model.pipeline.stream.forget(gone)
+        self._ledger.drop(gone)
         self._meter.changed(changes)
         for event, partitions in changes.rebalances.items():
             _log.info("partitions %s: %s", event, _named(partitions))
+        return self._ledger.begin(self._model, changes.starts, self._source)
 
     def _process(self, batch: Batch) -> None:
         """Turn a batch into acknowledged results."""
@@ -151,6 +160,7 @@ class Worker:
         self._limits.check(len(batch), results.invalid)
         with self._meter.timed("publish"):
             results = self._publish(results, write)
+        self._ledger.follow(batch)
         self._meter.published(batch, results)
 
     def _publish(self, results: Results, write: Callable[[], Results]) -> Results:
@@ -165,7 +175,8 @@ class Worker:
                 break
         return results
 
-    def _commit(self, batch: Batch) -> None:
+    def _commit(self, batch: Batch) -> bool:
+        """Commit a batch, and what is still to be committed; False if that was refused."""
         with self._meter.timed("commit", when=len(batch) > 0):
             done = self._delivery.commit(batch, patience=self._patience)
         if not done:
@@ -173,12 +184,13 @@ class Worker:
             if not self._refused:
                 _log.warning("a commit was refused, as happens in a rebalance: it is tried again after the next poll")
             self._refused += 1
-            return
+            return False
         if self._refused:
             _log.info("commits are accepted again; %d were refused", self._refused)
         if len(batch) or self._refused:
             self._meter.committed()
         self._refused = 0
+        return True
 
     def _lost(self) -> str | None:
         """Why this worker is out of its group for good; None while it is not."""

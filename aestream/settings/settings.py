@@ -196,6 +196,11 @@ class Threshold(BaseModel):
 class State(BaseModel):
     """What a worker remembers of each entity, if records are judged with those before them."""
 
+    topic: OptionalText = Field(
+        "aestream.state",
+        description="A compacted topic that keeps what is remembered, so that it survives restarts; `off`: it stays in "
+        "memory, and after a restart entities begin anew. `aestream topics create` creates it.",
+    )
     ttl: Duration = Field(
         7 * 86_400.0, description="An entity without a record for so long, by the records' timestamps, is forgotten."
     )

@@ -51,22 +51,30 @@ class Alarms:
         blank["quiet"] = QUIET
         return blank
 
-    def carried(self, values: Records, before: Records, now: Records) -> Records:
-        """What is remembered of entities (e,) whose usual errors were `before` (e,) by one model, and are `now`.
+    def relative(self, values: Records, usual: Records) -> Records:
+        """What is remembered of entities (e,) whose usual errors are `usual`, in terms that any model understands.
 
-        Where a threshold stood among the errors of an entity, it stands among those by the other model: as many spreads
-        above the median.
+        Where a threshold stands among the errors of an entity by one model, it stands among those by another: so many
+        spreads above the median.
         """
-        carried = values.copy()
-        scale = now["spread"] / before["spread"]
+        found = values.copy()
         for name in ("bulk", "middle", "former_bulk", "former_threshold"):
-            carried[name] = now["middle"] + scale * (values[name] - before["middle"])
-        carried["last"] = (now["middle"] + scale * (values["last"].T - before["middle"])).T
-        carried["margin"] *= scale
-        known = before["distance"] > 0  # 0 at a rate that does without: then nothing would ever change it
-        share = np.divide(values["distance"], before["distance"], out=np.ones(len(values)), where=known)
-        carried["distance"] = share * now["distance"]
-        return carried
+            found[name] = (values[name] - usual["middle"]) / usual["spread"]
+        found["last"] = ((values["last"].T - usual["middle"]) / usual["spread"]).T
+        found["margin"] /= usual["spread"]
+        known = usual["distance"] > 0  # 0 at a rate that does without: then nothing would ever change it
+        found["distance"] = np.divide(values["distance"], usual["distance"], out=np.ones(len(values)), where=known)
+        return found
+
+    def absolute(self, values: Records, usual: Records) -> Records:
+        """What `relative` was given, by the model of which the usual errors are `usual`."""
+        found = values.copy()
+        for name in ("bulk", "middle", "former_bulk", "former_threshold"):
+            found[name] = usual["middle"] + usual["spread"] * values[name]
+        found["last"] = (usual["middle"] + usual["spread"] * values["last"].T).T
+        found["margin"] *= usual["spread"]
+        found["distance"] *= usual["distance"]
+        return found
 
     def levels(self, values: Records) -> NDArray[np.uint8]:
         """Where the errors of entities (e,) lie: codes of types.Level."""

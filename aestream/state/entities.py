@@ -37,7 +37,7 @@ class Entities:
         self._places = _Places()
         self._values: Values = np.empty(SMALLEST, dtype=layout)
         self._ready = 0  # places with a value
-        self.format = hashlib.blake2b(str(layout).encode(), digest_size=8).digest()  # another layout has another one
+        self.format = format_of(layout)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -87,24 +87,6 @@ class Entities:
         twin = Entities(self.layout, self.blank)
         twin._places, twin._values, twin._ready = self._places.copy(), self.values.copy(), self._ready
         return twin
-
-    def entries(self, keys: Sequence[Key]) -> list[bytes]:
-        """What is remembered of each of these entities, for `put`. Raises KeyError for a key that is not known."""
-        places = list(map(self._places.get, keys))
-        if None in places:
-            raise KeyError(keys[places.index(None)])
-        joined, size = self._values[np.array(places, dtype=np.intp)].tobytes(), self.size
-        return [self.format + joined[start : start + size] for start in range(0, len(joined), size)]
-
-    def put(self, keys: Sequence[Key], entries: Sequence[bytes]) -> None:
-        """Let entities go on from their entries. Raises DataError, and changes nothing, if one has another layout."""
-        size, front = len(self.format) + self.size, len(self.format)
-        for key, entry in zip(keys, entries, strict=True):
-            if len(entry) != size or not entry.startswith(self.format):
-                raise DataError(f"what is remembered of {key!r} has another format: start without it")
-        framed = np.dtype({"names": ["value"], "formats": [self.layout], "offsets": [front], "itemsize": size})
-        places = self.places(keys)
-        self._values[places] = np.frombuffer(b"".join(entries), dtype=framed)["value"]
 
     def snapshot(self) -> bytes:
         """All entities and what is remembered of them, for `restore`."""
@@ -157,6 +139,11 @@ class _Places(dict[Key, int]):
             self.end += 1
         self[key.item() if isinstance(key, np.generic) else key] = place
         return place
+
+
+def format_of(layout: np.dtype[Any]) -> bytes:
+    """A short name for a layout: another one has another name."""
+    return hashlib.blake2b(str(layout).encode(), digest_size=8).digest()
 
 
 def hashable(key: Any) -> Key:

@@ -53,6 +53,10 @@ class Source(Protocol):
         """The partitions that this member has now."""
         ...
 
+    def committed(self) -> Mapping[Partition, int]:
+        """The committed offset of each assigned partition, as far as this member knows."""
+        ...
+
     def positions(self) -> Mapping[Partition, Position]:
         """How far the commits of each assigned partition lag behind its end."""
         ...
@@ -134,6 +138,17 @@ class History(Protocol):
         """
         ...
 
+    def bounds(self, partitions: Collection[Partition]) -> Mapping[Partition, tuple[int, int]]:
+        """The first offset of each partition, and the one after its last record.
+
+        Raises TransportError when they cannot be read.
+        """
+        ...
+
+    def between(self, starts: Mapping[Partition, int], ends: Mapping[Partition, int]) -> Iterator[Batch]:
+        """Stream the records of partitions, of any topics, from these offsets to those. Raises as `read` does."""
+        ...
+
     def follow(self, *, last: int) -> Iterator[Batch]:
         """Stream the newest `last` records of all partitions, then what arrives, without end.
 
@@ -153,8 +168,13 @@ class Topics(Protocol):
         """Why this user may not use a consumer group; None if it may."""
         ...
 
-    def create(self, names: Sequence[str], *, partitions: int, replication: int) -> list[str]:
-        """Create topics; return those that did not exist. -1 partitions or replicas mean the broker's default."""
+    def create(
+        self, names: Sequence[str], *, partitions: int, replication: int, configs: Mapping[str, str] | None = None
+    ) -> list[str]:
+        """Create topics; return those that did not exist. -1 partitions or replicas mean the broker's default.
+
+        `configs` are settings of topics under Kafka's names.
+        """
         ...
 
     def grow(self, partitions: Mapping[str, int]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from aestream.errors import TooLargeError, TransportError
 from aestream.transport.newest import TAIL, Offsets, Past
 from aestream.transport.size import too_large
-from aestream.types import Batch, Changes, Headers, Membership, Outgoing, Partition, Position, Span, TopicState
+from aestream.types import Batch, Changes, Headers, Membership, Outgoing, Partition, Position, Span, Start, TopicState
 
 DEFAULT_MAX_BYTES = 1_000_000
 
@@ -57,7 +57,9 @@ class MemorySource:
         self._broker = broker
         self._partitions = broker.of(topics)
         self._max_records = max_records
-        self._next = {p: broker.committed.get(p, 0) for p in self._partitions}
+        self._ours = set(broker.committed)
+        self._began = self.committed()
+        self._next = dict(self._began)
         self._since = time.time()
         self._told = False
 
@@ -74,7 +76,8 @@ class MemorySource:
     def changes(self) -> Changes:
         """All partitions are assigned at the first call, for good."""
         told, self._told = self._told, True
-        return Changes() if told else Changes(assigned=self.assigned())
+        starts = {part: Start(self._began[part], part in self._ours) for part in self._partitions}
+        return Changes() if told else Changes(starts, assigned=self.assigned())
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
         """Store the offsets."""
@@ -96,6 +99,10 @@ class MemorySource:
     def assigned(self) -> frozenset[Partition]:
         """All partitions of the topics: there is only one member."""
         return frozenset(self._partitions)
+
+    def committed(self) -> Mapping[Partition, int]:
+        """The committed offsets."""
+        return {p: self._broker.committed.get(p, 0) for p in self._partitions}
 
     def positions(self) -> Mapping[Partition, Position]:
         """Count the messages after the committed offset."""
@@ -171,6 +178,16 @@ class MemoryHistory:
             if start < len(log := self._broker.log[partition]):
                 yield _batch({partition: (start, log[start:])})
 
+    def bounds(self, partitions: Collection[Partition]) -> Mapping[Partition, tuple[int, int]]:
+        """From 0 to the number of messages: none is ever deleted."""
+        return {partition: (0, len(self._broker.log[partition])) for partition in partitions}
+
+    def between(self, starts: Mapping[Partition, int], ends: Mapping[Partition, int]) -> Iterator[Batch]:
+        """Yield one batch per partition."""
+        for partition, start in starts.items():
+            if start < ends[partition]:
+                yield _batch({partition: (start, self._broker.log[partition][start : ends[partition]])})
+
     def follow(self, *, last: int) -> Iterator[Batch]:
         """Yield what was added since the last batch, without waiting."""
         starts = self._past(None).newest(last)
@@ -212,7 +229,14 @@ class MemoryTopics:
         """Never refused: there are no users."""
         return None
 
-    def create(self, names: Sequence[str], *, partitions: int, replication: int) -> list[str]:  # noqa: ARG002
+    def create(
+        self,
+        names: Sequence[str],
+        *,
+        partitions: int,
+        replication: int,  # noqa: ARG002 - there is one copy
+        configs: Mapping[str, str] | None = None,  # noqa: ARG002 - nothing is ever deleted
+    ) -> list[str]:
         """Add the missing topics, by default with one partition."""
         made = [name for name in names if name not in self._broker.partitions]
         self._broker.partitions.update(dict.fromkeys(made, max(partitions, 1)))

@@ -42,10 +42,11 @@ class Cluster:
     def name(self, kind: str) -> str:
         return f"{kind}-{uuid.uuid4().hex[:10]}"
 
-    def topic(self, kind: str = "input", *, partitions: int = 1) -> str:
+    def topic(self, kind: str = "input", *, partitions: int = 1, compacted: bool = False) -> str:
         """Create a topic that takes any timestamp."""
         name = self.name(kind)
         configs = {"message.timestamp.after.max.ms": _NO_LIMIT, "message.timestamp.before.max.ms": _NO_LIMIT}
+        configs |= {"cleanup.policy": "compact"} if compacted else {}
         wanted = {name: {"num_partitions": partitions, "replication_factor": 1, "configs": configs}}
         self.admin.create_topics(wanted, wait_for_metadata=True)
         return name

@@ -105,6 +105,7 @@ def _settings(
         "topics__scores": cluster.topic("scores", partitions=partitions),
         "topics__anomalies": cluster.topic("anomalies", partitions=partitions),
         "topics__dead_letters": cluster.topic("dead", partitions=partitions),
+        "state__topic": cluster.topic("state", partitions=partitions, compacted=True),
         "model__store": str(store),
         "model__poll_interval": "500ms",
     }

@@ -55,14 +55,14 @@ def broker(first: int, steps: int, *, late: Sequence[int] = (), moved: bool = Fa
     return made
 
 
-def trained(roles: Roles, *, exclude: Sequence[str] = ()) -> Detector:
+def trained(roles: Roles, *, exclude: Sequence[str] = (), seed: int = 0) -> Detector:
     chosen = Selection(key=roles.key, time=roles.time, exclude=["host", "at", *exclude], rates=True)
     history = MemoryHistory(broker(0, 600), ["in"])
     sampler = TopicSampler(
         history, CODEC, records=10_000, period=None, choose=lambda some: infer(some, chosen), roles=roles
     )
     sample = sampler.sample(progress=lambda _seen, _wanted: None)
-    return fit(Detector(false_alarm_rate=0.01, steps=300, window="auto", latent_size=None), sample)
+    return fit(Detector(false_alarm_rate=0.01, steps=300, window="auto", latent_size=None, seed=seed), sample)
 
 
 @pytest.fixture(scope="module", params=[FIELDS, NO_ROLES], ids=["fields", "messages"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from aestream.transport.kafka_python.errors import Connection, broker_errors, se
 from aestream.transport.kafka_python.records import columns
 from aestream.transport.kafka_python.topics import KafkaTopics
 from aestream.transport.newest import TAIL, Offsets, Past, step_back
-from aestream.types import Batch
+from aestream.types import Batch, Partition
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +62,19 @@ class KafkaHistory:
             _seek(consumer, self._past(consumer, parts, None).newest(last))
             while True:
                 yield columns([consumer.poll(timeout_ms=int(_POLL_SECONDS * 1000))])
+
+    def bounds(self, partitions: Collection[Partition]) -> Mapping[Partition, tuple[int, int]]:
+        """The first offset of each partition, and the one after its last record."""
+        parts = [TopicPartition(*part) for part in partitions]
+        with self._opened(parts) as consumer:
+            begins, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
+        return {Partition(*part): (begins[part], ends[part]) for part in parts}
+
+    def between(self, starts: Mapping[Partition, int], ends: Mapping[Partition, int]) -> Iterator[Batch]:
+        """Stream the records of these partitions from `starts` to `ends`."""
+        first, last = ({TopicPartition(*part): at for part, at in of.items()} for of in (starts, ends))
+        with self._opened(list(first)) as consumer:
+            yield from _between(consumer, first, last)
 
     @contextmanager
     def _opened(self, parts: Sequence[TopicPartition]) -> Iterator[KafkaConsumer]:

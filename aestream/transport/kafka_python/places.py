@@ -16,7 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata
 
-from aestream.types import Batch, Changes, Partition, Position
+from aestream.types import Batch, Changes, Partition, Position, Start
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,8 @@ _LAG_TIMEOUT_MS = 1_000
 _ANSWER_TIMEOUT_MS = 10_000  # a question that takes longer is asked again after the next poll
 Polled = Mapping[TopicPartition, Sequence[Any]]  # what the client returns: records by partition
 
-_NOTE = re.compile(r"aestream partitions=(\d+)")
+_OURS = "aestream"  # begins the note of each commit of ours
+_NOTE = re.compile(rf"{_OURS} partitions=(\d+)")
 
 
 @dataclass(slots=True)
@@ -68,7 +69,8 @@ class Places:
         self._places: dict[TopicPartition, _Place] = {}
         self._began_with: dict[str, int] = {}  # partitions of a topic when the group began to read it
         self._pinned: dict[str, TopicPartition] = {}  # one partition of a topic that had a committed offset
-        self._came: set[TopicPartition] = set()  # these four: not reported yet
+        self._starts: dict[TopicPartition, Start] = {}  # these five: not reported yet
+        self._came: set[TopicPartition] = set()
         self._revoked: set[TopicPartition] = set()
         self._lost: set[TopicPartition] = set()
         self._missed: Counter[str] = Counter()
@@ -88,14 +90,16 @@ class Places:
         came, revoked, lost = (
             frozenset(Partition(*part) for part in some) for some in (self._came, self._revoked, self._lost)
         )
-        changes = Changes(came, revoked, lost, self._missed)
-        self._came, self._revoked, self._lost, self._missed = set(), set(), set(), Counter()
+        starts = {Partition(*part): start for part, start in self._starts.items()}
+        changes = Changes(starts, came, revoked, lost, self._missed)
+        self._starts, self._came, self._revoked, self._lost, self._missed = {}, set(), set(), set(), Counter()
         return changes
 
     def forget(self, partition: TopicPartition, *, lost: bool = False) -> None:
         """Drop a partition that was taken away, even if it came back at once: another member had it in between."""
         if self._places.pop(partition, None) is None:
             return
+        self._starts.pop(partition, None)
         if partition in self._came:
             self._came.discard(partition)
         else:
@@ -115,6 +119,7 @@ class Places:
                 found = self._committed(partition)
                 offset = self._begin(partition) if found is None else found.offset
                 self._places[partition] = _Place(offset, offset, None, time.time())
+                self._starts[partition] = Start(offset, found is not None and _is_ours(found))
                 self._came.add(partition)
         except (kafka_errors.RetriableError, kafka_errors.IllegalStateError, *COMMIT_REFUSED):
             return  # the broker is away, or the partition is already gone
@@ -176,6 +181,11 @@ class Places:
                     here,
                 )
             self._consumer.seek(partition, start)
+            self._starts[partition] = Start(start, ours=False)
+
+    def committed(self) -> Mapping[Partition, int]:
+        """The committed offset of each of our partitions."""
+        return {Partition(*part): place.committed for part, place in self._places.items()}
 
     def positions(self) -> Mapping[Partition, Position]:
         """How many records lie between the commit and the end of each partition, and the age of the last one read.
@@ -243,4 +253,9 @@ class Places:
         return bool(partition.partition >= self._began_with[topic])
 
     def _note_for(self, topic: str) -> str:
-        return f"aestream partitions={self._began_with[topic]}" if topic in self._began_with else ""
+        return f"{_OURS} partitions={self._began_with[topic]}" if topic in self._began_with else _OURS
+
+
+def _is_ours(found: OffsetAndMetadata) -> bool:
+    """Whether an offset was committed by a worker, and not by somebody who moved the group."""
+    return (found.metadata or "").startswith(_OURS)

@@ -19,6 +19,7 @@ _ANSWER_TIMEOUT_MS = 10_000  # how long an unknown topic is looked up
 _CLOSE_TIMEOUT_SECONDS = 10.0
 # The producer retries for as long as the worker lives: it waits out an outage of the broker.
 _NEVER_MS = 2**31 - 1
+_REQUEST_MS = 30_000  # the client's own default
 _TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
 _LEAST_BYTES = 1024  # a topic that does not accept this much accepts no result at all
 
@@ -27,7 +28,8 @@ class KafkaSink:
     """The output topics through an idempotent producer with acks=all.
 
     `connection` and `producer` hold settings of KafkaProducer under its own names. `limits` are the largest messages
-    that topics accept, where these are known; a message that a topic refuses lowers its limit.
+    that topics accept, where these are known; a message that a topic refuses lowers its limit. A message that is not
+    acknowledged within `patience` seconds after its request has timed out is refused; None: it is sent again and again.
     """
 
     def __init__(
@@ -37,12 +39,16 @@ class KafkaSink:
         max_request_size: int,
         limits: Mapping[str, int] | None = None,
         batch_size: int = 16_384,
+        patience: float | None = None,
         **producer: Any,
     ) -> None:
         self._connection = connection
         self._max_request_size = max_request_size
         self._limits = dict(limits or {})
         self._batch_size = batch_size
+        # the client gives up a message only once it would have given up a request
+        request_ms = connection.get("request_timeout_ms", _REQUEST_MS) + producer.get("linger_ms", 0)
+        self._delivery_ms = _NEVER_MS if patience is None else request_ms + int(patience * 1000)
         self._settings = producer
         self._sent: list[tuple[Outgoing, list[Any]]] = []
         self._producer = self._opened()
@@ -118,7 +124,7 @@ class KafkaSink:
                 max_request_size=self._max_request_size,
                 # a topic refuses a batch that is too large for it, as it refuses a message
                 batch_size=min([self._batch_size, *self._limits.values()]),
-                delivery_timeout_ms=_NEVER_MS,
+                delivery_timeout_ms=self._delivery_ms,
                 max_block_ms=_ANSWER_TIMEOUT_MS,
                 allow_auto_create_topics=False,
                 **self._settings,

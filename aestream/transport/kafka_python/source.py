@@ -146,6 +146,10 @@ class KafkaSource:
         """The partitions whose start is known and committed: from here on none of their records is missed."""
         return frozenset(Partition(*p) for p in self._places)
 
+    def committed(self) -> Mapping[Partition, int]:
+        """The committed offset of each of these partitions."""
+        return self._places.committed()
+
     def positions(self) -> Mapping[Partition, Position]:
         """How far the commits of each of our partitions lag behind its end."""
         return self._places.positions()

@@ -20,7 +20,7 @@ from aestream.types import TopicState
 
 _COORDINATOR_SECONDS = 15.0
 _RETRY_SECONDS = 0.5
-_LIMIT = "max.message.bytes"
+_LIMIT, _POLICY = "max.message.bytes", "cleanup.policy"
 _NOBODY = MemberToRemove(member_id="aestream-asks-whether-it-may-use-the-group")
 
 
@@ -44,8 +44,8 @@ class KafkaTopics:
             if not wanted:
                 return {}
             found = {topic["name"]: topic for topic in admin.describe_topics(wanted)}
-            limits = _limits(admin, [name for name in wanted if found[name]["partitions"]])
-        return {name: _state(found[name], limits.get(name)) for name in wanted}
+            configs = _configs(admin, [name for name in wanted if found[name]["partitions"]])
+        return {name: _state(found[name], configs.get(name, {})) for name in wanted}
 
     def group_refusal(self, group_id: str) -> str | None:
         """Why this user may not use a group; None if it may.
@@ -69,12 +69,15 @@ class KafkaTopics:
                 else:
                     return None
 
-    def create(self, names: Sequence[str], *, partitions: int, replication: int) -> list[str]:
+    def create(
+        self, names: Sequence[str], *, partitions: int, replication: int, configs: Mapping[str, str] | None = None
+    ) -> list[str]:
         """Create topics; return those that did not exist. -1 partitions or replicas mean the broker's default.
 
-        Raises TransportError when the broker refuses.
+        `configs` are settings of topics under Kafka's names. Raises TransportError when the broker refuses.
         """
-        wanted = {name: {"num_partitions": partitions, "replication_factor": replication} for name in names}
+        options = {"num_partitions": partitions, "replication_factor": replication, "configs": dict(configs or {})}
+        wanted = dict.fromkeys(names, options)
         there = kafka_errors.TopicAlreadyExistsError.errno
         with self._admin() as admin:
             answers = admin.create_topics(wanted, raise_errors=False)["topics"]
@@ -112,26 +115,28 @@ class KafkaTopics:
                 admin.close()
 
 
-def _limits(admin: Any, names: Sequence[str]) -> dict[str, int]:
-    """The largest batch of records for each topic whose configuration this user may describe."""
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, [_LIMIT]) for name in names]
+def _configs(admin: Any, names: Sequence[str]) -> dict[str, Mapping[str, str]]:
+    """The settings of each topic whose configuration this user may describe."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, [_LIMIT, _POLICY]) for name in names]
     if not resources:
         return {}
     try:
         found = admin.describe_configs(resources, config_filter="all").get("topic", {})
     except kafka_errors.KafkaError:  # an old broker, or an emulated one
         return {}
-    return {name: int(configs[_LIMIT]["value"]) for name, configs in found.items() if _LIMIT in configs}
+    return {name: {key: told["value"] for key, told in configs.items()} for name, configs in found.items()}
 
 
-def _state(found: Mapping[str, Any], max_bytes: int | None) -> TopicState:
+def _state(found: Mapping[str, Any], configs: Mapping[str, str]) -> TopicState:
     told = frozenset(found["authorized_operations"] or ())  # a user who is shown a topic may at least describe it
     return TopicState(
         found["name"],
         len(found["partitions"]),
         told or None,
-        max_bytes,
+        int(configs[_LIMIT]) if _LIMIT in configs else None,
         hidden=found["error_code"] == kafka_errors.TopicAuthorizationFailedError.errno,
+        id=str(found.get("topic_id") or ""),
+        compacted=configs[_POLICY] == "compact" if _POLICY in configs else None,
     )
 
 

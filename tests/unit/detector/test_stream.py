@@ -250,7 +250,7 @@ def test_rows_in_random_order_are_judged_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counters", "remembered"), [(False, 344 + 8 * 3 * 9 + 4 * 3), (True, 344 + 8 * 4 * 9 + 4 * 4 + 40 + 8)]
+    ("counters", "remembered"), [(False, 360 + 8 * 3 * 9 + 4 * 3), (True, 360 + 8 * 4 * 9 + 4 * 4 + 40 + 8)]
 )
 def test_the_bytes_of_an_entity_are_those_that_the_page_says(counters: bool, remembered: int) -> None:
     past = fleet(300, counter=counters)

@@ -11,7 +11,7 @@ import pytest
 from aestream import Detector
 from aestream.detector.detection import Detection, Wanted
 from aestream.detector.stream import Stream
-from aestream.types import Eviction, Partition, Span, Status
+from aestream.types import Eviction, Origin, Partition, Span, Status
 from tests.unit.detector.test_stream import HOSTS, STEP, Fleet, fleet
 
 
@@ -43,7 +43,9 @@ def test_levels_count_the_entities_that_there_are(detector: Detector, later: Fle
 
 
 def judge(stream: Stream, some: Fleet, spans: Sequence[Span] = ()) -> Detection:
-    return stream.judge(some.matrix, some.keys, some.times, Wanted(True, False, False), spans=spans, stamps=some.times)
+    spans = spans or [Span(Partition("hosts", 0), 0, len(some.keys))]
+    origin = Origin(spans, np.arange(len(some.keys)), some.times)
+    return stream.judge(some.matrix, some.keys, some.times, Wanted(explain=True), origin)
 
 
 def test_partitions_are_judged_apart_and_a_forgotten_one_begins_anew(detector: Detector, later: Fleet) -> None:

@@ -76,20 +76,6 @@ def test_nothing_has_a_snapshot_too() -> None:
     known, other = Entities(LAYOUT, BLANK), entities()
     other.restore(known.snapshot())
     assert len(other) == 0
-    assert known.entries([]) == []
-    known.put([], [])
-    assert len(known) == 0
-
-
-def test_an_entity_goes_on_from_its_entry() -> None:
-    known, other = entities(), Entities(LAYOUT, BLANK)
-    other.put(KEYS[::2], known.entries(KEYS[::2]))
-    other.put(KEYS[1::2], known.entries(KEYS[1::2]))
-    assert counts(other, KEYS) == list(range(len(KEYS)))
-    assert other.entries(KEYS) == known.entries(KEYS)
-    with pytest.raises(KeyError, match="unknown"):
-        known.entries(["a", "unknown"])
-    assert "unknown" not in known
 
 
 @pytest.mark.parametrize("layout", [[("count", "<i8")], [("count", "<i8"), ("part", [("rows", "<f8", (2, 3))])]])
@@ -99,10 +85,6 @@ def test_another_layout_is_refused(layout: list[tuple[str, object]]) -> None:
     other.places(["b"])
     with pytest.raises(DataError, match="another format"):
         other.restore(known.snapshot())
-    with pytest.raises(DataError, match="another format"):
-        other.put(["a"], known.entries(["a"]))
-    with pytest.raises(DataError, match="another format"):
-        known.put(["b", "a"], [known.entries(["a"])[0], known.entries(["a"])[0][:-1]])
     assert "b" not in known
     assert list(other) == ["b"]
 

@@ -1,0 +1,186 @@
+"""Taking over partitions: from what the topic keeps of them, or else from their last records, up to where they are."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import msgspec
+
+from aestream.errors import DataError, ModelError, TransportError
+from aestream.pipeline import LoadedModel
+from aestream.service.replay import Replay
+from aestream.service.service import Service
+from aestream.service.state_topic import StateTopic
+from aestream.state.entities import Entities
+from aestream.state.entries import Address, Found, Marker, Reader, Writer
+from aestream.state.partition import Clock, PartitionState
+from aestream.state.store import Store
+from aestream.transport.base import History, Source
+from aestream.types import Partition, Start
+
+_log = logging.getLogger(__name__)
+
+# Without anything that is kept, so many of a partition's last records are seen again, and no more of all together.
+_SEEN_AGAIN, _SEEN_AGAIN_OF_ALL = 50_000, 200_000
+_MOST = 2_000_000  # what is kept is of no use if more records than this came after it
+_AWAIT_SECONDS = 1.0
+_WAITS = "what is remembered of entities"
+
+Bounds: TypeAlias = Mapping[Partition, tuple[int, int]]  # the first offset, and the one after the last record
+
+
+@dataclass(slots=True)
+class Kept:
+    """A partition as the topic has it: its marker as it was written last, and the offset after its last record.
+
+    `useless` are the keys of messages that nobody needs any more.
+    """
+
+    writer: Writer
+    marker: Marker
+    next: int
+    useless: Sequence[bytes] = ()
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is to be done to take over some partitions."""
+
+    kept: dict[Partition, Kept] = field(default_factory=dict)
+    states: dict[Partition, PartitionState] = field(default_factory=dict)
+    models: dict[str, LoadedModel] = field(default_factory=dict)
+    anew: dict[Partition, str | None] = field(default_factory=dict)  # why what was kept is of no use, if anything was
+
+
+def going_on(service: Service) -> bool:
+    """Whether to go on: the worker shows that it is alive, and was not asked to stop."""
+    service.wait_for(_WAITS)
+    service.beat()
+    return not service.stop.is_set()
+
+
+class TakeOver:
+    """Lets the entities of partitions go on where they were, for the workers of the consumer group `group`."""
+
+    def __init__(self, group: str, topic: StateTopic, history: History, replay: Replay, service: Service) -> None:
+        self._group = group
+        self._topic = topic
+        self._history = history
+        self._replay = replay
+        self._service = service
+
+    def run(
+        self, model: LoadedModel, starts: Mapping[Partition, Start], source: Source
+    ) -> Mapping[Partition, Kept] | None:
+        """Bring what `model` remembers of partitions to where their reading starts.
+
+        Returns how the topic has them, or None if the worker was asked to stop meanwhile. Waits for a broker that is
+        away; a topic that cannot be read is given up.
+        """
+        began = time.monotonic()
+        while going_on(self._service):
+            try:
+                work = self._look(model, starts)
+                if work is None:
+                    return None
+                seen = self._replay.run(work.states, _stretches(work.kept), work.models, model)
+            except TransportError as error:
+                if source.answers():
+                    self._topic.give_up(error)
+                time.sleep(_AWAIT_SECONDS)
+                continue
+            if seen is None:
+                return None
+            self._tell(work, seen, time.monotonic() - began, model)
+            return work.kept
+        return None
+
+    def _look(self, model: LoadedModel, starts: Mapping[Partition, Start]) -> _Work | None:
+        """Find out how each partition goes on. None: stopped meanwhile."""
+        store, work = model.pipeline.stream.store, _Work(models={model.version: model})
+        bounds, ids = self._history.bounds(starts), self._topic.ids({part.topic for part in starts})
+        readers = {
+            (self._group, part): Reader(Address(self._group, part.topic, ids[part.topic], part.partition), store.layout)
+            for part in starts
+        }
+        self._topic.expect(store.layout.itemsize)
+        if self._topic.usable():
+            for _ in self._topic.read(readers):
+                if not going_on(self._service):
+                    return None
+        for (_, part), reader in readers.items():
+            start, (first, _) = starts[part], bounds[part]
+            kept = Kept(Writer(reader.address, store.layout), Marker(0, 0, 0, ()), start.offset)
+            work.kept[part] = kept
+            try:
+                found = reader.found()
+                if found is not None:
+                    _check(found, start, first)
+                    work.models |= self._replay.models(
+                        [name for _, _, name in found.marker.stretches(start.offset)], model
+                    )
+            except (DataError, ModelError) as error:
+                found, work.anew[part] = None, str(error)
+            if found is None:
+                work.anew.setdefault(part, None)
+                again = min(_SEEN_AGAIN, _SEEN_AGAIN_OF_ALL // len(starts))
+                begins = max(start.offset - again, min(first, start.offset))
+                work.states[part] = PartitionState(Entities(store.layout, store.blank))
+                epoch = reader.next_epoch
+                kept.marker = Marker(begins, epoch, epoch, [(begins, model.version)])
+            else:
+                marker = found.marker
+                work.states[part] = _state(found, store)
+                models = [since for since in marker.models if since[0] <= start.offset]
+                if models[-1][1] != model.version:
+                    models.append((start.offset, model.version))
+                kept.marker = msgspec.structs.replace(marker, epoch=reader.next_epoch, models=models)
+            kept.useless = sorted(reader.useless)
+            known, gone = work.states[part].entities, work.states[part].gone
+            gone.update((key, 0) for key in reader.entities if key not in known)
+        return work
+
+    def _tell(self, work: _Work, seen: int, seconds: float, model: LoadedModel) -> None:
+        """Log what became of the entities."""
+        for part, why in work.anew.items():
+            if why is not None:
+                _log.warning("%s/%d: what was kept of its entities is not used: %s", *part, why)
+        anew, count = len(work.anew), len(model.pipeline.stream.store)
+        _log.info(
+            "%d entities are remembered, after %.1f s and %d records that were seen again%s",
+            count,
+            seconds,
+            seen,
+            f"; in {anew} of {len(work.kept)} partitions, they began anew" if anew else "",
+        )
+
+
+def _stretches(kept: Mapping[Partition, Kept]) -> dict[Partition, list[tuple[int, int, str]]]:
+    return {part: one.marker.stretches(one.next) for part, one in kept.items()}
+
+
+def _check(found: Found, start: Start, first: int) -> None:
+    """Raise DataError if a partition that starts here, and begins at `first`, cannot go on from what was found."""
+    offset = found.marker.next
+    if not start.ours and start.offset != offset:
+        raise DataError(f"somebody else moved it to offset {start.offset}, and it was kept as of offset {offset}")
+    if offset > start.offset or found.values["offset"].max(initial=0) > start.offset:
+        raise DataError(f"it goes on at offset {start.offset}, before what was kept")
+    if first > offset:
+        raise DataError(
+            f"its records from offset {offset} to {first - 1} are deleted, and it was kept as of before them"
+        )
+    if start.offset - offset > _MOST:
+        raise DataError(f"it was kept as of offset {offset}, which is too far before {start.offset}")
+
+
+def _state(found: Found, store: Store) -> PartitionState:
+    """What was found of a partition."""
+    entities, marker = Entities(store.layout, store.blank), found.marker
+    places = entities.places(found.keys)
+    entities.values[places] = found.values
+    return PartitionState(entities, Clock(marker.elapsed, marker.latest, marker.against), marker.horizon)
