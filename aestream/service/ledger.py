@@ -91,12 +91,15 @@ class Ledger:
         self._write_markers(self._kept)
         return True
 
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        if self._round is not None:
+            return True
+        return bool(self._kept) and time.monotonic() >= self._due and self._topic.usable()
+
     def write(self, committed: Mapping[Partition, int]) -> None:
-        """Write some of what has changed, if it is time to; `committed` are the offsets that are now."""
-        now = time.monotonic()
+        """Write some of what has changed; `committed` are the offsets that are now."""
         if self._round is None:
-            if now < self._due or not self._kept or not self._topic.usable():
-                return
             self._round = self._new_round(committed)
         self._step(self._round, committed)
 

@@ -92,8 +92,9 @@ class Worker:
                 break  # asked to stop: the batch in hand is read again
             if len(batch):
                 self._process(batch)
-            if self._commit(batch):
-                self._ledger.write(self._source.committed())
+            if self._commit(batch) and self._ledger.due():
+                with self._meter.timed("state"):
+                    self._ledger.write(self._source.committed())
             self._tidy()
             self._service.beat()
             lost = self._lost()
