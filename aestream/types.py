@@ -252,9 +252,29 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is remembered: entities by their level, open episodes, bytes, and who was forgotten since the last look."""
+    """What is remembered: entities by their level, open episodes, bytes, and who was forgotten since the last look.
 
-    levels: Mapping[Level, int]
+    `parts` are the entities by partition and level; None stands for records that come from no topic.
+    """
+
+    parts: Mapping[Partition | None, Mapping[Level, int]]
     episodes: int
     bytes: int
     evicted: Mapping[Eviction, int]
+
+    @property
+    def levels(self) -> dict[Level, int]:
+        """How many entities there are of each level."""
+        return {level: sum(part[level] for part in self.parts.values()) for level in Level}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a worker says of a partition with each commit: the model's versions that it needs, and its entities.
+
+    `entities` are those that are remembered, and `moved` those of them whose level has moved for good.
+    """
+
+    versions: tuple[str, ...] = ()
+    entities: int = 0
+    moved: int = 0

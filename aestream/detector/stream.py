@@ -149,12 +149,20 @@ class Stream:
     @property
     def levels(self) -> dict[Level, int]:
         """How many entities there are of each level. Many that have moved ask for a new training."""
+        parts = self._parts().values()
+        return {level: sum(part[level] for part in parts) for level in Level}
+
+    def _parts(self) -> dict[Part, dict[Level, int]]:
+        """The same, by partition."""
         if self._fitted.series is None or self._store is None:
-            return dict.fromkeys(Level, 0)
-        alarms = [values["alarms"] for values in self._store.values()]
-        codes = np.concatenate([np.zeros(0, np.uint8), *map(self._fitted.series.parts.alarms.levels, alarms)])
-        found = {level: int(np.count_nonzero(codes == level)) for level in Level}
-        return found | {Level.USUAL: len(self._store) - found[Level.HELD] - found[Level.MOVED]}
+            return {}
+        found = {}
+        for part in self._store.parts():
+            state = self._store.of(part)
+            codes = self._fitted.series.parts.alarms.levels(state.values["alarms"])
+            counts = {level: int(np.count_nonzero(codes == level)) for level in (Level.HELD, Level.MOVED)}
+            found[part] = {Level.USUAL: len(state.entities) - sum(counts.values()), **counts}
+        return found
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Forget the entities of partitions that are not ours any more."""
@@ -164,10 +172,10 @@ class Stream:
     def tidy(self, max_bytes: int) -> Memory:
         """Forget entities that were not seen for long, and others if the rest is larger than `max_bytes`."""
         if self._store is None:
-            return Memory(self.levels, 0, 0, dict.fromkeys(Eviction, 0))
+            return Memory({}, 0, 0, dict.fromkeys(Eviction, 0))
         evicted = {Eviction.TIME_TO_LIVE: self._store.forget_old(), Eviction.BYTES: self._store.evict(max_bytes)}
         episodes = sum(int(np.count_nonzero(values["episodes"]["quiet"] < QUIET)) for values in self._store.values())
-        return Memory(self.levels, episodes, self._store.size, evicted)
+        return Memory(self._parts(), episodes, self._store.size, evicted)
 
     def adopt(self, former: Stream) -> bool:
         """Go on from what the stream of another model remembers; False, and nothing done, where that does not fit.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from aestream.errors import AestreamError, TooLargeError
@@ -18,7 +18,7 @@ from aestream.service.membership import GroupWatch
 from aestream.service.meter import Meter
 from aestream.service.service import Service
 from aestream.transport.base import Delivery, Sink, Source
-from aestream.types import Batch, Changes, Partition
+from aestream.types import Batch, Changes, Level, Partition, Standing
 
 _log = logging.getLogger(__name__)
 
@@ -220,7 +220,14 @@ class Worker:
         self._service.wait_for(waits)
         self._tell(waits, len(assigned))
         self._meter.stands(self._source.positions(), len(assigned))
-        self._meter.remembers(self._model.pipeline.stream.tidy(self._max_bytes))
+        memory = self._model.pipeline.stream.tidy(self._max_bytes)
+        self._meter.remembers(memory)
+        self._source.annotate({partition: self._standing(memory.parts.get(partition, {})) for partition in assigned})
+
+    def _standing(self, levels: Mapping[Level, int]) -> Standing:
+        """What the commits of a partition say of it."""
+        version = self._model.version.rpartition("@")[2]
+        return Standing((version,), sum(levels.values()), levels.get(Level.MOVED, 0))
 
     def _tell(self, waits: str | None, partitions: int) -> None:
         """Log what the worker waits for, when that changes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from aestream.types import Batch, Changes, Membership, Outgoing, Partition, Position, TopicState
+from aestream.types import Batch, Changes, Membership, Outgoing, Partition, Position, Standing, TopicState
 
 
 class Source(Protocol):
@@ -35,6 +35,10 @@ class Source(Protocol):
 
         Raises NoAnswerError when it is not known whether the broker accepted them: call again.
         """
+        ...
+
+    def annotate(self, standings: Mapping[Partition, Standing]) -> None:
+        """What commits are to say of these partitions from now on, beside the offset; nothing of others."""
         ...
 
     def membership(self) -> Membership:
@@ -166,6 +170,13 @@ class Topics(Protocol):
 
     def group_refusal(self, group_id: str) -> str | None:
         """Why this user may not use a consumer group; None if it may."""
+        ...
+
+    def standings(self, group_id: str) -> Mapping[Partition, Standing]:
+        """What the last commit of each partition says, where it says something; nothing for an unknown group.
+
+        Raises TransportError when this user may not describe the group.
+        """
         ...
 
     def create(

@@ -12,8 +12,21 @@ import numpy as np
 
 from aestream.errors import TooLargeError, TransportError
 from aestream.transport.newest import TAIL, Offsets, Past
+from aestream.transport.notes import Note
 from aestream.transport.size import too_large
-from aestream.types import Batch, Changes, Headers, Membership, Outgoing, Partition, Position, Span, Start, TopicState
+from aestream.types import (
+    Batch,
+    Changes,
+    Headers,
+    Membership,
+    Outgoing,
+    Partition,
+    Position,
+    Span,
+    Standing,
+    Start,
+    TopicState,
+)
 
 DEFAULT_MAX_BYTES = 1_000_000
 
@@ -35,6 +48,7 @@ class MemoryBroker:
     partitions: dict[str, int] = field(default_factory=dict)
     log: dict[Partition, list[Message]] = field(default_factory=lambda: defaultdict(list))
     committed: dict[Partition, int] = field(default_factory=dict)
+    notes: dict[Partition, str] = field(default_factory=dict)  # what the last commits say beside the offset
     max_bytes: dict[str, int] = field(default_factory=dict)  # what a topic accepts, if that is less than a sink sends
 
     def append(self, topic: str, message: Message, partition: int | None = None) -> None:
@@ -62,6 +76,7 @@ class MemorySource:
         self._next = dict(self._began)
         self._since = time.time()
         self._told = False
+        self._standings: Mapping[Partition, Standing] = {}
 
     def poll(self, timeout: float) -> Batch:  # noqa: ARG002 - nothing to wait for
         """Return what is stored and not yet read, at most `max_records`."""
@@ -82,7 +97,12 @@ class MemorySource:
     def commit(self, positions: Mapping[Partition, int]) -> bool:
         """Store the offsets."""
         self._broker.committed.update(positions)
+        self._broker.notes |= {part: str(Note(standing=self._standings.get(part))) for part in positions}
         return True
+
+    def annotate(self, standings: Mapping[Partition, Standing]) -> None:
+        """Keep them for the next commits."""
+        self._standings = standings
 
     def membership(self) -> Membership:
         """Always a member: there is only one."""
@@ -229,6 +249,11 @@ class MemoryTopics:
         """Never refused: there are no users."""
         return None
 
+    def standings(self, group_id: str) -> Mapping[Partition, Standing]:  # noqa: ARG002 - there is one group
+        """Read what the last commits say."""
+        notes = {part: Note.read(text) for part, text in self._broker.notes.items()}
+        return {part: note.standing for part, note in notes.items() if note and note.standing}
+
     def create(
         self,
         names: Sequence[str],
@@ -254,6 +279,7 @@ class MemoryTopics:
             self._broker.partitions.pop(name, None)
         if group_id is not None:
             self._broker.committed.clear()
+            self._broker.notes.clear()
 
 
 def _batch(parts: Mapping[Partition, tuple[int, Sequence[Message]]]) -> Batch:

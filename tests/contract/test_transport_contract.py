@@ -9,7 +9,7 @@ import pytest
 
 from aestream.errors import DeliveryError, TooLargeError, TransportError
 from aestream.transport.delivery import AtLeastOnce
-from aestream.types import Changes, Headers, Membership, Outgoing, Partition
+from aestream.types import Changes, Headers, Membership, Outgoing, Partition, Standing
 from tests.contract.transports import (
     MAX_BYTES,
     SECONDS,
@@ -267,3 +267,26 @@ def test_topics_are_made_described_grown_and_deleted(transport: Transport, reque
         wait_for("three partitions", lambda: topics.describe([missing])[missing].partitions == 3, seconds=SECONDS)
     topics.delete([missing, there])
     wait_for("no topic", lambda: not topics.describe([missing])[missing].partitions, seconds=SECONDS)
+
+
+def test_commits_say_what_was_noted_of_their_partition(transport: Transport) -> None:
+    topic = transport.topic(3)
+    deliver(transport.sink(), *(outgoing(topic, [b"x"] * 10, partition=p) for p in range(3)))
+    source = transport.source(topic)
+    collect(source, 30)
+    parts = [Partition(topic, p) for p in range(3)]
+    group, topics = transport.group(topic), transport.topics()
+    assert source.commit({parts[0]: 1, parts[1]: 1})
+    assert topics.standings(group) == {}
+    first, second = Standing(("a", "b"), 7, 2), Standing(("c",), 9, 3)
+    source.annotate({parts[0]: first, parts[1]: second})
+    assert topics.standings(group) == {}  # only a commit tells it
+    assert source.commit({parts[0]: 2, parts[2]: 2})
+    assert topics.standings(group) == {parts[0]: first}
+    source.annotate({parts[1]: second})
+    assert source.commit({parts[0]: 3, parts[1]: 3})
+    assert topics.standings(group) == {parts[1]: second}
+
+
+def test_an_unknown_group_has_noted_nothing(transport: Transport) -> None:
+    assert transport.topics().standings(f"nobody-{uuid.uuid4().hex}") == {}

@@ -57,6 +57,9 @@ class Memory:
     def topics(self) -> Topics:
         return MemoryTopics(self.broker)
 
+    def group(self, topic: str) -> str:
+        return topic
+
     def put(self, topic: str, partition: int, value: bytes, timestamp: int) -> None:
         self.broker.append(topic, Message(value, None, (), timestamp), partition)
 
@@ -85,7 +88,7 @@ class Kafka:
         made = KafkaSource(
             [topic],
             connection=self.connection,
-            group_id=f"{group}-{topic}",
+            group_id=self.group(topic, group),
             max_records=max_records,
             max_wait=0.02,
             auto_offset_reset="earliest",
@@ -103,6 +106,9 @@ class Kafka:
 
     def topics(self) -> Topics:
         return KafkaTopics(self.connection)
+
+    def group(self, topic: str, group: str = "g") -> str:
+        return f"{group}-{topic}"
 
     def put(self, topic: str, partition: int, value: bytes, timestamp: int) -> None:
         self.producer.send(topic, value, partition=partition, timestamp_ms=timestamp).get(timeout=SECONDS)

@@ -190,4 +190,9 @@ def test_a_host_that_has_moved_says_so(known: tuple[Detector, Roles]) -> None:
     assert moved[-1]["threshold"] > 2 * moved[0]["threshold"]
     assert not moved[-1]["anomaly"]
     assert made.stream.levels[Level.MOVED] == 1
-    assert made.stream.tidy(2**30).episodes <= 1
+    memory = made.stream.tidy(2**30)
+    assert memory.episodes <= 1
+    assert memory.levels == made.stream.levels
+    db, web = (memory.parts[Partition("in", partition)] for partition in (0, 1))
+    assert (sum(db.values()), db[Level.MOVED]) == (2, 1)
+    assert (sum(web.values()), web[Level.MOVED]) == (1, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,8 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata
 
-from aestream.types import Batch, Changes, Partition, Position, Start
+from aestream.transport.notes import Note
+from aestream.types import Batch, Changes, Partition, Position, Standing, Start
 
 _log = logging.getLogger(__name__)
 
@@ -30,9 +30,6 @@ COMMIT_REFUSED = (
 _LAG_TIMEOUT_MS = 1_000
 _ANSWER_TIMEOUT_MS = 10_000  # a question that takes longer is asked again after the next poll
 Polled = Mapping[TopicPartition, Sequence[Any]]  # what the client returns: records by partition
-
-_OURS = "aestream"  # begins the note of each commit of ours
-_NOTE = re.compile(rf"{_OURS} partitions=(\d+)")
 
 
 @dataclass(slots=True)
@@ -69,6 +66,7 @@ class Places:
         self._places: dict[TopicPartition, _Place] = {}
         self._began_with: dict[str, int] = {}  # partitions of a topic when the group began to read it
         self._pinned: dict[str, TopicPartition] = {}  # one partition of a topic that had a committed offset
+        self._standings: Mapping[Partition, Standing] = {}
         self._starts: dict[TopicPartition, Start] = {}  # these five: not reported yet
         self._came: set[TopicPartition] = set()
         self._revoked: set[TopicPartition] = set()
@@ -119,7 +117,8 @@ class Places:
                 found = self._committed(partition)
                 offset = self._begin(partition) if found is None else found.offset
                 self._places[partition] = _Place(offset, offset, None, time.time())
-                self._starts[partition] = Start(offset, found is not None and _is_ours(found))
+                ours = found is not None and Note.read(found.metadata) is not None
+                self._starts[partition] = Start(offset, ours)
                 self._came.add(partition)
         except (kafka_errors.RetriableError, kafka_errors.IllegalStateError, *COMMIT_REFUSED):
             return  # the broker is away, or the partition is already gone
@@ -149,9 +148,13 @@ class Places:
                 place.read = batch.offsets[span.stop - 1] + 1
                 place.newest = batch.timestamps[span.stop - 1] / 1000
 
+    def annotate(self, standings: Mapping[Partition, Standing]) -> None:
+        """What the notes of the next commits say of their partitions."""
+        self._standings = standings
+
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit offsets. Raises what the client raises."""
-        told = {tp: OffsetAndMetadata(offset, self._note_for(tp.topic), -1) for tp, offset in offsets.items()}
+        told = {tp: OffsetAndMetadata(offset, str(self._note_for(tp)), -1) for tp, offset in offsets.items()}
         self._consumer.commit(told, timeout_ms=_ANSWER_TIMEOUT_MS)
         for partition, offset in offsets.items():
             self._pinned.setdefault(partition.topic, partition)
@@ -227,9 +230,9 @@ class Places:
         found = self._consumer.committed(partition, metadata=True, timeout_ms=_ANSWER_TIMEOUT_MS)
         if found is not None:
             self._pinned.setdefault(partition.topic, partition)
-        noted = _NOTE.fullmatch(found.metadata or "") if found is not None else None
-        if noted is not None:
-            self._began_with[partition.topic] = int(noted[1])
+        note = Note.read(found.metadata) if found is not None else None
+        if note is not None and note.partitions is not None:
+            self._began_with[partition.topic] = note.partitions
         return found
 
     def _begin(self, partition: TopicPartition) -> int:
@@ -252,10 +255,5 @@ class Places:
             self._began_with.setdefault(topic, 0 if added else len(others) + 1)
         return bool(partition.partition >= self._began_with[topic])
 
-    def _note_for(self, topic: str) -> str:
-        return f"{_OURS} partitions={self._began_with[topic]}" if topic in self._began_with else _OURS
-
-
-def _is_ours(found: OffsetAndMetadata) -> bool:
-    """Whether an offset was committed by a worker, and not by somebody who moved the group."""
-    return (found.metadata or "").startswith(_OURS)
+    def _note_for(self, partition: TopicPartition) -> Note:
+        return Note(self._began_with.get(partition.topic), self._standings.get(Partition(*partition)))

@@ -17,7 +17,7 @@ from aestream.errors import NoAnswerError, TransportError
 from aestream.transport.kafka_python.errors import Connection, broker_errors, servers
 from aestream.transport.kafka_python.places import COMMIT_REFUSED, Places, Polled
 from aestream.transport.kafka_python.records import columns, matching
-from aestream.types import Batch, Changes, Membership, Partition, Position
+from aestream.types import Batch, Changes, Membership, Partition, Position, Standing
 
 _QUESTION_TIMEOUT_MS = 1_000
 _CLOSE_TIMEOUT_SECONDS = 10.0
@@ -116,6 +116,10 @@ class KafkaSource:
             except kafka_errors.RetriableError as error:
                 raise NoAnswerError(f"the broker did not answer a commit: {error}") from error
         return True
+
+    def annotate(self, standings: Mapping[Partition, Standing]) -> None:
+        """What the next commits say of their partitions, beside the offset."""
+        self._places.annotate(standings)
 
     def membership(self) -> Membership:
         """This member's place in its group."""

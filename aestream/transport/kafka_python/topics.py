@@ -16,7 +16,8 @@ from aestream.errors import TransportError
 from aestream.transport.kafka_python.contact import make_contact
 from aestream.transport.kafka_python.errors import Connection, broker_errors
 from aestream.transport.kafka_python.records import matching
-from aestream.types import TopicState
+from aestream.transport.notes import Note
+from aestream.types import Partition, Standing, TopicState
 
 _COORDINATOR_SECONDS = 15.0
 _RETRY_SECONDS = 0.5
@@ -68,6 +69,18 @@ class KafkaTopics:
                     time.sleep(_RETRY_SECONDS)
                 else:
                     return None
+
+    def standings(self, group_id: str) -> Mapping[Partition, Standing]:
+        """Read the notes of the group's committed offsets. Raises TransportError when it may not be described."""
+        with self._admin() as admin:
+            try:
+                found = admin.list_group_offsets([group_id])[group_id]
+            except kafka_errors.GroupIdNotFoundError:
+                return {}
+            except kafka_errors.GroupAuthorizationFailedError as error:
+                raise TransportError(f"group {group_id} is denied to this user: grant DESCRIBE on it") from error
+        notes = {Partition(*partition): Note.read(place.metadata) for partition, place in found.items()}
+        return {partition: note.standing for partition, note in notes.items() if note and note.standing}
 
     def create(
         self, names: Sequence[str], *, partitions: int, replication: int, configs: Mapping[str, str] | None = None
