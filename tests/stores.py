@@ -1,4 +1,4 @@
-"""A model into a store as a training does it: published, then promoted."""
+"""A model into a store as a training does it: published, promoted, and old ones pruned."""
 
 from __future__ import annotations
 
@@ -13,4 +13,5 @@ def put(registry: Registry, write: Callable[[Path], None] = manifests.write) -> 
     """Make a new version the current one; return its name."""
     name = registry.publish(write)
     registry.promote(name)
+    registry.prune()
     return name

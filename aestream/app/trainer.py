@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
-from aestream.app import models, samplers
+from aestream.app import clients, models, samplers
 from aestream.app.service import surrounded
 from aestream.app.validate import check_configuration
+from aestream.errors import AestreamError, ConfigurationError
 from aestream.inference.infer import Inference
 from aestream.models.fit import Progress
 from aestream.models.threads import use_threads
 from aestream.service import schedule
 from aestream.service.metrics import TrainerMetrics
+from aestream.service.movement import Movement
 from aestream.service.service import Service
 from aestream.service.trainer import Reporter, Trainer, TrainerService
 from aestream.settings.settings import Settings
@@ -33,7 +36,18 @@ def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) ->
         settings.trainer.min_records,
         reporter,
         metadata={"layout": settings.records.model_dump()},
+        needed=partial(_needed, settings) if settings.topics.input else tuple,
     )
+
+
+def _needed(settings: Settings) -> set[str]:
+    """The versions that the workers' commits name. None where these cannot be read."""
+    try:
+        found = clients.topics(settings).standings(clients.group_id(settings))
+    except AestreamError as error:
+        _log.warning("which versions the workers use is not known, so only the newest are kept: %s", error)
+        return set()
+    return {version for standing in found.values() for version in standing.versions}
 
 
 def run_trainer(settings: Settings) -> None:
@@ -41,9 +55,24 @@ def run_trainer(settings: Settings) -> None:
     check_configuration(settings, group=False)
     when = schedule.parse(settings.trainer.schedule)
     with surrounded(settings, TrainerMetrics, stale_after=_STALE_SECONDS) as (metrics, service):
-        work = TrainerService(trainer(settings, _Beats(service)), when, metrics=metrics, service=service)
+        work = TrainerService(
+            trainer(settings, _Beats(service)), when, metrics=metrics, service=service, movement=_movement(settings)
+        )
         service.stop.listen(reload=work.train_now)
         work.run()
+
+
+def _movement(settings: Settings) -> Movement | None:
+    """What says that entities have moved; None where nobody asks for it, or nothing could tell it."""
+    if settings.trainer.on_moved is None or settings.features.window == 1:
+        return None
+    try:
+        group = clients.group_id(settings)
+    except ConfigurationError as error:
+        _log.warning("whether entities have moved is not known, so the schedule alone counts: %s", error)
+        return None
+    topics = clients.topics(settings)
+    return Movement(lambda: topics.standings(group), share=settings.trainer.on_moved)
 
 
 class _Beats(Reporter):

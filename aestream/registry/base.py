@@ -1,11 +1,12 @@
 """What a model store does: it keeps versions of a model, immutable once published, and points at one of them.
 
-A new version is published, then promoted. In between it can be examined, and no worker uses it.
+A new version is published, then promoted. In between it can be examined, and no worker uses it. Old versions go only
+when they are pruned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -47,6 +48,13 @@ class Registry(Protocol):
         """Make a version the current one, whether new or old.
 
         Raises ModelError when there is no such version or the store cannot be written.
+        """
+        ...
+
+    def prune(self, needed: Callable[[], Collection[str]] = tuple) -> None:
+        """Remove old versions: those promoted before the newest ones, and those that nobody promoted within a day.
+
+        The current version stays, and so do those that `needed` names; it is asked only if there is one to remove.
         """
         ...
 

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from aestream.artefact import MANIFEST, read_manifest, sync
@@ -30,7 +30,7 @@ _ABANDONED_SECONDS = 24 * 3600
 class LocalRegistry:
     """Versions of one model in a local or shared folder.
 
-    The newest `keep` promoted versions stay, and the current one. A version that is not promoted stays for a day.
+    Pruning keeps the newest `keep` promoted versions. A version that is not promoted stays for a day.
     """
 
     def __init__(self, store: Path, model: str, *, keep: int = 10) -> None:
@@ -65,7 +65,6 @@ class LocalRegistry:
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise
-        self._prune()
         return name
 
     def promote(self, version: str) -> None:
@@ -76,7 +75,19 @@ class LocalRegistry:
             self._mark(version).unlink(missing_ok=True)
         except OSError as error:
             raise self._unwritable(error) from error
-        self._prune()
+
+    def prune(self, needed: Callable[[], Collection[str]] = tuple) -> None:
+        """Remove promoted versions beyond `keep`, others after a day, and what killed runs left behind."""
+        with contextlib.suppress(ModelError, OSError):  # the pointer is damaged: keep all versions
+            old = [version.name for version in self.versions() if version.promoted][: -self._keep]
+            for name in sorted({*old} - {*needed()}) if old else ():
+                self._remove(name)
+            for mark in self._abandoned(_UNPROMOTED):
+                self._remove(mark.name.removeprefix(_UNPROMOTED))
+                mark.unlink(missing_ok=True)
+        for path in self._abandoned(_STAGING):
+            with contextlib.suppress(OSError):  # another trainer removed it just now
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def current(self) -> str | None:
         """Read the pointer."""
@@ -165,18 +176,6 @@ class LocalRegistry:
         Path(temporary).chmod(0o644)
         Path(temporary).replace(self._folder / _POINTER)
         sync(self._folder)
-
-    def _prune(self) -> None:
-        """Remove versions beyond `keep`, versions not promoted within a day, and what killed runs left behind."""
-        with contextlib.suppress(ModelError, OSError):  # the pointer is damaged: keep all versions
-            for name in [version.name for version in self.versions() if version.promoted][: -self._keep]:
-                self._remove(name)
-            for mark in self._abandoned(_UNPROMOTED):
-                self._remove(mark.name.removeprefix(_UNPROMOTED))
-                mark.unlink(missing_ok=True)
-        for path in self._abandoned(_STAGING):
-            with contextlib.suppress(OSError):  # another trainer removed it just now
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _remove(self, version: str) -> None:
         if version != self.current():  # read each time: somebody may just have rolled back

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from aestream.models.fit import Progress
 from aestream.registry.base import Registry
 from aestream.sampling import Sampler, fit
 from aestream.service.metrics import TrainerMetrics
+from aestream.service.movement import Movement
 from aestream.service.schedule import Schedule, next_run
 from aestream.service.service import Service
 
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 30.0  # between attempts while there is no model at all
 _BEAT_SECONDS = 5.0
+_REASON = "reason"  # in the metadata of a version that many moved entities have asked for
 
 
 class Reporter:
@@ -64,9 +66,12 @@ class Trainer:
     min_records: int
     reporter: Reporter = field(default_factory=Reporter)
     metadata: Mapping[str, Any] = field(default_factory=dict)  # for the manifest, beside what the run finds
+    needed: Callable[[], Collection[str]] = tuple  # old versions that the store is to keep
 
-    def run(self) -> Run:
+    def run(self, reason: str | None = None) -> Run:
         """Train once, publish the version and make it the current one.
+
+        `reason` goes into its manifest: why the schedule was not waited for.
 
         Raises DataError when there is nothing to learn from the sample, TransportError when it cannot be read, and
         ModelError when the store cannot be written. The current version then stays in use.
@@ -92,9 +97,11 @@ class Trainer:
             "warnings": warnings,
             **sample.origin,
             **self.metadata,
+            **({_REASON: reason} if reason is not None else {}),
         }
         version = self.registry.publish(lambda folder: detector.save(folder, facts))
         self.registry.promote(version)
+        self.registry.prune(self.needed)
         return Run(
             version,
             len(sample.matrix),
@@ -118,14 +125,17 @@ class TrainerService:
         *,
         metrics: TrainerMetrics,
         service: Service,
+        movement: Movement | None = None,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
         self._trainer = trainer
         self._schedule = schedule
         self._metrics = metrics
         self._service = service
+        self._movement = movement
         self._now = now
         self._asked = False
+        self._reason: str | None = None  # of the next run, where entities have moved
         self._told = False  # whether the log says that another run follows this one
 
     def train_now(self) -> None:
@@ -163,6 +173,8 @@ class TrainerService:
     def _last_run(self) -> datetime.datetime | None:
         """When the newest promoted version was trained; None if the store has no current version that can be used.
 
+        Also tells `movement` of the last training that moved entities asked for.
+
         An unpromoted version does not count: its run was killed. A version that was rolled back from does count, so
         that a restart does not undo the rollback before the next run is due.
         """
@@ -173,7 +185,11 @@ class TrainerService:
             if current not in {version.name for version in versions}:
                 _log.warning("the current model %s is missing or damaged: training a new one now", current)
                 return None
-            return [v.manifest.created for v in versions if v.promoted or v.name == current][-1]
+            used = [v.manifest for v in versions if v.promoted or v.name == current]
+            asked = [manifest.created for manifest in used if _REASON in manifest.metadata]
+            if asked and self._movement is not None:
+                self._movement.asked_before(asked[-1])
+            return used[-1].created
         except AestreamError as error:
             _log.warning("the time of the last training cannot be read from the model store: %s", error)
             return None
@@ -193,18 +209,35 @@ class TrainerService:
             if self._asked:
                 _log.info("training now because a reload asked for it")
                 return False
+            self._reason = self._moved()
+            if self._reason is not None:
+                _log.info("%s: training again", self._reason)
+                return False
             left = _BEAT_SECONDS if due is None else (due - self._now()).total_seconds()
             if self._service.stop.wait(max(0.0, min(left, _BEAT_SECONDS))):
                 return True
             if due is not None and self._now() >= due:
                 return False
 
+    def _moved(self) -> str | None:
+        """Why moved entities ask for a training, in words; None if they do not."""
+        if self._movement is None:
+            return None
+        try:
+            version = self._trainer.registry.current()
+        except AestreamError:
+            return None
+        found = self._movement.reason(version, self._now())
+        self._service.beat()  # Kafka may have been slow to answer
+        return found
+
     def _train(self) -> bool:
         """Run once. A failure is logged and counted, and leaves the current model in use."""
         started = time.monotonic()
         self._asked = self._told = False  # a request from here on is for a run that begins later
+        reason, self._reason = self._reason, None
         try:
-            run = self._trainer.run()
+            run = self._trainer.run(reason)
         except AestreamError as error:
             _log.error("training failed, %s: %s", self._consequence(), error)
             outcome = "failed"

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ByteSize, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ByteSize, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -34,6 +34,7 @@ from aestream.settings.values import (
     OptionalText,
     Words,
     each_obeys,
+    none_if_off,
     obeys,
 )
 from aestream.thresholds.calibrators import USUAL_RATE
@@ -78,7 +79,9 @@ class Model(BaseModel):
         "default", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", description="Name of the model in the store."
     )
     poll_interval: Duration = Field(30.0, description="How often a worker looks for a new version.")
-    keep: int = Field(10, ge=2, description="How many versions the store keeps.")
+    keep: int = Field(
+        10, ge=2, description="How many versions the store keeps, besides those that the workers still use."
+    )
     latent_size: Annotated[OptionalCount, obeys("latent_size")] = Field(
         None, description="Train an extra network for `encode`, with latent vectors of this length."
     )
@@ -213,6 +216,11 @@ class Trainer(BaseModel):
     """Retraining."""
 
     schedule: str = Field("every 24h", description="`every 24h`, a five-field cron expression in UTC, or `off`.")
+    on_moved: Annotated[Annotated[float, Field(ge=0, lt=1)] | None, BeforeValidator(none_if_off)] = Field(
+        0.2,
+        description="The trainer trains again when the errors of a larger share of the entities than this have moved "
+        "for good; `off`: it does not. Only with windows.",
+    )
     sample_records: int = Field(
         200_000, gt=0, description="How many of the newest records to read, of all partitions together."
     )

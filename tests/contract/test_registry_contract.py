@@ -117,8 +117,30 @@ def test_only_so_many_versions_are_kept_and_never_without_the_current(make: Call
         store.open(names[0])
     store.promote(names[2])
     waiting = [store.publish(writer(i)) for i in range(5)]
+    store.prune()
     assert [version.name for version in store.versions()] == [*names[-3:], *waiting]
     assert store.current() == names[2]
+
+
+def test_a_version_that_is_needed_stays_for_as_long_as_it_is(make: Callable[[], Registry]) -> None:
+    store = make()
+    names = [put(store, writer(i)) for i in range(3)]
+    asked: list[None] = []
+
+    def needed() -> list[str]:
+        asked.append(None)
+        return [names[0], "gone"]
+
+    store.prune(needed)
+    assert not asked  # nothing was to be removed
+    for i in range(3, 6):
+        names.append(store.publish(writer(i)))
+        store.promote(names[-1])
+        store.prune(needed)
+    assert len(asked) == 3
+    assert [version.name for version in store.versions()] == [names[0], *names[-3:]]
+    store.prune(list)
+    assert [version.name for version in store.versions()] == names[-3:]
 
 
 def test_of_trainers_side_by_side_none_loses_what_it_is_about_to_promote(make: Callable[[], Registry]) -> None:
@@ -129,10 +151,12 @@ def test_of_trainers_side_by_side_none_loses_what_it_is_about_to_promote(make: C
         store = make()
         name = store.publish(writer(number))
         published.wait(60)
-        for _ in range(2):  # a promotion makes room, and so does what is published behind it
+        for _ in range(2):
             store.promote(name)
+            store.prune()
             name = store.publish(writer(number))
         store.promote(name)
+        store.prune()
         return name
 
     with ThreadPoolExecutor(trainers) as pool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
@@ -23,6 +23,8 @@ _COORDINATOR_SECONDS = 15.0
 _RETRY_SECONDS = 0.5
 _LIMIT, _POLICY = "max.message.bytes", "cleanup.policy"
 _NOBODY = MemberToRemove(member_id="aestream-asks-whether-it-may-use-the-group")
+
+_Answer = TypeVar("_Answer")
 
 
 class KafkaTopics:
@@ -55,26 +57,19 @@ class KafkaTopics:
         nothing for a member that does not exist.
         """
         with self._admin() as admin:
-            deadline = time.monotonic() + _COORDINATOR_SECONDS
-            while True:
-                try:
-                    admin.remove_group_members(group_id, [_NOBODY])
-                except kafka_errors.GroupAuthorizationFailedError:
-                    return "is denied to this user: grant READ on it"
-                except (kafka_errors.UnknownMemberIdError, kafka_errors.GroupIdNotFoundError):
-                    return None
-                except kafka_errors.RetriableError:  # a new broker makes its offsets topic at the first request
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(_RETRY_SECONDS)
-                else:
-                    return None
+            try:
+                _of_the_group(lambda: admin.remove_group_members(group_id, [_NOBODY]))
+            except kafka_errors.GroupAuthorizationFailedError:
+                return "is denied to this user: grant READ on it"
+            except (kafka_errors.UnknownMemberIdError, kafka_errors.GroupIdNotFoundError):
+                pass
+        return None
 
     def standings(self, group_id: str) -> Mapping[Partition, Standing]:
         """Read the notes of the group's committed offsets. Raises TransportError when it may not be described."""
         with self._admin() as admin:
             try:
-                found = admin.list_group_offsets([group_id])[group_id]
+                found = _of_the_group(lambda: admin.list_group_offsets([group_id])[group_id])
             except kafka_errors.GroupIdNotFoundError:
                 return {}
             except kafka_errors.GroupAuthorizationFailedError as error:
@@ -126,6 +121,18 @@ class KafkaTopics:
                 yield admin
             finally:
                 admin.close()
+
+
+def _of_the_group(ask: Callable[[], _Answer]) -> _Answer:
+    """Ask a group's coordinator. A new broker has none before the first request, which makes its offsets topic."""
+    deadline = time.monotonic() + _COORDINATOR_SECONDS
+    while True:
+        try:
+            return ask()
+        except kafka_errors.RetriableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_SECONDS)
 
 
 def _configs(admin: Any, names: Sequence[str]) -> dict[str, Mapping[str, str]]:

@@ -81,6 +81,8 @@ def test_a_pointer_that_names_no_version_neither_stops_a_training_nor_costs_a_ve
     (tmp_path / "m/current").write_text("../other")
     names += [registry.publish(write) for _ in range(3)]
     assert [version.name for version in registry.versions()] == names
+    registry.prune()
+    assert [version.name for version in registry.versions()] == names
     registry.promote(names[-1])
     assert registry.current() == names[-1]
 
@@ -93,6 +95,7 @@ def test_what_nobody_promoted_goes_after_a_day_and_the_current_version_never(tmp
         (tmp_path / f"m/.unpromoted-{name}").touch()  # a kill right behind the switch leaves it with the current one
         os.utime(tmp_path / f"m/.unpromoted-{name}", (0, 0))
     last = registry.publish(write)
+    registry.prune()
     assert [version.name for version in registry.versions()] == [first, fresh, last]
     assert {path.name for path in (tmp_path / "m").glob(".un*")} == {f".unpromoted-{fresh}", f".unpromoted-{last}"}
 

@@ -20,10 +20,12 @@ from aestream.inference.infer import Inference
 from aestream.registry.local import LocalRegistry
 from aestream.sampling import Sample
 from aestream.service.metrics import TrainerMetrics
+from aestream.service.movement import Movement
 from aestream.service.schedule import parse
 from aestream.service.service import Service
 from aestream.service.stop import Stop
 from aestream.service.trainer import Trainer, TrainerService
+from aestream.types import Partition, Standing
 from tests import manifests
 from tests.stores import put
 
@@ -79,8 +81,15 @@ class Scene:
         trainer = Trainer(self, self.registry, TinyDetector, min_records=50)  # type: ignore[arg-type]
         surroundings = Service(stale_after=60)
         surroundings.stop = Waiting(self.wait)
+        self.said: dict[Partition, Standing] = {}  # by the workers' commits
+        movement = Movement(lambda: self.said, share=0.2)
         self.service = TrainerService(
-            trainer, parse(schedule), metrics=self.metrics, service=surroundings, now=lambda: self.now
+            trainer,
+            parse(schedule),
+            metrics=self.metrics,
+            service=surroundings,
+            movement=movement,
+            now=lambda: self.now,
         )
 
     def wait(self, seconds: float) -> bool:
@@ -100,6 +109,11 @@ class Scene:
     def hours_ago(self, hours: float) -> Callable[[Path], None]:
         created = self.now - datetime.timedelta(hours=hours)
         return lambda folder: manifests.write(folder, created=created.isoformat(timespec="seconds"))
+
+    def says(self, moved: int) -> None:
+        """All workers use the current version, and so many of ten entities have moved."""
+        current = self.registry.current()
+        self.said = {Partition("in", 0): Standing((current or "",), 10, moved)}
 
     def outcome(self, name: str) -> float:
         return self.metrics.registry.get_sample_value("aestream_trainer_runs_total", {"outcome": name}) or 0.0
@@ -217,6 +231,39 @@ def test_who_asks_during_a_run_gets_one_more_however_often(tmp_path: Path, caplo
         scene.service.run()
     assert scene.runs == [0, 0]
     assert caplog.text.count("another run follows") == 1
+
+
+def test_moved_entities_are_trained_for_at_once_and_then_the_schedule_goes_on_from_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = Scene(tmp_path, "every 6h", hours=13)
+    scene.each_wait = lambda: scene.says(4 if scene.now - scene.begun > datetime.timedelta(hours=4) else 1)
+    with caplog.at_level(logging.INFO, "aestream"):
+        scene.service.run()
+    assert scene.runs == pytest.approx([0, 4, 10], abs=0.02)
+    assert "40% of 10 entities have moved: training again" in caplog.text
+    reasons = [version.manifest.metadata.get("reason") for version in scene.registry.versions()]
+    assert reasons == [None, "40% of 10 entities have moved", None]
+
+
+def test_after_a_restart_entities_that_are_still_moved_ask_for_nothing(tmp_path: Path) -> None:
+    first = Scene(tmp_path, "off", hours=2)
+    put(first.registry)
+    first.each_wait = lambda: first.says(4)
+    first.service.run()
+    again = Scene(tmp_path, "off", hours=5)
+    again.each_wait = lambda: again.says(4)
+    again.service.run()
+    assert (len(first.runs), len(again.runs)) == (1, 0)
+
+
+def test_versions_that_workers_need_are_kept(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "off", hours=1)
+    trainer = Trainer(scene, LocalRegistry(tmp_path, "m", keep=2), TinyDetector, min_records=50)  # type: ignore[arg-type]
+    oldest = trainer.run().version
+    trainer.needed = lambda: [oldest]
+    later = [trainer.run().version for _ in range(4)]
+    assert [version.name for version in scene.registry.versions()] == [oldest, *later[-2:]]
 
 
 def test_off_is_not_tried_again_when_a_run_that_was_asked_for_fails(tmp_path: Path) -> None:
