@@ -14,7 +14,8 @@ from aestream.pipeline import LoadedModel, Pipeline
 from aestream.registry.base import Registry
 from aestream.registry.fallback import fall_back
 from aestream.registry.local import LocalRegistry
-from aestream.sampling import FileSampler, fit
+from aestream.sampling.file import FileSampler
+from aestream.sampling.sample import fit
 from aestream.settings import reference
 from aestream.settings.settings import Settings
 

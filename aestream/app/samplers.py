@@ -14,7 +14,9 @@ from aestream.features.roles import NO_ROLES, Roles
 from aestream.inference.documents import Documents
 from aestream.inference.infer import Inference, infer
 from aestream.inference.selection import Selection
-from aestream.sampling import Choose, FileSampler, TopicSampler
+from aestream.sampling.file import FileSampler
+from aestream.sampling.sample import Choose
+from aestream.sampling.topic import TopicSampler
 from aestream.settings.settings import Settings
 
 

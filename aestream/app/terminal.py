@@ -21,6 +21,7 @@ from aestream.messages.cloudevents import moment
 from aestream.messages.scores import FeatureShare, Score
 from aestream.models.fit import Progress as Step
 from aestream.registry.base import Version
+from aestream.sampling.held import Held
 from aestream.service.trainer import Reporter, Run
 from aestream.settings.reference import in_variables
 from aestream.settings.settings import PREFIX
@@ -79,6 +80,8 @@ def trained(run: Run, model: str) -> None:
     version(run, model)
     if run.covered and not any(run.covered in warning for warning in run.warnings):
         console.print(f"the records cover {run.covered}", highlight=False, soft_wrap=True)
+    if run.held is not None:
+        _entities(run.held)
     for decision in run.decisions:
         console.print(decision, highlight=False, markup=False, soft_wrap=True)
     for reason, count in run.invalid.items():
@@ -95,6 +98,24 @@ def version(run: Run, model: str) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _entities(held: Held) -> None:
+    """Print a table of one row: the entities of a sample, and how well they are covered."""
+    table = Table(
+        Column("entities", justify="right"),
+        Column("records of each,\nin the median", justify="right"),
+        Column("at least", justify="right"),
+        Column("with their own\nscaling", justify="right"),
+        Column("with the\nshared one", justify="right"),
+        pad_edge=False,
+        box=SIMPLE_HEAD,
+    )
+    table.add_row(*(f"{n:,}" for n in (held.entities, held.median, held.least, held.own, held.entities - held.own)))
+    console.print(table, highlight=False)
+    if held.share < 1:
+        told = "they were chosen by their keys, and the sample holds all of their records that were read"
+        console.print(f"about {percent(held.share, 1)} of all entities: {told}", highlight=False, soft_wrap=True)
 
 
 def _notes(warnings: Sequence[str]) -> None:

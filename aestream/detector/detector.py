@@ -236,6 +236,11 @@ class Detector:
         return self._fitted.window
 
     @property
+    def own_entities(self) -> int:
+        """Return how many entities have a scaling and a threshold of their own; the others share one."""
+        return 0 if self._fitted.series is None else int(np.count_nonzero(self._fitted.series.numbers))
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Return what a person should know about the calibration and the constants, one sentence each."""
         return advice(self._fitted)

@@ -15,7 +15,8 @@ from aestream.errors import AestreamError, DataError
 from aestream.inference.infer import Inference
 from aestream.models.fit import Progress
 from aestream.registry.base import Registry
-from aestream.sampling import Sampler, fit
+from aestream.sampling.held import Held
+from aestream.sampling.sample import Sampler, fit
 from aestream.service.metrics import TrainerMetrics
 from aestream.service.movement import Movement
 from aestream.service.schedule import Schedule, next_run
@@ -54,6 +55,7 @@ class Run:
     seconds: float
     decisions: Sequence[str]  # about records that follow each other
     covered: str = ""  # the span of time of the sample, in words; empty if it is not known
+    held: Held | None = None  # the entities of the sample; None if nothing tells several apart
 
 
 @dataclass
@@ -90,7 +92,9 @@ class Trainer:
                 f"`min_records` ({self.min_records})"
             )
         detector = fit(self.detector(), sample, self.reporter.fitted)
-        warnings = [*sample.inference.review.warnings, *sample.warnings, *detector.warnings]
+        held = Held.of(sample, detector)
+        lacking = () if held is None else held.warnings
+        warnings = [*sample.inference.review.warnings, *sample.warnings, *lacking, *detector.warnings]
         facts = {
             "records": len(sample.matrix),
             "invalid": dict(sample.invalid),
@@ -112,6 +116,7 @@ class Trainer:
             time.monotonic() - started,
             detector.decisions,
             sample.covered,
+            held,
         )
 
 
@@ -251,6 +256,8 @@ class TrainerService:
             covering = f" that cover {run.covered}" if run.covered else ""
             model = self._trainer.registry.model
             _log.info("model %s@%s trained on %d records%s", model, run.version, run.records, covering)
+            if run.held is not None:
+                _log.info("the sample holds %s", run.held)
             for warning in run.warnings:
                 _log.warning("%s", warning)
             self._metrics.trainer_last_success.set_to_current_time()

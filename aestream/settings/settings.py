@@ -222,7 +222,10 @@ class Trainer(BaseModel):
         "for good; `off`: it does not. Only with windows.",
     )
     sample_records: int = Field(
-        200_000, gt=0, description="How many of the newest records to read, of all partitions together."
+        200_000,
+        gt=0,
+        description="How many of the newest records to learn from, of all partitions together. Of very many entities, "
+        "all records of some; see [training.md](training.md#very-many-entities).",
     )
     sample_period: OptionalDuration = Field(
         None,

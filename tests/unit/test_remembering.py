@@ -17,7 +17,8 @@ from aestream.inference.infer import infer
 from aestream.inference.selection import Selection
 from aestream.messages.scores import Renderer
 from aestream.pipeline import Pipeline
-from aestream.sampling import TopicSampler, fit
+from aestream.sampling.sample import fit
+from aestream.sampling.topic import TopicSampler
 from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySource, Message
 from aestream.types import Batch, Level, Partition
 

@@ -1,12 +1,17 @@
-"""What people see of an anomaly."""
+"""What people see of an anomaly, and of a training."""
 
 from __future__ import annotations
+
+import re
+from dataclasses import replace
 
 import msgspec
 import pytest
 
-from aestream.app.terminal import anomaly_line
+from aestream.app.terminal import anomaly_line, trained
 from aestream.messages.scores import Episode, FeatureShare, Origin, Part, Score
+from aestream.sampling.held import Held
+from aestream.service.trainer import Run
 
 
 def score(timestamp: int, key: str | None = "k") -> Score:
@@ -47,3 +52,17 @@ def test_a_line_tells_that_an_episode_is_over() -> None:
 @pytest.mark.parametrize("timestamp", [2**62, 253_402_300_800_000, -(2**62)])
 def test_a_timestamp_beyond_the_calendar_is_shown_somehow(timestamp: int) -> None:
     assert "in/1/2" in anomaly_line(score(timestamp))
+
+
+def test_a_training_says_how_many_entities_it_saw(capsys: pytest.CaptureFixture[str]) -> None:
+    held = Held(1200, 155, 12, own=900, short=700, window=10, share=0.031, remedy="wait")
+    run = Run("1", 186_000, {}, [], 1.0, ["few"], 2.0, [], "2 days", held)
+    trained(run, "default")
+    said = capsys.readouterr().out
+    assert re.search(r"entities +in the median +at least +scaling +shared one", said)
+    assert re.search(r"1,200 +155 +12 +900 +300", said)
+    assert "about 3.1 % of all entities: they were chosen by their keys" in said
+    trained(replace(run, held=replace(held, share=1.0)), "default")
+    assert "chosen by their keys" not in capsys.readouterr().out
+    trained(replace(run, held=None), "default")
+    assert "entities" not in capsys.readouterr().out

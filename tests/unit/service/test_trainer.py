@@ -18,7 +18,7 @@ from aestream.errors import DataError, TransportError
 from aestream.features.schema import FeatureSchema
 from aestream.inference.infer import Inference
 from aestream.registry.local import LocalRegistry
-from aestream.sampling import Sample
+from aestream.sampling.sample import Sample
 from aestream.service.metrics import TrainerMetrics
 from aestream.service.movement import Movement
 from aestream.service.schedule import parse
@@ -38,6 +38,8 @@ class TinyDetector:
     threshold = 1.0
     warnings = ()
     decisions = ()
+    window = 1
+    own_entities = 0
 
     def fit_matrix(
         self, matrix: np.ndarray, schema: FeatureSchema, *, progress: Callable[[Any], None], **_: Any
@@ -320,10 +322,15 @@ def test_what_the_sample_covers_and_lacks_is_logged(
         scene.sample(progress=lambda _read, _wanted: None),
         timestamps=np.arange(100) * 36_000 + 1_795_176_000_000,
         warnings=["an hour is not a day"],
+        keys=["a", "b"] * 48 + ["c", "d", "e", "f"],
+        remedy="wait",
     )
     monkeypatch.setattr(scene, "sample", lambda *, progress: sample)  # noqa: ARG005
     scene.service.train_now()
     with caplog.at_level(logging.INFO):
         scene.service.run()
     assert re.search(r"trained on 100 records that cover 59 minutes, from 2026-11-20 \S+ to \S+ UTC", caplog.text)
-    assert ("WARNING", "an hour is not a day") in [(r.levelname, r.getMessage()) for r in caplog.records]
+    assert "the sample holds 6 entities (records of each: 1 in the median, at least 1), 0 of them with" in caplog.text
+    warned = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert warned[0] == "an hour is not a day"
+    assert warned[1].startswith("4 of the 6 entities in the sample have fewer than 10 records")
