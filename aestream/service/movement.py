@@ -28,13 +28,16 @@ class Movement:
         self._share = share
         self._looked: datetime.datetime | None = None
         self._asked: datetime.datetime | None = None
-        self._asked_of: str | None = None  # the version whose entities had moved
-        self._better = False  # whether fewer have moved since
+        self._better = True  # whether fewer have moved since
         self._told = False  # that the commits cannot be read
 
     def asked_before(self, when: datetime.datetime) -> None:
-        """A former process trained for this reason, and its version has not been seen to be better."""
-        self._asked, self._asked_of = when, ""
+        """The current version was trained for this reason, and has not been seen to be better."""
+        self._asked, self._better = when, False
+
+    def failed(self) -> None:
+        """The training that was asked for made no version: ask again, after a while."""
+        self._better = True
 
     def reason(self, version: str | None, now: datetime.datetime) -> str | None:
         """Why to train now, in words; None if there is no reason, or if it is not yet time to look again.
@@ -54,10 +57,9 @@ class Movement:
         if share <= self._share:
             self._better = True
             return None
-        soon = self._asked is not None and now - self._asked < _PAUSE
-        if soon or (self._asked_of not in {None, version} and not self._better):
+        if not self._better or (self._asked is not None and now - self._asked < _PAUSE):
             return None
-        self._asked, self._asked_of, self._better = now, version, False
+        self._asked, self._better = now, False
         return f"{share:.0%} of {entities:,} entities have moved"
 
     def _read(self) -> Mapping[Partition, Standing]:

@@ -178,7 +178,7 @@ class TrainerService:
     def _last_run(self) -> datetime.datetime | None:
         """When the newest promoted version was trained; None if the store has no current version that can be used.
 
-        Also tells `movement` of the last training that moved entities asked for.
+        Also tells `movement` if moved entities asked for it.
 
         An unpromoted version does not count: its run was killed. A version that was rolled back from does count, so
         that a restart does not undo the rollback before the next run is due.
@@ -190,14 +190,13 @@ class TrainerService:
             if current not in {version.name for version in versions}:
                 _log.warning("the current model %s is missing or damaged: training a new one now", current)
                 return None
-            used = [v.manifest for v in versions if v.promoted or v.name == current]
-            asked = [manifest.created for manifest in used if _REASON in manifest.metadata]
-            if asked and self._movement is not None:
-                self._movement.asked_before(asked[-1])
-            return used[-1].created
+            last = [v.manifest for v in versions if v.promoted or v.name == current][-1]
         except AestreamError as error:
             _log.warning("the time of the last training cannot be read from the model store: %s", error)
             return None
+        if self._movement is not None and _REASON in last.metadata:
+            self._movement.asked_before(last.created)
+        return last.created
 
     def _has_model(self) -> bool:
         """Whether the current version exists with its manifest; a store that cannot be read counts as empty."""
@@ -262,6 +261,8 @@ class TrainerService:
                 _log.warning("%s", warning)
             self._metrics.trainer_last_success.set_to_current_time()
             outcome = "success"
+        if self._movement is not None and reason is not None and outcome != "success":
+            self._movement.failed()
         self._metrics.trainer_runs.labels(outcome).inc()
         self._metrics.trainer_duration.observe(time.monotonic() - started)
         return outcome == "success"

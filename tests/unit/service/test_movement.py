@@ -86,7 +86,21 @@ def test_a_second_one_is_an_hour_later_at_the_earliest() -> None:
 def test_a_training_that_failed_is_tried_again_after_an_hour() -> None:
     scene = Scene()
     scene.says(("1", 10, 5))
-    assert [scene.after(10, "1") is not None for _ in range(13)] == [i % 6 == 0 for i in range(13)]
+    asked = []
+    for _ in range(13):
+        asked.append(scene.after(10, "1") is not None)
+        scene.movement.failed()
+    assert asked == [i % 6 == 0 for i in range(13)]
+
+
+def test_a_rollback_is_not_undone() -> None:
+    scene = Scene()
+    scene.says(("1", 10, 5))
+    assert scene.after(1, "1") is not None
+    scene.says(("2", 10, 5))
+    scene.after(1, "2")
+    scene.says(("1", 10, 5))
+    assert not any(scene.after(30, "1") for _ in range(10))
 
 
 def test_what_other_versions_say_does_not_count() -> None:

@@ -248,6 +248,16 @@ def test_moved_entities_are_trained_for_at_once_and_then_the_schedule_goes_on_fr
     assert reasons == [None, "40% of 10 entities have moved", None]
 
 
+def test_a_failed_training_for_moved_entities_is_tried_again_after_an_hour(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "off", hours=2.5)
+    put(scene.registry)
+    scene.error = DataError("too few")
+    scene.each_wait = lambda: scene.says(4)
+    scene.service.run()
+    assert scene.runs == pytest.approx([0, 1, 2], abs=0.05)
+    assert scene.outcome("failed") == 3
+
+
 def test_after_a_restart_entities_that_are_still_moved_ask_for_nothing(tmp_path: Path) -> None:
     first = Scene(tmp_path, "off", hours=2)
     put(first.registry)
