@@ -149,10 +149,11 @@ class Stream:
     @property
     def levels(self) -> dict[Level, int]:
         """How many entities there are of each level. Many that have moved ask for a new training."""
-        parts = self._parts().values()
+        parts = self.parts.values()
         return {level: sum(part[level] for part in parts) for level in Level}
 
-    def _parts(self) -> dict[Part, dict[Level, int]]:
+    @property
+    def parts(self) -> dict[Part, dict[Level, int]]:
         """The same, by partition."""
         if self._fitted.series is None or self._store is None:
             return {}
@@ -175,7 +176,7 @@ class Stream:
             return Memory({}, 0, 0, dict.fromkeys(Eviction, 0))
         evicted = {Eviction.TIME_TO_LIVE: self._store.forget_old(), Eviction.BYTES: self._store.evict(max_bytes)}
         episodes = sum(int(np.count_nonzero(values["episodes"]["quiet"] < QUIET)) for values in self._store.values())
-        return Memory(self._parts(), episodes, self._store.size, evicted)
+        return Memory(self.parts, episodes, self._store.size, evicted)
 
     def adopt(self, former: Stream) -> bool:
         """Go on from what the stream of another model remembers; False, and nothing done, where that does not fit.

@@ -75,6 +75,10 @@ class Ledger:
         if self._model is not None:
             self._model.pipeline.stream.forget(parts)
 
+    def versions(self, part: Partition) -> list[str]:
+        """The versions of the model that the next owner of a partition needs to see its records again, oldest first."""
+        return [version for _, version in self._kept[part].marker.models] if part in self._kept else []
+
     def change(self, model: LoadedModel, source: Source) -> bool:
         """Go on with another model, from where everything is committed.
 

@@ -129,6 +129,7 @@ class Worker:
             return
         self._use(model)
         self._ledger.change(model, self._source)
+        self._annotate(model.pipeline.stream.parts)
 
     def _use(self, model: LoadedModel) -> None:
         self._model = model
@@ -147,7 +148,10 @@ class Worker:
         self._meter.changed(changes)
         for event, partitions in changes.rebalances.items():
             _log.info("partitions %s: %s", event, _named(partitions))
-        return self._ledger.begin(self._model, changes.starts, self._source)
+        begun = self._ledger.begin(self._model, changes.starts, self._source)
+        if changes.assigned:
+            self._annotate(self._model.pipeline.stream.parts)
+        return begun
 
     def _process(self, batch: Batch) -> None:
         """Turn a batch into acknowledged results."""
@@ -222,12 +226,16 @@ class Worker:
         self._meter.stands(self._source.positions(), len(assigned))
         memory = self._model.pipeline.stream.tidy(self._max_bytes)
         self._meter.remembers(memory)
-        self._source.annotate({partition: self._standing(memory.parts.get(partition, {})) for partition in assigned})
+        self._annotate(memory.parts)
 
-    def _standing(self, levels: Mapping[Level, int]) -> Standing:
-        """What the commits of a partition say of it."""
-        version = self._model.version.rpartition("@")[2]
-        return Standing((version,), sum(levels.values()), levels.get(Level.MOVED, 0))
+    def _annotate(self, parts: Mapping[Partition | None, Mapping[Level, int]]) -> None:
+        """Let commits say which versions of the model are needed, and how many entities of each level there are."""
+        standings = {}
+        for part in self._source.assigned():
+            versions = dict.fromkeys([*self._ledger.versions(part), self._model.version])
+            names, levels = (version.rpartition("@")[2] for version in versions), parts.get(part, {})
+            standings[part] = Standing(tuple(names), sum(levels.values()), levels.get(Level.MOVED, 0))
+        self._source.annotate(standings)
 
     def _tell(self, waits: str | None, partitions: int) -> None:
         """Log what the worker waits for, when that changes."""

@@ -191,6 +191,20 @@ class World:
                 last = {message.key: number for number, message in enumerate(log)}
                 log[:at] = [m for number, m in enumerate(log[:at]) if last[m.key] == number]
 
+    def kept(self) -> set[str]:
+        """The versions that a training would keep: those that the last commits name, and the current one."""
+        standings = MemoryTopics(self.stored).standings("g").values()
+        named = {f"default@{name}" for standing in standings for name in standing.versions}
+        return named | {current(self.stored, self.models)}
+
+    def needed(self) -> set[str]:
+        """The versions that the last markers name."""
+        logs = [self.stored.log[Partition(STATE, number)] for number in (0, 1)]
+        markers = {
+            m.key: json.loads(m.value) for log in logs for m in log if m.value and len(json.loads(m.key or b"")) == 5
+        }
+        return {version for marker in markers.values() for _, version in marker["models"]}
+
     def scores(self) -> dict[tuple[int, int], list[dict[str, Any]]]:
         """The scores of each record; more than one where it was scored again."""
         found: dict[tuple[int, int], list[dict[str, Any]]] = {}
@@ -253,6 +267,7 @@ def test_whatever_ends_a_worker_its_successors_score_as_if_it_had_lived(
     while sum(world.stored.committed.values()) < 3 * STEPS:
         what = rng.choice(["polls", "commits", "flushes", "stop"])
         world.work(Fate(**{what: int(rng.integers(0, 6))}))
+        assert world.needed() <= world.kept()
         if rng.random() < 0.5:
             world.compact(rng)
         lives += 1

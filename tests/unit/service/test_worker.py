@@ -258,12 +258,7 @@ def test_a_worker_that_joins_anew_remembers_nothing_of_its_former_partitions(
 def test_each_commit_says_which_model_was_used(store: Path, broker: MemoryBroker) -> None:
     worker = Running(store, broker, iter([MemorySource]))
     wait_for("committed", lambda: broker.committed.get(INPUT) == 20, seconds=30)
-    assert broker.notes[INPUT].split()[0] == "aestream"
     version = LocalRegistry(store, "default").current()
-    worker.service.stop.wait(1.1)  # a worker notes what it knows once a second
-    for value in records.values(20):
-        broker.append("in", Message(value))
-    wait_for("committed", lambda: broker.committed.get(INPUT) == 40, seconds=30)
     worker.end()
     assert broker.notes[INPUT] == f"aestream model={version} entities=0 moved=0"
 
