@@ -121,7 +121,7 @@ def measure(
             worker.kill()
     with (folder / "second.log").open("w") as log, subprocess.Popen(command, env=given, stderr=log) as worker:
         try:
-            wait(lambda: logged(folder / "second.log", "entities are remembered"), worker)
+            wait(lambda: logged(folder / "second.log", "entities are remembered") is not None, worker)
             wait(lambda: scrape(port, "aestream_ready") > 0, worker)
             size = psutil.Process(worker.pid).memory_info().rss / 2**20
         finally:

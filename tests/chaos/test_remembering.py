@@ -65,6 +65,9 @@ class Run:
     def done(self) -> bool:
         return self.cluster.committed(self.settings["kafka__group_id"], self.topic) == self.cluster.ends(self.topic)
 
+    def has(self, count: int) -> bool:
+        return self.results() >= count
+
     def results(self) -> int:
         return self.cluster.count(self.settings["topics__scores"])
 
@@ -152,9 +155,9 @@ def live_through_kills(rough: Run, publish_next: Callable[[], None]) -> list[str
         for half in range(2):
             share = STEPS // (KILLS // 2)
             for turn in range(KILLS // 2):
-                before = rough.results()
+                wanted = rough.results() + 1
                 rough.send(TRAINING + half * STEPS + turn * share, share)
-                wait_for("new results", lambda before=before: rough.results() > before)
+                wait_for("new results", partial(rough.has, wanted))
                 time.sleep(rng.uniform(0, 0.3))
                 killed = rng.randrange(2)
                 workers[killed].kill()
