@@ -128,7 +128,7 @@ class Features(BaseModel):
         None, description="The field that orders an entity's records. Unset: the Kafka timestamp."
     )
     window: Annotated[CountOrWord, obeys("window")] = Field(
-        1,
+        "auto",
         description="How many records of an entity are judged together. `auto`: 10 if the sample shows that the "
         "records of an entity follow each other, for long enough; else 1. Unless it is 1, counters are used by their "
         "increase per second.",
