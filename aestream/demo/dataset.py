@@ -1,10 +1,9 @@
-"""A labelled recording for the demo: rows to train on, rows to stream, and what was wrong when."""
+"""A labelled recording of one entity: rows to train on, rows to stream, and what was wrong when."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,8 @@ _NEVER_SENT = frozenset({*_LABELS, "changepoint"})  # whoever knows these needs 
 class Recording:
     """Rows in time order: `train` (n, d) and `test` (m, d) of the features `names`; `label` (m,) marks incidents.
 
-    `left_out` names the columns of the file that are not numeric.
+    `train_times` (n,) and `test_times` (m,) are in seconds since 1970, None if the file does not say. `left_out` names
+    the columns of the file that are not numeric.
     """
 
     source: str
@@ -38,12 +38,8 @@ class Recording:
     label: Flags
     incidents: tuple[Incident, ...]
     left_out: tuple[str, ...] = ()
-
-    def limited(self, rows: int | None) -> Recording:
-        """The same recording with at most `rows` rows of the test part."""
-        if rows is None or rows >= len(self.test):
-            return self
-        return replace(self, test=self.test[:rows], label=self.label[:rows], incidents=within(self.incidents, rows))
+    train_times: Vector | None = None
+    test_times: Vector | None = None
 
 
 def load(path: Path | None, label: str | None = None) -> Recording:
@@ -68,7 +64,10 @@ def load(path: Path | None, label: str | None = None) -> Recording:
 
 
 def _from_arrays(path: Path) -> Recording:
-    """An npz with `train`, `test` and `label`, or `X` and `y` in time order; `features` and `causes` are optional."""
+    """An npz with `train`, `test` and `label`, or `X` and `y` in time order.
+
+    `features`, `causes`, `incidents`, `timestamps_train` and `timestamps_test` are optional.
+    """
     try:
         with np.load(path) as file:
             arrays = {key: file[key] for key in file.files}
@@ -92,7 +91,8 @@ def _from_arrays(path: Path) -> Recording:
     else:
         lines = "\n".join(map(str, np.atleast_1d(causes)))
         incidents = from_causes(lines, names, tuple(map(str, arrays.get("incidents", ()))))
-    return Recording(path.name, names, train, test, label, within(incidents, len(test)))
+    times = arrays.get("timestamps_train"), arrays.get("timestamps_test")
+    return Recording(path.name, names, train, test, label, within(incidents, len(test)), (), *times)
 
 
 def _from_table(path: Path, label: str | None) -> Recording:
@@ -144,8 +144,3 @@ def _is_number(kind: pa.DataType) -> bool:
 def _numbers(column: pa.ChunkedArray) -> Vector:
     """A column as float64, with NaN for missing values."""
     return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
-
-
-def rows_as_records(names: Sequence[str], rows: NDArray[np.floating[Any]]) -> Iterator[dict[str, float]]:
-    """Each row as a record of its features, without the label: this is what is streamed."""
-    return (dict(zip(names, row, strict=True)) for row in rows.tolist())

@@ -5,16 +5,26 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from aestream.settings.values import seconds
+
 PLOT = Path("aestream-demo.png")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the demo's options to its command."""
     add = parser.add_argument
-    add("--data", type=Path, metavar="FILE", help="use this npz, CSV or Parquet file instead of the bundled recording")
+    add(
+        "--data",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="use these npz, CSV or Parquet files, an entity each, instead of the bundled recording",
+    )
+    add("--interval", type=_interval, metavar="DURATION", help="time between the rows of a file (default: 1s)")
     add("--label", metavar="NAME", help="label column of a CSV or Parquet file; 0 is normal")
     add("--bootstrap-servers", metavar="HOST:PORT", help="use this Kafka instead of the embedded broker")
-    add("--rate", type=_rate, metavar="N", help="records per second, 0 for no limit (default: 20 s in all)")
+    add("--rate", type=_rate, metavar="N", help="records per second, 0 for no limit (default: 15 s in all)")
     add("--limit", type=_count, metavar="N", help="stream only the first N records of the test part")
     add(
         "--false-alarm-rate",
@@ -32,6 +42,13 @@ def _rate(text: str) -> float:
     value = float(text)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}: give records per second, or 0 for no limit")
+    return value
+
+
+def _interval(text: str) -> float:
+    value = float(seconds(text))  # type: ignore[arg-type]
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text}: give a duration above 0, such as 1s or 5m")
     return value
 
 

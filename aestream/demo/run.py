@@ -12,10 +12,11 @@ from importlib import util
 from pathlib import Path
 
 from aestream.app import clients, terminal, topics, trainer
-from aestream.demo import dataset, stage, stream
+from aestream.demo import feed as feeds
+from aestream.demo import stage, stream
 from aestream.demo import summary as report
 from aestream.demo.brokers import EmbeddedKafka
-from aestream.demo.dataset import Recording
+from aestream.demo.feed import Feed
 from aestream.demo.interrupts import Interrupts
 from aestream.demo.live import LiveView, PlainView, Progress, View
 from aestream.demo.results import Follower, Results
@@ -28,11 +29,12 @@ from aestream.service import log
 from aestream.settings import reference
 from aestream.transport.base import Sink
 
-_DEFAULT_SECONDS = 20.0  # for the whole stream, unless a rate is given
+_DEFAULT_SECONDS = 15.0  # for the whole stream, unless a rate is given
 _SLOWEST_DEFAULT = 100.0  # records/s
 _TICK_SECONDS = 0.01
 _LOOK_SECONDS = 1.0  # between looks at the worker
 _STALLED_SECONDS = 30.0
+_MOST_NAMES = 10
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,12 +47,12 @@ def run(options: argparse.Namespace) -> int:
     user = stage.user_settings(options)
     log.setup(style="plain", level="warning")
     use_threads(user.worker.threads)
-    recording = dataset.load(options.data, options.label).limited(options.limit)
+    feed = feeds.load(options.data, options.label, options.interval).limited(options.limit)
     with Interrupts() as interrupts:
         stack = contextlib.ExitStack()
         try:
             try:
-                return _Demo(options, recording, interrupts, stack, began).run()
+                return _Demo(options, feed, interrupts, stack, began).run()
             finally:
                 interrupts.ignore()
         except KeyboardInterrupt:
@@ -67,13 +69,13 @@ class _Demo:
     def __init__(
         self,
         options: argparse.Namespace,
-        recording: Recording,
+        feed: Feed,
         interrupts: Interrupts,
         stack: contextlib.ExitStack,
         began: float,
     ) -> None:
         self._options = options
-        self._recording = recording
+        self._feed = feed
         self._interrupts = interrupts
         self._stack = stack
         self._began = began
@@ -81,27 +83,35 @@ class _Demo:
 
     def run(self) -> int:
         """Broker, topics, training part, model, worker, test part, verdict; return the exit code."""
-        recording = self._recording
-        self._say(
-            f"{recording.source}: {len(recording.train)} records to train on, {len(recording.test)} to stream, "
-            f"{recording.test.shape[1]} features, {len(recording.incidents)} labelled incidents"
-        )
-        if recording.left_out:
-            self._say(f"not sent, because they are not numbers: {', '.join(recording.left_out)}")
+        feed = self._feed
+        self._introduce()
         here = self._set_up()
         sink = self._open_sink(here)
-        stream.write(sink, here.topics["input"], recording.names, recording.train)
+        stream.write(sink, here.topics["input"], feed)
         self._step(3, f"wrote the training part to {here.topics['input']}; now training on that topic")
         model = self._train(here)
         worker, follower = self._start_worker(here)
-        results = Results(len(recording.test), first=len(recording.train), topics=here.topics)
-        streamer = stream.Streamer(sink, here.topics["input"], recording.names, recording.test, rate=self._rate())
-        with self._view() as view:
+        results = Results(feed.test.owner, first=len(feed.train), topics=here.topics)
+        streamer = stream.Streamer(sink, here.topics["input"], feed, feed.test, rate=self._rate())
+        with self._view(results) as view:
             self._stream(streamer, follower, worker, results, view)
-        summary, findings = judge(recording, results, sent=streamer.sent, seconds=time.monotonic() - self._began)
+        summary, findings = judge(feed, results, sent=streamer.sent, seconds=time.monotonic() - self._began)
         self._conclude(summary, findings, results, model)
         self._look_around(here, worker)
         return 1 if summary.lost else 0
+
+    def _introduce(self) -> None:
+        """Say what will be sent."""
+        feed = self._feed
+        entities = ", ".join(feed.entities) if len(feed.entities) <= _MOST_NAMES else f"{len(feed.entities)} entities"
+        self._say(
+            f"{feed.source}, keyed by entity ({entities}): {len(feed.train)} records to train on, {len(feed.test)} to "
+            f"stream, {len(feed.names)} features, {len(feed.cases)} labelled incidents"
+        )
+        if feed.left_out:
+            self._say(f"not sent, because they are not numbers: {', '.join(feed.left_out)}")
+        if not feed.timed:
+            self._say(f"the files do not say when: a row every {feeds.USUAL_INTERVAL:.0f} s is assumed (--interval)")
 
     def _set_up(self) -> Stage:
         """Start the broker, unless one is given, and create the topics."""
@@ -111,7 +121,7 @@ class _Demo:
             folder = Path(tempfile.mkdtemp(prefix="aestream-demo-"))
             self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         self._step(1, f"Kafka at {bootstrap}" if asked else f"embedded Kafka broker at {bootstrap}")
-        here = stage.prepare(self._options, bootstrap=bootstrap, folder=folder)
+        here = stage.prepare(self._options, bootstrap=bootstrap, folder=folder, time=self._feed.time_field)
         if asked and not self._options.keep:
             self._stack.callback(self._remove_topics, here)
         made, _ = topics.create(here.settings, partitions=1, replication=-1, with_input=True)
@@ -132,6 +142,8 @@ class _Demo:
             if not note.used:
                 self._say(f"left out {note.name}: {note.reason}")
         terminal.version(run, here.settings.model.name)
+        for decision in run.decisions:
+            self._say(decision)
         return f"{here.settings.model.name}@{run.version}"
 
     def _start_worker(self, here: Stage) -> tuple[WorkerProcess, Follower]:
@@ -156,7 +168,7 @@ class _Demo:
         self, streamer: stream.Streamer, follower: Follower, worker: WorkerProcess, results: Results, view: View
     ) -> None:
         """Send the test part and collect the answers, until all have arrived or none has come for too long."""
-        total = len(self._recording.test)
+        total = len(self._feed.test)
         looked, lag = 0.0, None
         answered, moved = 0, time.monotonic()
         while results.answered < total:
@@ -168,24 +180,14 @@ class _Demo:
                 if streamer.done:
                     streamer.flush()
             for batch in follower.take():
-                for row, score in results.add(batch):
-                    view.anomaly(row, score)
+                for news in results.add(batch):
+                    view.tell(news)
             if results.answered > answered:
                 answered, moved = results.answered, now
             if now - looked > _LOOK_SECONDS:
                 worker.check()
                 looked, lag = now, worker.lag()
-            view.update(
-                Progress(
-                    sent=streamer.sent,
-                    total=total,
-                    scored=int(results.scored.sum()),
-                    dead=int(results.dead.sum()),
-                    anomalies=int(results.flagged.sum()),
-                    lag=lag,
-                    score=results.score,
-                )
-            )
+            view.update(Progress(streamer.sent, lag))
             if now - moved > _STALLED_SECONDS:
                 self._say(f"no answer for {_STALLED_SECONDS:.0f} s; {total - answered} records are unanswered")
                 return
@@ -195,11 +197,11 @@ class _Demo:
         """Print and write the summary, and draw the plot."""
         from aestream.demo import plot  # noqa: PLC0415 - needs the extra `demo`
 
-        report.show(self._console, summary, findings)
+        report.show(self._console, self._feed, summary, findings)
         if self._options.summary is not None:
             report.write(self._options.summary, summary)
             self._say(f"summary: {self._options.summary}")
-        plot.draw(self._options.plot, self._recording, results, summary, findings, model=model)
+        plot.draw(self._options.plot, self._feed, results, summary, findings, model=model)
         self._say(f"plot: {self._options.plot.resolve()}")
 
     def _look_around(self, here: Stage, worker: WorkerProcess) -> None:
@@ -232,12 +234,11 @@ class _Demo:
         if self._options.rate is not None:
             rate: float = self._options.rate
             return rate
-        return max(len(self._recording.test) / _DEFAULT_SECONDS, _SLOWEST_DEFAULT)
+        return max(len(self._feed.test) / _DEFAULT_SECONDS, _SLOWEST_DEFAULT)
 
-    def _view(self) -> View:
-        if self._options.no_live or not self._console.is_terminal:
-            return PlainView(self._console)
-        return LiveView(self._console)
+    def _view(self, results: Results) -> View:
+        plain = self._options.no_live or not self._console.is_terminal
+        return (PlainView if plain else LiveView)(self._console, self._feed, results)
 
     def _step(self, number: int, text: str) -> None:
         self._say(f"{number}. {text}")

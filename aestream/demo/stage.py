@@ -56,8 +56,8 @@ def user_settings(options: argparse.Namespace) -> Settings:
     return settings.load(options.config, reference.assignments([*options.set, *_asked(options)]))
 
 
-def prepare(options: argparse.Namespace, *, bootstrap: str, folder: Path) -> Stage:
-    """The user's settings, with the demo's own topics, group, store and port.
+def prepare(options: argparse.Namespace, *, bootstrap: str, folder: Path, time: str) -> Stage:
+    """The user's settings, with the demo's own topics, group, store and port; `time` is the field that holds the time.
 
     On a Kafka that others use too, the names end in a suffix that is unique to this run.
     """
@@ -72,6 +72,8 @@ def prepare(options: argparse.Namespace, *, bootstrap: str, folder: Path) -> Sta
         f"topics.scores={prefix}-scores",
         f"topics.anomalies={prefix}-anomalies",
         f"topics.dead_letters={prefix}-dead-letters",
+        "features.key=",  # the records' own keys
+        f"features.time={time}",
         f"model.store={folder / _MODELS}",
         f"http.port={free_port()}",
         "log.format=plain",

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from aestream.demo.dataset import rows_as_records
+from aestream.demo.feed import Feed, Rows
 from aestream.errors import TransportError
 from aestream.transport.base import Sink
 from aestream.types import Outgoing, Partition
@@ -19,20 +16,18 @@ _CHUNK_ROWS = 1_000
 _FLUSH_EVERY_ROWS = 10_000
 _FLUSH_SECONDS = 30.0
 
-Rows = NDArray[np.floating[Any]]
-
 
 class Streamer:
-    """Sends rows (n, d) as JSON objects of the features `names`, `rate` per second, or without a limit if 0.
+    """Sends rows of a feed as JSON objects, keyed by entity, `rate` per second, or without a limit if 0.
 
-    All go to one partition: this keeps the order of a series, and offsets count its rows.
+    All go to one partition: this keeps the order of time, and offsets count the rows.
     """
 
     def __init__(
         self,
         sink: Sink,
         topic: str,
-        names: Sequence[str],
+        feed: Feed,
         rows: Rows,
         *,
         rate: float,
@@ -40,8 +35,9 @@ class Streamer:
     ) -> None:
         self._sink = sink
         self._topic = topic
-        self._names = names
         self._rows = rows
+        self._feed = feed
+        self._keys = [entity.encode() for entity in feed.entities]
         self._rate = rate
         self._clock = clock
         self._started: float | None = None
@@ -63,9 +59,9 @@ class Streamer:
         stop = min(due, self.sent + _CHUNK_ROWS)
         if stop <= self.sent:
             return
-        values = [self._encode(record) for record in rows_as_records(self._names, self._rows[self.sent : stop])]
-        nothing = [None] * len(values)
-        self._sink.send(Outgoing(self._topic, values, nothing, [Partition(self._topic, 0)] * len(values)))
+        values = list(map(self._encode, self._feed.records(self._rows, self.sent, stop)))
+        keys = list(map(self._keys.__getitem__, self._rows.owner[self.sent : stop].tolist()))
+        self._sink.send(Outgoing(self._topic, values, keys, [Partition(self._topic, 0)] * len(values)))
         if self.sent // _FLUSH_EVERY_ROWS != stop // _FLUSH_EVERY_ROWS:
             self.flush()
         self.sent = stop
@@ -76,9 +72,9 @@ class Streamer:
             raise TransportError(f"the broker does not acknowledge what was sent to {self._topic}: is it overloaded?")
 
 
-def write(sink: Sink, topic: str, names: Sequence[str], rows: Rows) -> None:
-    """Write all rows to a topic and wait for the acknowledgements."""
-    streamer = Streamer(sink, topic, names, rows, rate=0.0)
+def write(sink: Sink, topic: str, feed: Feed) -> None:
+    """Write the rows to train on to a topic and wait for the acknowledgements."""
+    streamer = Streamer(sink, topic, feed, feed.train, rate=0.0)
     while not streamer.done:
         streamer.advance()
     streamer.flush()

@@ -11,18 +11,18 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from aestream.demo.feed import Feed
 from aestream.demo.verdict import Finding, Summary
 from aestream.errors import DataError
 
-_PER = 10_000  # false alarms are easier to grasp per this many records
 _DIGITS = 6
 
 
-def show(console: Console, summary: Summary, findings: Sequence[Finding]) -> None:
+def show(console: Console, feed: Feed, summary: Summary, findings: Sequence[Finding]) -> None:
     """Print the incidents and the figures."""
     if findings:
-        console.print(_incidents(findings))
-    console.print(_figures(summary))
+        console.print(_incidents(feed, findings))
+    console.print(_figures(feed, summary))
 
 
 def write(path: Path, summary: Summary) -> None:
@@ -35,30 +35,49 @@ def write(path: Path, summary: Summary) -> None:
         raise DataError(f"--summary {path} cannot be written: {error.strerror}") from error
 
 
-def _incidents(findings: Sequence[Finding]) -> Table:
-    table = Table("", "incident", "rows", "found", "first flagged", "top feature", "is a cause", box=SIMPLE_HEAD)
+def _incidents(feed: Feed, findings: Sequence[Finding]) -> Table:
+    several = len(feed.entities) > 1
+    columns = ["", "incident", "records", "found", *(["seen in"] if several else []), "after", "top feature", "a cause"]
+    table = Table(*columns, box=SIMPLE_HEAD)
     for number, finding in enumerate(findings, start=1):
-        incident, cause = finding.incident, finding.named_a_cause
+        incident, causes = finding.case.incident, finding.case.causes
+        known = dict.fromkeys(name for names in causes.values() for name in names)
         table.add_row(
             str(number),
-            incident.name or _few(incident.causes),
+            incident.name or _few(list(known)),
             f"{incident.start}-{incident.end}",
-            "[red]no[/]" if finding.first_flagged is None else "[green]yes[/]",
-            "" if finding.first_flagged is None else str(finding.first_flagged),
+            "[green]yes[/]" if finding.found else "[red]no[/]",
+            *([_seen(feed, finding)] if several else []),
+            "" if finding.delay is None else str(finding.delay),
             finding.feature or "",
-            "" if cause is None else "yes" if cause else "no",
+            {None: "", True: "yes", False: "no"}[finding.named_a_cause],
         )
     return table
 
 
-def _figures(summary: Summary) -> Table:
+def _seen(feed: Feed, finding: Finding) -> str:
+    """The entities that showed an incident, or, if none did, those that should have."""
+    chosen = sorted(finding.first_flagged or finding.case.causes)
+    named = "all" if len(chosen) == len(feed.entities) else _few([feed.entities[entity] for entity in chosen])
+    return named if finding.found else f"[dim]({named})[/]"
+
+
+def _figures(feed: Feed, summary: Summary) -> Table:
     table = Table.grid(padding=(0, 2))
     lost = "none lost" if summary.lost == 0 else f"[bold red]{summary.lost} lost[/]"
     rows = {
         "records": f"{summary.records_in} in, {summary.scores_out} scored, {summary.dead_letters} dead letters, {lost}",
-        "incidents found": f"{summary.incidents_found} of {summary.incidents_total}",
-        "false alarms": _text(summary.false_alarm_rate, f"{{:.1f}} per {_PER:,} normal records", _PER),
+        "incidents found": f"{summary.incidents_found} of {summary.incidents_total}"
+        + (
+            ""
+            if summary.delay_p50_records is None
+            else f", half of them within {summary.delay_p50_records:.0f} records"
+        ),
+        "false alarms": _text(summary.false_alarm_rate, "{:.2f} % of the normal records", 100),
         "precision": _text(summary.precision, "{:.1f} % of the flagged records are labelled", 100),
+        "episodes": _episodes(feed, summary),
+        "levels": f"of {summary.entities} entities, {summary.entities_moved} moved for good and "
+        f"{summary.entities_held} were held at another level at the end",
         "AUROC / AUPRC": f"{_text(summary.auroc, '{:.3f}')} / {_text(summary.auprc, '{:.3f}')}",
         "speed": _text(summary.records_per_second, "{:,.0f} records/s"),
         "latency": f"{_latency(summary)}, from a record's timestamp to its published score",
@@ -67,6 +86,20 @@ def _figures(summary: Summary) -> Table:
     for name, value in rows.items():
         table.add_row(f"[bold]{name}[/]", value)
     return table
+
+
+def _episodes(feed: Feed, summary: Summary) -> str:
+    """How often an operator would have been paged, and for nothing."""
+    if not summary.episodes:
+        return "none"
+    told = (
+        f"{summary.episodes} for {summary.records_in} records, {summary.episodes_outside} of them without an incident"
+    )
+    if not feed.timed or summary.episodes_per_day is None:
+        return told
+    return (
+        f"{told}; {summary.episodes_per_day:,.0f} a day, at {summary.incidents_total / feed.days:,.0f} incidents a day"
+    )
 
 
 def _latency(summary: Summary) -> str:

@@ -117,7 +117,7 @@ def test_the_whole_way(data: Path, tmp_path: Path) -> None:
     assert 0 < summary["latency_p50_ms"] <= summary["latency_p99_ms"]
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert "none lost" in text
-    assert "anomaly in row 50," in text
+    assert "record 50: anomaly, score" in text
     assert "AESTREAM_TOPICS__INPUT=aestream-demo-input" in text
     assert "/metrics" in text
 
@@ -136,7 +136,7 @@ MOMENTS = {
     "training part": "2. topics",
     "training": "3. wrote",
     "worker": "4. started the worker",
-    "anomalies": "anomaly in row",
+    "anomalies": ": anomaly, score",
 }
 
 

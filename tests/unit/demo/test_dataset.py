@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aestream.demo.dataset import load, rows_as_records
+from aestream.demo.dataset import load
 from aestream.demo.incidents import Incident, from_causes, from_labels, within
 from aestream.errors import ConfigurationError, DataError
 
@@ -29,7 +29,6 @@ def test_arrays_with_causes(tmp_path: Path) -> None:
     found = load(path)
     assert found.incidents == (Incident("a leak", 1, 2, ("disk",)), Incident("a flood", 9, 9, ("cpu", "disk")))
     assert found.label.tolist() == (LABEL == 1).tolist()
-    assert next(rows_as_records(found.names, found.test)) == {"cpu": 0.0, "disk": 1.0}
 
 
 def test_arrays_without_names_and_causes_take_incidents_from_the_labels(tmp_path: Path) -> None:
@@ -73,12 +72,13 @@ def test_what_is_missing_stays_missing(tmp_path: Path) -> None:
     assert np.isnan(load(path).train[1, 0])
 
 
-def test_a_shorter_stream_cuts_its_incidents(tmp_path: Path) -> None:
-    found = load(saved(tmp_path, train=ROWS, test=ROWS, label=LABEL))
-    short = found.limited(2)
-    assert (len(short.test), len(short.label), len(short.train)) == (2, 2, 10)
-    assert [(i.start, i.end) for i in short.incidents] == [(1, 1)]
-    assert found.limited(None) is found
+def test_times_are_kept(tmp_path: Path) -> None:
+    times = {"timestamps_train": np.arange(10.0), "timestamps_test": np.arange(10.0) + 10}
+    found = load(saved(tmp_path, train=ROWS, test=ROWS, label=LABEL, **times))
+    assert found.train_times is not None
+    assert found.test_times is not None
+    assert found.test_times[0] == 10.0
+    assert load(saved(tmp_path, train=ROWS, test=ROWS, label=LABEL)).test_times is None
 
 
 @pytest.mark.parametrize(
