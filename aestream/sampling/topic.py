@@ -172,9 +172,9 @@ class TopicSampler:
 def _by_time(sample: Sample, times: Vector, keys: Sequence[Key]) -> Sample:
     """Add the times (n,) and keys (n,) of a sample's records, and sort them by time: messages may be in another order.
 
-    Where neither a field nor the messages tell the time, the order stays.
+    Where neither a field nor the messages tell the time, as when all were written at once, the order stays.
     """
-    if len(sample.timestamps):
+    if len(sample.timestamps) and (sample.roles.time is not None or np.ptp(sample.timestamps) > 0):
         stamps = sample.timestamps / 1000
         times = stamps if sample.roles.time is None else np.where(np.isnan(times), stamps, times)
     elif sample.roles.time is None:

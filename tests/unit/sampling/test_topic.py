@@ -127,6 +127,15 @@ def test_timestamps_that_tell_no_time_leave_the_records_in_the_order_of_reading(
     assert not len(made.documents().timestamps)
 
 
+def test_timestamps_that_are_all_the_same_tell_no_time() -> None:
+    broker = MemoryBroker({"in": 1})
+    for i in range(300):
+        broker.append("in", Message(json.dumps({"place": place(i)}).encode(), timestamp=NOON), 0)
+    found = sampler(broker).sample(progress=lambda _read, _wanted: None)
+    assert found.times is None
+    assert found.matrix[:, 0].tolist() == [place(i) for i in range(300)]
+
+
 def test_a_stray_timestamp_takes_the_one_before() -> None:
     stamps = [NOON + 1000 * i for i in range(300)]
     stamps[0], stamps[7] = 0, 9 * 10**18
