@@ -37,8 +37,8 @@ pytestmark = pytest.mark.timeout(900)  # promtool may have to be fetched first
 # The contract: people's notification routes are built on these. AestreamScoreDrift comes with its metric.
 NAMES = {
     "AestreamWorkerDown", "AestreamTrainerDown", "AestreamNotReady", "AestreamCommitsRefused", "AestreamStalled",
-    "AestreamLagKeepsIncreasing", "AestreamDeadLetterRateHigh", "AestreamAnomalyRateShift", "AestreamModelStale",
-    "AestreamModelReloadFailed", "AestreamTrainerFailing",
+    "AestreamLagKeepsIncreasing", "AestreamDeadLetterRateHigh", "AestreamAnomalyRateShift", "AestreamEntitiesMoved",
+    "AestreamModelStale", "AestreamModelReloadFailed", "AestreamTrainerFailing",
 }  # fmt: skip
 SCENARIOS = DEPLOY / "prometheus/alerts_test.yml"
 ELSEWHERE = "../../docs/operations.md#running-a-command-as-the-service-does"
