@@ -250,17 +250,27 @@ class Phase(IntEnum):
     CLOSED = 3
 
 
+class Split(NamedTuple):
+    """An entity that comes by two partitions of one topic."""
+
+    key: Key
+    partitions: tuple[Partition, Partition]
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What is remembered: entities by their level, open episodes, bytes, and who was forgotten since the last look.
 
-    `parts` are the entities by partition and level; None stands for records that come from no topic.
+    `parts` are the entities by partition and level; None stands for records that come from no topic. `split_keys`
+    entities have turned up in a second partition since then; `split` is the first one ever.
     """
 
     parts: Mapping[Partition | None, Mapping[Level, int]]
     episodes: int
     bytes: int
     evicted: Mapping[Eviction, int]
+    split_keys: int = 0
+    split: Split | None = None
 
     @property
     def levels(self) -> dict[Level, int]:

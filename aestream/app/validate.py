@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 
-from aestream.app import clients, models, samplers
+from aestream.app import clients, models, partitions, samplers
 from aestream.app.topics import RESULT_REMEDY, Survey, need_input, survey
 from aestream.errors import AestreamError, TransportError, UnreadableError
 from aestream.registry.fallback import fall_back
@@ -78,7 +78,9 @@ def run(settings: Settings) -> Iterator[Check]:
     yield from _partitions(found)
     yield from _sizes(settings, found)
     yield from _records(settings)
-    yield _model(settings)
+    model = _model(settings)
+    yield from _keys(settings, usable=model.outcome is Outcome.OK)
+    yield model
 
 
 def _found(what: str, well: str, found: Survey) -> Check:
@@ -158,6 +160,24 @@ def _records(settings: Settings) -> Iterator[Check]:
         yield Check("records", Outcome.OK, f"{told}; `aestream init` shows each, and looks at older ones too")
     for warning in seen.review.warnings:
         yield Check("records", Outcome.WARNING, warning)
+
+
+def _keys(settings: Settings, *, usable: bool) -> Iterator[Check]:
+    """Whether entities come by one partition each, if they are remembered: by the model, or else by the setting."""
+    remembers, roles = settings.features.window != 1, samplers.roles(settings)
+    if usable:
+        detector = models.load_detector(settings)
+        remembers, roles = detector.remembers, models.roles(settings, detector, topic=True)
+    if not remembers:
+        return
+    history = clients.history(settings, settings.topics.input)
+    try:
+        found = partitions.find_splits(history, samplers.codec(settings), roles, records=_LOOKED_AT, keyless=usable)
+    except AestreamError as error:
+        yield Check("keys", Outcome.WARNING, str(error))
+        return
+    if found is not None:
+        yield Check("keys", Outcome.WARNING, found)
 
 
 def _model(settings: Settings) -> Check:

@@ -176,7 +176,8 @@ class Stream:
             return Memory({}, 0, 0, dict.fromkeys(Eviction, 0))
         evicted = {Eviction.TIME_TO_LIVE: self._store.forget_old(), Eviction.BYTES: self._store.evict(max_bytes)}
         episodes = sum(int(np.count_nonzero(values["episodes"]["quiet"] < QUIET)) for values in self._store.values())
-        return Memory(self.parts, episodes, self._store.size, evicted)
+        splits = self._store.splits
+        return Memory(self.parts, episodes, self._store.size, evicted, splits.take(), splits.example)
 
     def adopt(self, former: Stream) -> bool:
         """Go on from what the stream of another model remembers; False, and nothing done, where that does not fit.

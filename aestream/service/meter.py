@@ -91,6 +91,7 @@ class Meter:
         metrics.entities_moved.set(memory.levels[Level.MOVED])
         metrics.episodes_open.set(memory.episodes)
         metrics.state_bytes.set(memory.bytes)
+        metrics.split_keys.inc(memory.split_keys)
         for reason, count in memory.evicted.items():
             metrics.state_evictions.labels(reason).inc(count)
 

@@ -112,6 +112,7 @@ class WorkerMetrics(Metrics):
         self.entities_moved = self._gauge("entities_moved", "Entities whose errors have moved for good.")
         self.episodes_open = self._gauge("episodes_open", "Episodes that are open.")
         self.state_bytes = self._gauge("state_bytes", "Size of what is remembered of all entities.")
+        self.split_keys = self._counter("split_keys", "Entities that turned up in a second partition of their topic.")
         self.state_evictions = self._counter("state_evictions", "Entities that were forgotten, by reason.", "reason")
 
         # Kafka

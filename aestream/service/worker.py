@@ -17,6 +17,7 @@ from aestream.service.ledger import Ledger
 from aestream.service.membership import GroupWatch
 from aestream.service.meter import Meter
 from aestream.service.service import Service
+from aestream.service.upkeep import Upkeep
 from aestream.transport.base import Delivery, Sink, Source
 from aestream.types import Batch, Changes, Level, Partition, Standing
 
@@ -61,7 +62,7 @@ class Worker:
         self._meter = meter
         self._service = service
         self._drain_timeout = drain_timeout
-        self._max_bytes = max_bytes
+        self._upkeep = Upkeep(meter, max_bytes=max_bytes)
         self._refused = 0  # commits refused since the last one that was accepted
         self._tidied = 0.0
         self._told: str | None = "starting"  # what the worker waits for, as last logged
@@ -224,9 +225,7 @@ class Worker:
         self._service.wait_for(waits)
         self._tell(waits, len(assigned))
         self._meter.stands(self._source.positions(), len(assigned))
-        memory = self._model.pipeline.stream.tidy(self._max_bytes)
-        self._meter.remembers(memory)
-        self._annotate(memory.parts)
+        self._annotate(self._upkeep.tidy(self._model.pipeline.stream).parts)
 
     def _annotate(self, parts: Mapping[Partition | None, Mapping[Level, int]]) -> None:
         """Let commits say which versions of the model are needed, and how many entities of each level there are."""

@@ -74,6 +74,14 @@ class Entities:
         """The place of each key in `values`, (n,): -1 for one that is not known."""
         return np.fromiter(map(self._places.get, keys, itertools.repeat(-1)), dtype=np.intp, count=len(keys))
 
+    def newest(self, count: int) -> list[Key]:
+        """The last `count` entities that got a place, in that order."""
+        return list(itertools.islice(reversed(self._places), count))[::-1]
+
+    def among(self, keys: Iterable[Key]) -> set[Key]:
+        """Those of the keys that are known."""
+        return self._places.keys() & set(keys)
+
     def drop(self, keys: Iterable[Key]) -> None:
         """Forget these entities. Their places are for new ones. Keys that are not known are ignored."""
         for key in keys:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aestream.state.entities import Entities, Values
 from aestream.state.partition import PartitionState
+from aestream.state.splits import Splits
 from aestream.types import Key, Partition, Places, Span, Vector
 
 # To evict entities one by one would cost a search each: so much of the memory is made free at once.
@@ -48,6 +49,7 @@ class Store:
         self._blank, self._layout = start.blank, start.layout
         self._parts: dict[Part, PartitionState] = {None: PartitionState(start)} if len(start) else {}
         self._time_to_live = time_to_live
+        self.splits = Splits()
 
     def __len__(self) -> int:
         return sum(len(state.entities) for state in self._parts.values())
@@ -175,8 +177,11 @@ class Store:
     def _take(self, part: Part, keys: Sequence[Key], passed: Vector | None, offsets: NDArray[np.int64] | None) -> Taken:
         """The same for one partition."""
         state = self.of(part)
-        entities = state.entities
+        entities, known = state.entities, len(state.entities)
         places, first, owner = np.unique(state.places(keys), return_index=True, return_inverse=True)
+        if part is not None and len(entities) > known:
+            others = [(other, there.entities) for other, there in self._parts.items() if other is not None]
+            self.splits.see(part, entities.newest(len(entities) - known), others)
         values = entities.values[places]
         newest: Places = np.arange(len(places))
         if passed is not None and len(keys):

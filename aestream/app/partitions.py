@@ -1,0 +1,56 @@
+"""Whether all records of an entity come by one partition, as a worker that remembers entities needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aestream.codecs.base import Codec
+from aestream.columns import MISSING
+from aestream.features.roles import Roles, texts
+from aestream.features.schema import lookup
+from aestream.transport.base import History
+from aestream.types import Batch, Key, Partition
+
+REMEDY = (
+    "a worker judges each part by itself. Produce the records of an entity with the same message key, or name in `key` "
+    "what the topic is keyed by"
+)
+
+
+def find_splits(history: History, codec: Codec, roles: Roles, *, records: int, keyless: bool) -> str | None:
+    """Look at the newest records for entities that come by several partitions of a topic; say which, or return None.
+
+    `keyless`: whether records without a key are an entity too. Raises TransportError when a topic cannot be read.
+    """
+    parts: dict[tuple[str, Key], set[Partition]] = {}
+    for batch in history.read(records=records, period=None):
+        for span in batch.spans:
+            for key in set(_keys(batch, slice(span.start, span.stop), codec, roles)):
+                parts.setdefault((span.partition.topic, key), set()).add(span.partition)
+    known = {named: found for named, found in parts.items() if keyless or not _is_nothing(named[1])}
+    split = {named: sorted(found) for named, found in known.items() if len(found) > 1}
+    if not split:
+        return None
+    (_, key), found = min(split.items(), key=str)
+    example = "records without a key" if _is_nothing(key) else repr(key)
+    by = f"such as {example} by " + " and ".join(f"{topic}/{number}" for topic, number in found[:2])
+    return f"{len(split)} of {len(known)} entities in the newest records come by several partitions, {by}: {REMEDY}"
+
+
+def _keys(batch: Batch, rows: slice, codec: Codec, roles: Roles) -> Sequence[Key]:
+    """The entities of these messages."""
+    if not roles.key:
+        return [None if key is None else key.decode(errors="backslashreplace") for key in batch.keys[rows]]
+    found = [record for records in codec.documents(batch.values[rows]) for record in records]
+    columns = [texts([_field(record, name) for record in found]) for name in roles.key]
+    return list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
+
+
+def _field(record: Mapping[str, Any], name: str) -> Any:
+    value = lookup(record, (name,) if name in record else tuple(name.split(".")))
+    return None if value is MISSING or isinstance(value, dict | list) else value
+
+
+def _is_nothing(key: Key) -> bool:
+    return key is None or (isinstance(key, tuple) and not any(part is not None for part in key))
