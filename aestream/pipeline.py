@@ -14,11 +14,14 @@ from aestream.columns import Kind
 from aestream.detector.attribution import Attribution
 from aestream.detector.detection import Detection, Episodes, Wanted
 from aestream.detector.detector import Detector
+from aestream.detector.silence import Silent
 from aestream.detector.stream import Stream
 from aestream.features.roles import NO_ROLES, Marks, Roles, texts
 from aestream.features.schema import FeatureSchema
+from aestream.messages.closings import Ended, Ending
 from aestream.messages.dead_letters import dead_letters
-from aestream.messages.scores import KEY_CHARACTERS, Episode, FeatureShare, Part, Renderer, Scored
+from aestream.messages.episodes import Episode, episode, fields_of, milliseconds, text_of
+from aestream.messages.scores import FeatureShare, Renderer, Scored
 from aestream.transport.size import too_large
 from aestream.types import (
     Batch,
@@ -139,6 +142,30 @@ class Pipeline:
             episodes=self._episodes(found.phase, found.episodes, batch, decoded.rows, keys) if len(told) else (),
         )
 
+    def closings(self, silent: Sequence[Silent], max_bytes: Callable[[str], int]) -> Outgoing:
+        """Write the ends of the episodes of entities that fell silent."""
+        ended = [
+            Ended(
+                Ending.SILENT,
+                one.partition,
+                None if one.key is None else text_of(one.key).encode(errors="replace"),
+                fields_of(one.key, self._roles.key),
+                episode(
+                    one.partition,
+                    one.key,
+                    Phase.CLOSED,
+                    since=one.since,
+                    worst=one.worst,
+                    share=one.share,
+                    names=self._detector.schema.names,
+                    most=self._top_features,
+                ),
+                milliseconds(one.last),
+            )
+            for one in silent
+        ]
+        return self._renderer.closings(ended, max_bytes)
+
     def _judge(self, batch: Batch, decoded: Decoded) -> tuple[Detection, Sequence[Key]]:
         """Judge the valid rows; return their entities' keys too, if they are judged with those before them."""
         wanted = Wanted(True, self._latent, self._reconstruction)
@@ -182,26 +209,20 @@ class Pipeline:
         self, phase: Codes, episodes: Episodes, batch: Batch, rows: Places, keys: Sequence[Key]
     ) -> list[Episode]:
         """The episodes of the records at `episodes.told`, with the features of the largest shares."""
-        names, top = self._detector.schema.names, np.argsort(-episodes.share, axis=1, kind="stable")
-        found, sources = [], batch.sources
-        for number, place in enumerate(episodes.told.tolist()):
-            since = round(1000 * min(max(float(episodes.since[place]), 0.0), _LATEST))  # -inf: without any time
-            topic, partition = sources[rows[place]]
-            share = episodes.share[number]
-            parts = [Part(names[i], float(share[i])) for i in top[number, : self._top_features].tolist()]
-            state = Phase(int(phase[place])).name.lower()
-            identity = f"{topic}/{partition}/{_named(keys[place])[:KEY_CHARACTERS]}/{since}"
-            found.append(Episode(identity, state, since, float(episodes.worst[place]), parts))
-        return found
-
-
-# The year 9999, in seconds since 1970.
-_LATEST = 253_402_300_799.0
-
-
-def _named(key: Key) -> str:
-    """An entity's key as text."""
-    return ",".join(map(_named, key)) if isinstance(key, tuple) else "" if key is None else str(key)
+        sources = batch.sources
+        return [
+            episode(
+                sources[rows[place]],
+                keys[place],
+                Phase(int(phase[place])),
+                since=float(episodes.since[place]),
+                worst=float(episodes.worst[place]),
+                share=share,
+                names=self._detector.schema.names,
+                most=self._top_features,
+            )
+            for place, share in zip(episodes.told.tolist(), episodes.share, strict=True)
+        ]
 
 
 def feature_shares(found: Attribution, schema: FeatureSchema, most: int) -> list[list[FeatureShare]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -17,7 +18,9 @@ from aestream.artefact import FieldNote, Manifest
 from aestream.columns import Value
 from aestream.inference.infer import Inference
 from aestream.inference.judgement import percent
+from aestream.messages.closings import Closing
 from aestream.messages.cloudevents import moment
+from aestream.messages.episodes import Episode
 from aestream.messages.scores import FeatureShare, Score
 from aestream.models.fit import Progress as Step
 from aestream.registry.base import Version
@@ -182,12 +185,12 @@ def versions(found: Sequence[Version], current: str | None) -> None:
 
 def anomaly(message: bytes) -> None:
     """One line for one message of the anomalies topic; any other message is printed as it is."""
-    try:
-        score = msgspec.json.decode(message, type=Score)
-    except msgspec.MsgspecError:
-        console.print(message.decode(errors="replace"), markup=False)
-        return
-    console.print(anomaly_line(score), highlight=False, markup=False, soft_wrap=True)
+    line = message.decode(errors="replace")
+    with contextlib.suppress(msgspec.MsgspecError):
+        line = closing_line(msgspec.json.decode(message, type=Closing))
+    with contextlib.suppress(msgspec.MsgspecError):
+        line = anomaly_line(msgspec.json.decode(message, type=Score))
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def anomaly_line(score: Score) -> str:
@@ -195,15 +198,31 @@ def anomaly_line(score: Score) -> str:
 
     Of an episode that ends: since when, its worst score, and the features that showed it.
     """
-    when, episode = f"{moment(score.source.timestamp):%Y-%m-%d %H:%M:%S}", score.episode
-    place = score.source.place
-    about = f" {entity(score)}" if score.entity else f" key {score.key}" if score.key else ""
-    if episode is not None and not score.anomaly:
-        parts = ", ".join(f"{part.name} ({part.share:.0%})" for part in episode.features[:3])
-        began = f"{moment(episode.since):%Y-%m-%d %H:%M:%S}"
-        return f"{when} over, since {began}, at worst {episode.worst:.2f} {place}{about}: {parts}"
+    when, place = _time(score.source.timestamp), score.source.place
+    if score.episode is not None and not score.anomaly:
+        return f"{when} {_over(score.episode, place, _about(score))}"
     features = explained((score.features or ())[:3])
-    return f"{when} score {score.score:.2f} {place}{about}: {features}"
+    return f"{when} score {score.score:.2f} {place}{_about(score)}: {features}"
+
+
+def closing_line(closing: Closing) -> str:
+    """The end of an episode that is not told by a record: why, and the same as of one that is."""
+    source, why = closing.source, closing.status.replace("_", " ")
+    place = f"{source.topic}/{source.partition}"
+    return f"{_time(source.timestamp)} {why}, {_over(closing.episode, place, _about(closing))}"
+
+
+def _over(episode: Episode, place: str, about: str) -> str:
+    parts = ", ".join(f"{part.name} ({part.share:.0%})" for part in episode.features[:3])
+    return f"over, since {_time(episode.since)}, at worst {episode.worst:.2f} {place}{about}: {parts}"
+
+
+def _about(message: Score | Closing) -> str:
+    return f" {entity(message)}" if message.entity else f" key {message.key}" if message.key else ""
+
+
+def _time(milliseconds: int) -> str:
+    return f"{moment(milliseconds):%Y-%m-%d %H:%M:%S}"
 
 
 def explained(features: Sequence[FeatureShare]) -> str:
@@ -211,9 +230,9 @@ def explained(features: Sequence[FeatureShare]) -> str:
     return "; ".join(f"{f.name} {shown(f.observed)}, expected {shown(f.expected)} ({f.share:.0%})" for f in features)
 
 
-def entity(score: Score) -> str:
+def entity(message: Score | Closing) -> str:
     """What an anomaly is about, such as `host=web-1 disk=sda`; empty if it names no entity."""
-    pairs = (f"{name}={text}" for name, text in (score.entity or {}).items())
+    pairs = (f"{name}={text}" for name, text in (message.entity or {}).items())
     return " ".join(pair if pair.isprintable() else ascii(pair)[1:-1] for pair in pairs)
 
 

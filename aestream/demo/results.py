@@ -176,7 +176,10 @@ class Results:
 
     def _add_anomalies(self, batch: Batch, start: int, stop: int) -> Iterator[News]:
         for value in batch.values[start:stop]:
-            score = self._decode(value or b"")
+            try:
+                score = self._decode(value or b"")
+            except msgspec.ValidationError:
+                continue  # the end of an episode, without a record
             row = score.source.offset - self._first
             if not 0 <= row < len(self.scored) or row in self.anomalies:
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ from aestream.detector.detection import Detection, Wanted
 from aestream.detector.fitted import Fitted
 from aestream.detector.judgement import alone, follow
 from aestream.detector.series import Series
+from aestream.detector.silence import Silence, Silent
 from aestream.errors import DataError
 from aestream.features.table import read_table
 from aestream.state.alarms import Alarms
@@ -43,6 +44,7 @@ class Stream:
     def __init__(self, fitted: Fitted, store: Store | None) -> None:
         self._fitted = fitted
         self._store = store
+        self._silence = None if store is None or fitted.series is None else Silence(fitted.series, store)
 
     @classmethod
     def after_training(cls, fitted: Fitted) -> Self:
@@ -178,6 +180,10 @@ class Stream:
         episodes = sum(int(np.count_nonzero(values["episodes"]["quiet"] < QUIET)) for values in self._store.values())
         splits = self._store.splits
         return Memory(self.parts, episodes, self._store.size, evicted, splits.take(), splits.example)
+
+    def silent(self, idle: Mapping[Partition, float]) -> list[Silent]:
+        """The entities that fell silent in the middle of an episode (see `Silence`)."""
+        return [] if self._silence is None else self._silence.look(idle)
 
     def adopt(self, former: Stream) -> bool:
         """Go on from what the stream of another model remembers; False, and nothing done, where that does not fit.

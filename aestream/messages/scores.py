@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
 import numpy as np
 
 from aestream.columns import Value
+from aestream.messages.closings import Ended, closings
 from aestream.messages.cloudevents import event
+from aestream.messages.episodes import KEY_CHARACTERS, Episode
 from aestream.types import Batch, Codes, Flags, Headers, Level, Matrix, Outgoing, Places, Status, Vector
 
 EVENT_TYPE = "io.aestream.score.v1"
-# A longer key is cut in the JSON, as is a field of an entity; the message's own key stays whole.
-KEY_CHARACTERS = 1024
 
 _TRACE_BYTES = 512  # W3C's have 55: a longer one is not a trace
 _WHOLE: Places = np.empty(0, np.intp)
@@ -55,27 +55,6 @@ class FeatureShare(msgspec.Struct, omit_defaults=True, gc=False):
     expected: Value
     share: float
     unseen: bool = False
-
-
-class Part(msgspec.Struct, gc=False):
-    """One feature's part in the anomalies of an episode so far; the shares of all features add up to 1."""
-
-    name: str
-    share: float
-
-
-class Episode(msgspec.Struct, gc=False):
-    """The anomalies of one entity that are close in time: what people are paged for.
-
-    `id` is the same for all of its messages. `state`: opened, ongoing or closed. `since`: when it began, in
-    milliseconds since the epoch. `worst`: its highest score so far.
-    """
-
-    id: str
-    state: str
-    since: int
-    worst: float
-    features: list[Part]
 
 
 class Score(msgspec.Struct, omit_defaults=True, gc=False):
@@ -199,6 +178,10 @@ class Renderer:
     def topics(self) -> Sequence[str]:
         """The topics of the messages."""
         return [topic for topic in (self._scores_topic, self._anomalies_topic) if topic is not None]
+
+    def closings(self, ended: Sequence[Ended], max_bytes: Callable[[str], int]) -> Outgoing:
+        """Encode the ends of episodes that no record's message tells of."""
+        return closings(self._anomalies_topic, self._model, ended, max_bytes(self._anomalies_topic))
 
     def render(self, batch: Batch, scored: Scored) -> list[Outgoing]:
         """Encode one score for each valid record; an anomaly goes to both topics."""

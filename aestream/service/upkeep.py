@@ -3,30 +3,70 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from aestream.detector.stream import Stream
+from aestream.errors import TooLargeError
+from aestream.pipeline import Pipeline
+from aestream.service.idle import Idle
 from aestream.service.meter import Meter
-from aestream.types import Memory, Split
+from aestream.types import Batch, Key, Memory, Outgoing, Partition, Position, Split
 
 _log = logging.getLogger(__name__)
 
+Publish = Callable[[Sequence[Outgoing]], None]
+
 
 class Upkeep:
-    """Forgets entities in time, and reports what is remembered. `max_bytes` bounds that."""
+    """Ends the episodes of silent entities, forgets entities in time, and reports what is remembered.
 
-    def __init__(self, meter: Meter, *, max_bytes: int) -> None:
+    `publish` returns when the messages are acknowledged, and `sendable(topic)` is the largest message that a topic
+    accepts. `max_bytes` bounds what is remembered.
+    """
+
+    def __init__(
+        self,
+        meter: Meter,
+        *,
+        publish: Publish,
+        sendable: Callable[[str], int],
+        max_bytes: int,
+        idle: Idle | None = None,
+    ) -> None:
         self._meter = meter
+        self._publish = publish
+        self._sendable = sendable
         self._max_bytes = max_bytes
+        self._idle = idle or Idle()
+        self._closed: Collection[tuple[Partition, Key, float]] = ()  # entities, and when they were seen last
         self._warned = False
 
-    def tidy(self, stream: Stream) -> Memory:
-        """Forget what is old or too much, set the metrics, and warn once of entities that come by two partitions."""
-        memory = stream.tidy(self._max_bytes)
+    def heard(self, batch: Batch) -> None:
+        """A batch was read."""
+        self._idle.heard(span.partition for span in batch.spans)
+
+    def tidy(self, pipeline: Pipeline, positions: Mapping[Partition, Position]) -> Memory:
+        """Do what is due; `positions` are those of our partitions, none while the broker does not answer."""
+        self._close(pipeline, self._idle.look(positions))
+        memory = pipeline.stream.tidy(self._max_bytes)
         self._meter.remembers(memory)
         if memory.split is not None and not self._warned:
             self._warned = True
             _log.warning("%s", _told(memory.split))
         return memory
+
+    def _close(self, pipeline: Pipeline, idle: Mapping[Partition, float]) -> None:
+        """Publish the end of the episode of each entity that fell silent, once for each silence."""
+        silent = {(one.partition, one.key, one.seen): one for one in pipeline.stream.silent(idle)}
+        new = [one for which, one in silent.items() if which not in self._closed]
+        while new:
+            messages = pipeline.closings(new, self._sendable)
+            try:
+                self._publish([messages])
+            except TooLargeError as error:
+                _log.warning("%s; a message that ends an episode is left out", error)
+            else:
+                break
+        self._closed = silent.keys()
 
 
 def _told(split: Split) -> str:

@@ -62,7 +62,12 @@ class Worker:
         self._meter = meter
         self._service = service
         self._drain_timeout = drain_timeout
-        self._upkeep = Upkeep(meter, max_bytes=max_bytes)
+        self._upkeep = Upkeep(
+            meter,
+            publish=lambda messages: delivery.publish(messages, patience=self._patience, topic_by_topic=True),
+            sendable=sink.max_bytes,
+            max_bytes=max_bytes,
+        )
         self._refused = 0  # commits refused since the last one that was accepted
         self._tidied = 0.0
         self._told: str | None = "starting"  # what the worker waits for, as last logged
@@ -86,11 +91,12 @@ class Worker:
         self._group.begin()
         lost = None
         while lost is None and not self._service.stop.is_set():
-            self._take_model()
+            if not self._take_model():
+                break
             with self._meter.timed("poll"):
                 batch = self._source.poll(_IDLE_SECONDS)
             if not self._hear(self._source.changes()):
-                break  # asked to stop: the batch in hand is read again
+                break  # the batch in hand is read again
             if len(batch):
                 self._process(batch)
             if self._commit(batch) and self._ledger.due():
@@ -123,14 +129,18 @@ class Worker:
             except AestreamError as error:
                 _log.warning("while shutting down: %s", error)
 
-    def _take_model(self) -> None:
-        """Switch to a newly loaded model, between two batches, once all that the former one scored is committed."""
+    def _take_model(self) -> bool:
+        """Switch to a newly loaded model, between two batches, once all that the former one scored is committed.
+
+        False if the worker is to stop before that can score.
+        """
         model = None if self._refused else self._watcher.take()
         if model is None:
-            return
+            return True
         self._use(model)
-        self._ledger.change(model, self._source)
+        changed = self._ledger.change(model, self._source)
         self._annotate(model.pipeline.stream.parts)
+        return changed
 
     def _use(self, model: LoadedModel) -> None:
         self._model = model
@@ -156,6 +166,7 @@ class Worker:
 
     def _process(self, batch: Batch) -> None:
         """Turn a batch into acknowledged results."""
+        self._upkeep.heard(batch)
         pipeline = self._model.pipeline
         with self._meter.timed("decode"):
             decoded = pipeline.decode(batch)
@@ -224,8 +235,10 @@ class Worker:
             waits = _AWAY
         self._service.wait_for(waits)
         self._tell(waits, len(assigned))
-        self._meter.stands(self._source.positions(), len(assigned))
-        self._annotate(self._upkeep.tidy(self._model.pipeline.stream).parts)
+        positions = self._source.positions()
+        self._meter.stands(positions, len(assigned))
+        memory = self._upkeep.tidy(self._model.pipeline, positions if waits is None else {})
+        self._annotate(memory.parts)
 
     def _annotate(self, parts: Mapping[Partition | None, Mapping[Level, int]]) -> None:
         """Let commits say which versions of the model are needed, and how many entities of each level there are."""

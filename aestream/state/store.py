@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -69,11 +69,22 @@ class Store:
         """How many bytes are remembered."""
         return len(self) * self._layout.itemsize
 
+    @property
+    def time_to_live(self) -> float:
+        """After how many seconds without a record an entity is forgotten."""
+        return self._time_to_live
+
     def of(self, part: Part) -> PartitionState:
         """What is remembered of a partition."""
         if part not in self._parts:
             self._parts[part] = PartitionState(Entities(self._layout, self._blank))
         return self._parts[part]
+
+    def standing(self) -> Iterator[tuple[Partition, PartitionState]]:
+        """What is remembered of each partition of a topic."""
+        for part, state in self._parts.items():
+            if part is not None:
+                yield part, state
 
     def values(self) -> list[Values]:
         """What is remembered of each entity, partition by partition, free places included."""
@@ -180,7 +191,7 @@ class Store:
         entities, known = state.entities, len(state.entities)
         places, first, owner = np.unique(state.places(keys), return_index=True, return_inverse=True)
         if part is not None and len(entities) > known:
-            others = [(other, there.entities) for other, there in self._parts.items() if other is not None]
+            others = [(other, there.entities) for other, there in self.standing()]
             self.splits.see(part, entities.newest(len(entities) - known), others)
         values = entities.values[places]
         newest: Places = np.arange(len(places))

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import HistogramMetricFamily
 
 from aestream import cli, errors
+from aestream.messages.closings import Closing
 from aestream.messages.scores import Score
 from aestream.service.metrics import Metrics, TrainerMetrics, WorkerMetrics
 from aestream.settings import reference
@@ -69,9 +70,9 @@ def commands_table() -> str:
     return "\n".join(lines)
 
 
-def score_schema() -> str:
-    """The JSON Schema of a score, from the struct that encodes it."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Score)}
+def schema(message: type[msgspec.Struct]) -> str:
+    """The JSON Schema of a message, from the struct that encodes it."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(message)}
     return json.dumps(schema, indent=2) + "\n"
 
 
@@ -101,7 +102,8 @@ def documents() -> dict[Path, str]:
     """The files that are generated or have generated parts, and their expected content."""
     return {
         ROOT / "config.example.env": reference.example(),
-        ROOT / "docs/score.schema.json": score_schema(),
+        ROOT / "docs/score.schema.json": schema(Score),
+        ROOT / "docs/closing.schema.json": schema(Closing),
         ROOT / "docs/configuration.md": _filled(ROOT / "docs/configuration.md", settings_table()),
         ROOT / "docs/metrics.md": _filled(ROOT / "docs/metrics.md", metrics_table()),
         ROOT / "docs/ARCHITECTURE.md": _filled(ROOT / "docs/ARCHITECTURE.md", layers(), error_tree()),

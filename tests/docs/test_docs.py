@@ -12,6 +12,7 @@ import yaml
 
 from aestream import errors
 from aestream.cli import build_parser
+from aestream.messages.closings import Closing, Ending, Place
 from aestream.messages.scores import FeatureShare, Origin, Score
 from aestream.settings import reference
 from aestream.settings.settings import load
@@ -113,6 +114,14 @@ def test_every_field_of_a_score_is_documented_and_fits_the_schema() -> None:
     jsonschema.validate(document, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**document, "score": "high"}, schema)
+
+
+def test_every_field_of_a_closing_is_documented_and_is_one_of_a_score() -> None:
+    page = (ROOT / "docs/output.md").read_text().partition("### Closings")[2].partition("\n## ")[0]
+    assert not [name for name in Closing.__struct_fields__ if f"`{name}`" not in page]
+    assert not [reason for reason in Ending if f"`{reason}`: " not in page]
+    assert set(Closing.__struct_fields__) < set(Score.__struct_fields__)
+    assert set(Place.__struct_fields__) < set(Origin.__struct_fields__)
 
 
 def test_the_asyncapi_document_names_the_default_topics() -> None:

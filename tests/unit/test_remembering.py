@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,9 +41,11 @@ def record(host: int, step: int, rng: np.random.Generator, more: float = 0.0) ->
     }
 
 
-def broker(first: int, steps: int, *, late: Sequence[int] = (), moved: bool = False) -> MemoryBroker:
-    """A topic with two partitions, by host. At the steps `late`, web-1 sends an old record as well."""
-    made, rng = MemoryBroker({"in": 2}), np.random.default_rng(first)
+def broker(
+    first: int, steps: int, *, late: Sequence[int] = (), moved: bool = False, partitions: int = 2
+) -> MemoryBroker:
+    """A topic whose partitions go by host. At the steps `late`, web-1 sends an old record as well."""
+    made, rng = MemoryBroker({"in": partitions}), np.random.default_rng(first)
     for step in range(first, first + steps):
         for host, name in enumerate(HOSTS):
             strange = 4.0 if host == 1 and step - first in INCIDENT else 0.0
@@ -52,8 +54,17 @@ def broker(first: int, steps: int, *, late: Sequence[int] = (), moved: bool = Fa
                 found.append(record(host, step - 5, rng))
             for one in found:
                 message = Message(json.dumps(one).encode(), name.encode(), (), (START + STEP * step) * 1000)
-                made.append("in", message, host % 2)
+                made.append("in", message, host % partitions)
     return made
+
+
+def without(stored: MemoryBroker, host: str, *, after: int) -> MemoryBroker:
+    """The same without the records of a host after its first ones."""
+    for partition, messages in stored.log.items():
+        own = [place for place, message in enumerate(messages) if message.key == host.encode()]
+        gone = set(own[after:])
+        stored.log[partition] = [message for place, message in enumerate(messages) if place not in gone]
+    return stored
 
 
 def trained(roles: Roles, *, exclude: Sequence[str] = (), seed: int = 0) -> Detector:
@@ -96,10 +107,13 @@ def batches(stored: MemoryBroker, size: int) -> Iterator[Batch]:
         yield batch
 
 
-def told(made: Pipeline, stored: MemoryBroker, size: int) -> dict[str, list[dict[str, Any]]]:
-    """The scores and the anomalies."""
+def told(
+    made: Pipeline, stored: MemoryBroker, size: int, heard: Callable[[Batch], None] = lambda _batch: None
+) -> dict[str, list[dict[str, Any]]]:
+    """The scores and the anomalies. `heard` is called with each batch."""
     found: dict[str, list[dict[str, Any]]] = {"scores": [], "anomalies": [], "dead": []}
     for batch in batches(stored, size):
+        heard(batch)
         decoded = made.decode(batch)
         for messages in made.results(batch, decoded, made.score(batch, decoded), lambda _topic: 10_000).messages:
             found[messages.topic] += [json.loads(value or b"") for value in messages.values]

@@ -8,8 +8,10 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from aestream.app.terminal import anomaly_line, trained
-from aestream.messages.scores import Episode, FeatureShare, Origin, Part, Score
+from aestream.app.terminal import anomaly, anomaly_line, closing_line, trained
+from aestream.messages.closings import Closing, Place
+from aestream.messages.episodes import Episode, Part
+from aestream.messages.scores import FeatureShare, Origin, Score
 from aestream.sampling.held import Held
 from aestream.service.trainer import Run
 
@@ -47,6 +49,18 @@ def test_a_line_tells_that_an_episode_is_over() -> None:
         "2023-11-14 22:23:20 over, since 2023-11-14 22:13:20, at worst 7.50 in/1/2 host=web-1: "
         "load (60%), cpu.user (30%)"
     )
+
+
+def test_a_line_tells_of_an_episode_that_no_record_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    over = Episode("in/1/web-1/1700000000000", "closed", 1_700_000_000_000, 7.5, [Part("load", 0.6)])
+    closing = Closing(False, "silent", "m@1", Place("in", 1, 1_700_000_600_000), "web-1", over, {"host": "web-1"})
+    line = "2023-11-14 22:23:20 silent, over, since 2023-11-14 22:13:20, at worst 7.50 in/1 host=web-1: load (60%)"
+    assert closing_line(closing) == line
+    anomaly(msgspec.json.encode(closing))
+    anomaly(msgspec.json.encode(score(0)))
+    anomaly(b"no message of ours")
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == [line, anomaly_line(score(0)), "no message of ours"]
 
 
 @pytest.mark.parametrize("timestamp", [2**62, 253_402_300_800_000, -(2**62)])

@@ -8,7 +8,8 @@ import numpy as np
 from aestream.demo.dataset import Recording
 from aestream.demo.feed import Feed
 from aestream.demo.incidents import Incident
-from aestream.messages.scores import Episode, FeatureShare, Origin, Score
+from aestream.messages.episodes import Episode
+from aestream.messages.scores import FeatureShare, Origin, Score
 from aestream.types import Batch, Partition, Span
 
 TOPICS = {"input": "in", "scores": "out", "anomalies": "bad", "dead letters": "dead"}

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from aestream.demo.live import LiveView, PlainView, Progress, Rate, strip
 from aestream.demo.results import News, Results
-from aestream.messages.scores import Episode, FeatureShare, Origin, Part, Score
+from aestream.messages.episodes import Episode, Part
+from aestream.messages.scores import FeatureShare, Origin, Score
 from tests.unit.demo.runs import TOPICS, batch, feed, message
 
 FEATURES = [FeatureShare(f"metric_{i}", 2.0 + i, 1.0, 0.5 / (i + 1)) for i in range(5)]

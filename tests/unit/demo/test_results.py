@@ -15,7 +15,7 @@ from aestream.demo.feed import Feed
 from aestream.demo.results import Follower, Results
 from aestream.demo.verdict import Finding, Summary, judge
 from aestream.errors import DataError, TransportError
-from aestream.messages.scores import Episode
+from aestream.messages.episodes import Episode
 from aestream.types import Batch, Level
 from tests.unit.demo.runs import TOPICS, batch, feed, message, recording
 

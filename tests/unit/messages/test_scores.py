@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from aestream.messages.scores import Episode, FeatureShare, Part, Renderer, Scored
+from aestream.messages.episodes import Episode, Part
+from aestream.messages.scores import FeatureShare, Renderer, Scored
 from aestream.types import Batch, Headers, Level, Outgoing, Partition, Span, Status
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/score.schema.json").read_text())
