@@ -22,6 +22,7 @@ from aestream.messages.closings import Ended, Ending
 from aestream.messages.dead_letters import dead_letters
 from aestream.messages.episodes import Episode, episode, fields_of, milliseconds, text_of
 from aestream.messages.scores import FeatureShare, Renderer, Scored
+from aestream.messages.untold import Untold
 from aestream.transport.size import too_large
 from aestream.types import (
     Batch,
@@ -79,6 +80,7 @@ class Pipeline:
         self._roles = roles
         self._latent = latent
         self._reconstruction = reconstruction
+        self._untold = self._still_untold = Untold()
 
     @property
     def topics(self) -> Sequence[str]:
@@ -99,14 +101,20 @@ class Pipeline:
         """Write the messages about all rows of a batch, each one small enough for its topic.
 
         `max_bytes(topic)` is the largest message that a topic accepts. A message with a record whose score does not fit
-        becomes a dead letter, which is cut to fit.
+        becomes a dead letter, which is cut to fit. If it opens or closes an episode, another message does so.
         """
+        untold = self._untold.after()
         while True:
+            scored = untold.opened(scored)
             messages = self._renderer.render(batch, scored)
             problems = _too_large(messages, scored, max_bytes)
             if not problems:
                 break
+            untold.missed(batch, scored, problems)
             decoded, scored = decoded.without(problems), scored.without(problems)
+        self._still_untold = untold
+        if untold.ended:
+            messages.append(self._renderer.closings(untold.ended, max_bytes))
         if decoded.invalid:
             topic = self._dead_letters_topic
             messages.append(dead_letters(topic, batch, decoded.invalid, max_bytes=max_bytes(topic)))
@@ -114,6 +122,7 @@ class Pipeline:
 
     def score(self, batch: Batch, decoded: Decoded) -> Scored:
         """Score the valid rows in one forward pass; explain those that were flagged, and name their entities."""
+        self._untold = self._still_untold  # the batch before is published
         found, keys = self._judge(batch, decoded)
         flagged = np.flatnonzero(found.anomaly)
         told = flagged if found.episodes is None else np.union1d(flagged, found.episodes.told)

@@ -211,3 +211,34 @@ def test_a_host_that_has_moved_says_so(known: tuple[Detector, Roles]) -> None:
     db, web = (memory.parts[Partition("in", partition)] for partition in (0, 1))
     assert (sum(db.values()), db[Level.MOVED]) == (2, 1)
     assert (sum(web.values()), web[Level.MOVED]) == (1, 0)
+
+
+def test_what_is_too_large_neither_hides_the_beginning_nor_the_end_of_an_episode() -> None:
+    # The records that open and close the episode of web-2 have long keys: their anomalies do not fit.
+    detector = trained(FIELDS)
+    stored = broker(600, 200)
+    plain = told(pipeline(detector, FIELDS), stored, 500)["anomalies"]
+    first, *_, last = [a for a in plain if a["key"] == "web-2"]
+    assert (first["episode"]["state"], last["episode"]["state"]) == ("opened", "closed")
+    log = stored.log[Partition("in", 1)]
+    for message in (first, last):
+        place = message["source"]["offset"]
+        log[place] = replace(log[place], key=b"k" * 20_000)
+    made = pipeline(detector, FIELDS)
+    found, dead = [], 0
+    for batch in batches(stored, 70):
+        decoded = made.decode(batch)
+        scored = made.score(batch, decoded)
+        for _ in range(2):  # written once more, as if the first attempt had been refused
+            results = made.results(batch, decoded, scored, lambda topic: 9_000 if topic == "anomalies" else 100_000)
+        dead += len(results.invalid)
+        for messages in results.messages:
+            if messages.topic == "anomalies":
+                found += [json.loads(value or b"") for value in messages.values]
+    assert dead == 2
+    about = [a for a in found if a["episode"]["id"] == first["episode"]["id"]]
+    assert [a["episode"]["state"] for a in about] == ["opened", *["ongoing"] * (len(about) - 2), "closed"]
+    assert about[-1]["status"] == "too_large"
+    assert about[-1]["entity"] == {"host": "web-2"}
+    assert about[-1]["episode"]["worst"] == pytest.approx(last["episode"]["worst"])
+    assert about[-1]["source"]["timestamp"] == last["source"]["timestamp"]
