@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from aestream.features.schema import FeatureSchema
 from aestream.messages.closings import Ended, Ending
 from aestream.messages.dead_letters import dead_letters
 from aestream.messages.episodes import Episode, episode, fields_of, milliseconds, text_of
+from aestream.messages.incidents import Incidents
 from aestream.messages.scores import FeatureShare, Renderer, Scored
 from aestream.messages.untold import Untold
 from aestream.transport.size import too_large
@@ -81,6 +83,7 @@ class Pipeline:
         self._latent = latent
         self._reconstruction = reconstruction
         self._untold = self._still_untold = Untold()
+        self._incidents = Incidents()
 
     @property
     def topics(self) -> Sequence[str]:
@@ -151,29 +154,41 @@ class Pipeline:
             episodes=self._episodes(found.phase, found.episodes, batch, decoded.rows, keys) if len(told) else (),
         )
 
-    def closings(self, silent: Sequence[Silent], max_bytes: Callable[[str], int]) -> Outgoing:
-        """Write the ends of the episodes of entities that fell silent."""
-        ended = [
+    def closings(self, ended: Sequence[Ended], max_bytes: Callable[[str], int]) -> Outgoing:
+        """Write the messages that end these episodes."""
+        return self._renderer.closings(ended, max_bytes)
+
+    def ended(self, silent: Sequence[Silent]) -> list[Ended]:
+        """End the episodes of entities that fell silent."""
+        times = [milliseconds(one.last) for one in silent]
+        over = [
+            episode(
+                one.partition,
+                one.key,
+                Phase.CLOSED,
+                since=one.since,
+                worst=one.worst,
+                share=one.share,
+                names=self._detector.schema.names,
+                most=self._top_features,
+            )
+            for one in silent
+        ]
+        return [
             Ended(
                 Ending.SILENT,
                 one.partition,
                 None if one.key is None else text_of(one.key).encode(errors="replace"),
                 fields_of(one.key, self._roles.key),
-                episode(
-                    one.partition,
-                    one.key,
-                    Phase.CLOSED,
-                    since=one.since,
-                    worst=one.worst,
-                    share=one.share,
-                    names=self._detector.schema.names,
-                    most=self._top_features,
-                ),
-                milliseconds(one.last),
+                closed,
+                at,
             )
-            for one in silent
+            for one, closed, at in zip(silent, self._incidents.mark(over, times), times, strict=True)
         ]
-        return self._renderer.closings(ended, max_bytes)
+
+    def go_on(self, former: Self) -> None:
+        """Tell of the episodes that another model's pipeline has told of so far."""
+        self._incidents, self._untold, self._still_untold = former._incidents, former._untold, former._still_untold
 
     def _judge(self, batch: Batch, decoded: Decoded) -> tuple[Detection, Sequence[Key]]:
         """Judge the valid rows; return their entities' keys too, if they are judged with those before them."""
@@ -219,7 +234,7 @@ class Pipeline:
     ) -> list[Episode]:
         """The episodes of the records at `episodes.told`, with the features of the largest shares."""
         sources = batch.sources
-        return [
+        found = [
             episode(
                 sources[rows[place]],
                 keys[place],
@@ -232,6 +247,7 @@ class Pipeline:
             )
             for place, share in zip(episodes.told.tolist(), episodes.share, strict=True)
         ]
+        return self._incidents.mark(found, [batch.timestamps[row] for row in rows[episodes.told].tolist()])
 
 
 def feature_shares(found: Attribution, schema: FeatureSchema, most: int) -> list[list[FeatureShare]]:

@@ -22,11 +22,12 @@ class Part(msgspec.Struct, gc=False):
     share: float
 
 
-class Episode(msgspec.Struct, gc=False):
+class Episode(msgspec.Struct, omit_defaults=True, gc=False):
     """The anomalies of one entity that are close in time: what people are paged for.
 
     `id` is the same for all of its messages. `state`: opened, ongoing or closed. `since`: when it began, in
-    milliseconds since the epoch. `worst`: its highest score so far.
+    milliseconds since the epoch. `worst`: its highest score so far. `incident`: the id of the first of the episodes
+    that belong together, its own if it is the first; it may be unknown.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Episode(msgspec.Struct, gc=False):
     since: int
     worst: float
     features: list[Part]
+    incident: str | None = None
 
 
 def episode(

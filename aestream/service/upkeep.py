@@ -58,10 +58,10 @@ class Upkeep:
         """Publish the end of the episode of each entity that fell silent, once for each silence."""
         silent = {(one.partition, one.key, one.seen): one for one in pipeline.stream.silent(idle)}
         new = [one for which, one in silent.items() if which not in self._closed]
-        while new:
-            messages = pipeline.closings(new, self._sendable)
+        ended = pipeline.ended(new)
+        while ended:
             try:
-                self._publish([messages])
+                self._publish([pipeline.closings(ended, self._sendable)])
             except TooLargeError as error:
                 _log.warning("%s; a message that ends an episode is left out", error)
             else:

@@ -137,6 +137,7 @@ class Worker:
         model = None if self._refused else self._watcher.take()
         if model is None:
             return True
+        model.pipeline.go_on(self._model.pipeline)
         self._use(model)
         changed = self._ledger.change(model, self._source)
         self._annotate(model.pipeline.stream.parts)

@@ -242,3 +242,31 @@ def test_what_is_too_large_neither_hides_the_beginning_nor_the_end_of_an_episode
     assert about[-1]["entity"] == {"host": "web-2"}
     assert about[-1]["episode"]["worst"] == pytest.approx(last["episode"]["worst"])
     assert about[-1]["source"]["timestamp"] == last["source"]["timestamp"]
+
+
+def test_two_hosts_with_the_same_trouble_are_one_incident_also_through_a_new_model() -> None:
+    detector = trained(FIELDS)
+    stored = broker(600, 200)
+    later = range(INCIDENT.start + 2, INCIDENT.stop + 2)
+    for place, message in enumerate(log := stored.log[Partition("in", 0)]):
+        found = json.loads(message.value or b"")
+        if found["host"] == "db-1" and (found["at"] - START) // STEP - 600 in later:
+            log[place] = replace(message, value=json.dumps({**found, "load": found["load"] + 4}).encode())
+    first = pipeline(detector, FIELDS)
+    anomalies: list[dict[str, Any]] = []
+    for number, batch in enumerate(batches(stored, 40)):
+        if number == 5:  # in the middle of the incident
+            made = pipeline(detector, FIELDS)
+            assert made.stream.adopt(first.stream)
+            made.go_on(first)
+            first = made
+        decoded = first.decode(batch)
+        scored = first.score(batch, decoded)
+        for messages in first.results(batch, decoded, scored, lambda _topic: 10_000).messages:
+            if messages.topic == "anomalies":
+                anomalies += [json.loads(value or b"") for value in messages.values]
+    began = next(a for a in anomalies if a["episode"]["state"] == "opened" and a["key"] == "web-2")
+    about = [a for a in anomalies if a["episode"]["incident"] == began["episode"]["incident"]]
+    assert {a["key"] for a in about} == {"web-2", "db-1"}
+    assert sum(a["episode"]["id"] == a["episode"]["incident"] for a in about if a["episode"]["state"] == "opened") == 1
+    assert [a["episode"]["state"] for a in about].count("closed") == 2
