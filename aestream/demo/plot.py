@@ -235,13 +235,16 @@ def _tidy(panel: Any) -> None:
 
 
 def _telling(feed: Feed, results: Results, findings: Sequence[Finding]) -> list[tuple[int, str]]:
-    """The entities and features most often named first, by incident, or by anomaly if no incident was found."""
+    """The features most often named first, by incident, or by anomaly if no incident was found; each of one entity."""
     named = Counter((f.worst, f.feature) for f in findings if f.feature and f.worst is not None)
     if not named:
         owner = feed.test.owner
         top = [(int(owner[row]), score.features[0].name) for row, score in results.anomalies.items() if score.features]
         named = Counter(top)
-    return [found for found, _ in named.most_common(_FEATURES)]
+    chosen: dict[str, int] = {}
+    for (entity, name), _ in named.most_common():
+        chosen.setdefault(name, entity)
+    return [(entity, name) for name, entity in chosen.items()][:_FEATURES]
 
 
 def _title(feed: Feed, summary: Summary) -> str:

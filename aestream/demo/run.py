@@ -225,10 +225,10 @@ class _Demo:
     def _remove_topics(self, here: Stage) -> None:
         """Leave a Kafka that is not ours as we found it."""
         try:
-            clients.topics(here.settings).delete(list(here.topics.values()), group_id=here.settings.kafka.group_id)
+            clients.topics(here.settings).delete(here.created, group_id=here.settings.kafka.group_id)
         except AestreamError as error:
             why = reference.in_variables(str(error))
-            self._say(f"the topics {', '.join(here.topics.values())} were not deleted: {why}")
+            self._say(f"the topics {', '.join(here.created)} were not deleted: {why}")
 
     def _rate(self) -> float:
         if self._options.rate is not None:

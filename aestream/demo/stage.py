@@ -36,7 +36,7 @@ class Stage:
 
     @property
     def topics(self) -> dict[str, str]:
-        """The four topics by their role."""
+        """The topics of records and results by their role."""
         names = self.settings.topics
         return {
             "input": names.input[0],
@@ -44,6 +44,11 @@ class Stage:
             "anomalies": names.anomalies,
             "dead letters": names.dead_letters,
         }
+
+    @property
+    def created(self) -> list[str]:
+        """All topics of the demo."""
+        return [*self.topics.values(), self.settings.state.topic or ""]
 
     def command(self, name: str) -> str:
         """How to run a command of aestream with these settings in a shell."""
@@ -72,6 +77,7 @@ def prepare(options: argparse.Namespace, *, bootstrap: str, folder: Path, time: 
         f"topics.scores={prefix}-scores",
         f"topics.anomalies={prefix}-anomalies",
         f"topics.dead_letters={prefix}-dead-letters",
+        f"state.topic={prefix}-state",
         "features.key=",  # the records' own keys
         f"features.time={time}",
         f"model.store={folder / _MODELS}",

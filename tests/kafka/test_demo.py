@@ -195,7 +195,7 @@ def test_a_kafka_of_others_is_left_as_it_was(data: Path, tmp_path: Path, kafka: 
         during = {name for name in admin.list_topics() if name.startswith("aestream-demo-")}
         assert demo.end() == 0, demo.text()
         demo.assert_nothing_stays()
-    assert len(during) == 4
+    assert len(during) == 5
     assert not during & before
     assert not during & set(admin.list_topics())
     assert not [group for group in admin.list_groups() if "aestream-demo-" in str(group)]

@@ -49,6 +49,7 @@ def test_the_users_rate_stays_and_their_topics_are_left_alone(monkeypatch: pytes
     assert set(stage.topics.values()) == {
         "aestream-demo-input", "aestream-demo-scores", "aestream-demo-anomalies", "aestream-demo-dead-letters",
     }  # fmt: skip
+    assert stage.created[-1] == "aestream-demo-state"
     assert os.environ["AESTREAM_TOPICS__INPUT"] == "production"
 
 
