@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -23,17 +23,17 @@ _log = logging.getLogger(__name__)
 
 _SECONDS = 10.0  # between two rounds of writing what has changed
 _SHARE = 0.08  # of the time at most is spent on writing
-_AT_ONCE = 1_000  # entries between two batches
+_AT_ONCE = 1_000  # messages between two batches
 
 
 @dataclass(slots=True)
 class _Round:
-    """One round of writing: what is still to be written, and what the markers will say at its end."""
+    """The writing of one partition: what is still to be written, and what the marker will say at its end."""
 
-    began: float
-    marks: dict[Partition, tuple[int, Clock]] = field(default_factory=dict)
-    chunks: deque[tuple[Partition, list[Key]]] = field(default_factory=deque)
-    spent: float = 0.0
+    part: Partition
+    next: int
+    clock: Clock
+    left: deque[Key]
 
 
 class Ledger:
@@ -45,6 +45,9 @@ class Ledger:
         self._model: LoadedModel | None = None
         self._kept: dict[Partition, Kept] = {}
         self._round: _Round | None = None
+        self._queue: deque[Partition] = deque()  # to be written after that
+        self._began = 0.0  # when the first of them was
+        self._spent = 0.0  # seconds since then
         self._due = 0.0
 
     def begin(self, model: LoadedModel, starts: Mapping[Partition, Start], source: Source) -> bool:
@@ -70,8 +73,8 @@ class Ledger:
         """Forget partitions that are not ours any more, or are to begin again."""
         for part in parts:
             self._kept.pop(part, None)
-            if self._round is not None:
-                self._round.marks.pop(part, None)
+            if self._round is not None and self._round.part == part:
+                self._round = None
         if self._model is not None:
             self._model.pipeline.stream.forget(parts)
 
@@ -84,7 +87,7 @@ class Ledger:
 
         Which version scores from which offset on is durable when this returns. False as for `begin`.
         """
-        former, self._model, self._round = self._model, model, None
+        former, self._model = self._model, model
         if former is None or not model.pipeline.stream.adopt(former.pipeline.stream):
             starts = {part: Start(offset, ours=True) for part, offset in source.committed().items()}
             return self.begin(model, starts, source)
@@ -97,90 +100,90 @@ class Ledger:
 
     def due(self) -> bool:
         """Whether it is time to write."""
-        if self._round is not None:
-            return True
-        return bool(self._kept) and time.monotonic() >= self._due and self._topic.usable()
+        busy = self._round is not None or len(self._queue) > 0
+        return len(self._kept) > 0 and (busy or time.monotonic() >= self._due) and self._topic.usable()
 
     def write(self, committed: Mapping[Partition, int]) -> None:
-        """Write some of what has changed; `committed` are the offsets that are now."""
-        if self._round is None:
-            self._round = self._new_round(committed)
-        self._step(self._round, committed)
+        """Write some of what has changed, one partition after another; `committed` are the offsets that are now."""
+        start = time.monotonic()
+        if self._round is None and not self._queue:
+            self._queue.extend(self._kept)
+            self._began, self._spent = start, 0.0
+        try:
+            self._write(committed)
+        except AestreamError as error:
+            self._fail(error)
+            return
+        self._spent += time.monotonic() - start
+        if self._round is None and not self._queue:
+            self._due = self._began + max(_SECONDS, self._spent / _SHARE)
 
     def close(self, committed: Mapping[Partition, int]) -> None:
         """Write all that has changed, and close the connection."""
         if self._kept and self._topic.usable():
-            self._round = self._new_round(committed)
-            while self._round is not None:
-                self._step(self._round, committed)
+            self._round, self._queue = None, deque(self._kept)
+            while self._round is not None or self._queue:
+                self.write(committed)
         self._topic.close()
 
-    def _new_round(self, committed: Mapping[Partition, int]) -> _Round:
-        found = _Round(time.monotonic())
-        for part, kept in self._kept.items():
-            if committed.get(part) != kept.next:  # taken away, perhaps, and not heard of yet
-                continue
-            state = self._state(part)
-            keys = state.changed()
-            if keys or state.gone or kept.useless or kept.marker.next != kept.next:
-                clock = state.clock
-                found.marks[part] = kept.next, Clock(clock.elapsed, clock.latest, clock.against)
-                found.chunks.extend((part, keys[at : at + _AT_ONCE]) for at in range(0, len(keys), _AT_ONCE))
-        return found
-
-    def _step(self, to_do: _Round, committed: Mapping[Partition, int]) -> None:
-        """Write one chunk, or what ends the round."""
-        start = time.monotonic()
-        try:
-            if to_do.chunks:
-                self._write_chunk(*to_do.chunks.popleft(), to_do, committed)
+    def _write(self, committed: Mapping[Partition, int]) -> None:
+        """Write about so many messages; the client keeps those of a partition in order."""
+        room = _AT_ONCE
+        while room > 0 and (self._round is not None or self._queue):
+            if self._round is None:
+                self._round = self._new_round(self._queue.popleft())
+            part = self._round.part
+            if part not in self._kept or committed.get(part) != self._kept[part].next:
+                self._round = None  # taken away, perhaps, and not heard of yet
+            elif self._round.left:
+                room -= self._write_entries(self._round, room)
             else:
-                self._end(to_do)
+                room -= self._end(self._round)
                 self._round = None
-        except AestreamError as error:
-            self._fail(error)
-            return
-        now = time.monotonic()
-        to_do.spent += now - start
-        if self._round is None:
-            self._due = max(to_do.began + _SECONDS, now + to_do.spent / _SHARE - (now - to_do.began))
+        self._topic.flush()
 
-    def _write_chunk(
-        self, part: Partition, keys: Sequence[Key], to_do: _Round, committed: Mapping[Partition, int]
-    ) -> None:
-        kept = self._kept.get(part)
-        if kept is None or part not in to_do.marks or committed.get(part) != kept.next:
-            to_do.marks.pop(part, None)
-            return
+    def _new_round(self, part: Partition) -> _Round:
+        if part not in self._kept:
+            return _Round(part, 0, Clock(), deque())
         state = self._state(part)
-        known = [key for key, place in zip(keys, state.entities.find(keys).tolist(), strict=True) if place >= 0]
-        values = self._loaded.pipeline.stream.entries(part, known)
-        self._topic.send(part, kept.writer.entries(known, values, kept.marker.epoch))
-        self._topic.flush()
-        state.values["logged"][state.entities.find(known)] = values["offset"]
+        clock = state.clock
+        now = Clock(clock.elapsed, clock.latest, clock.against)
+        return _Round(part, self._kept[part].next, now, deque(state.changed()))
 
-    def _end(self, to_do: _Round) -> None:
-        """Write the markers, and only then delete what they do without."""
-        ended = {part: self._kept[part] for part in to_do.marks if part in self._kept}
-        for part, kept in ended.items():
-            offset, clock = to_do.marks[part]
-            kept.marker = msgspec.structs.replace(
-                kept.marker,
-                next=offset,
-                models=_since(kept.marker.models, offset),
-                elapsed=clock.elapsed,
-                latest=clock.latest,
-                against=clock.against,
-            )
-            self._mark(part, kept)
-        self._topic.flush()
-        for part, kept in ended.items():
-            state = self._state(part)
-            self._topic.send(part, kept.writer.deletions(list(state.gone)))
-            self._topic.send(part, Messages(list(kept.useless), [None] * len(kept.useless)))
-            kept.useless = ()
-            state.gone.clear()
-        self._topic.flush()
+    def _write_entries(self, to_do: _Round, most: int) -> int:
+        """Write some entries; return how many."""
+        keys = [to_do.left.popleft() for _ in range(min(most, len(to_do.left)))]
+        state, kept = self._state(to_do.part), self._kept[to_do.part]
+        known = [key for key, place in zip(keys, state.entities.find(keys).tolist(), strict=True) if place >= 0]
+        values = self._loaded.pipeline.stream.entries(to_do.part, known)
+        self._topic.send(to_do.part, kept.writer.entries(known, values, kept.marker.epoch))
+        state.values["logged"][state.entities.find(known)] = values["offset"]
+        return len(keys)
+
+    def _end(self, to_do: _Round) -> int:
+        """Write the marker, and only then delete what it does without; return how many messages that is."""
+        state, kept, clock = self._state(to_do.part), self._kept[to_do.part], to_do.clock
+        if kept.marker.next == to_do.next and not state.gone and not kept.useless and self._is_written(to_do.part):
+            return 0
+        kept.marker = msgspec.structs.replace(
+            kept.marker,
+            next=to_do.next,
+            models=_since(kept.marker.models, to_do.next),
+            elapsed=clock.elapsed,
+            latest=clock.latest,
+            against=clock.against,
+        )
+        self._mark(to_do.part, kept)
+        deleted = [*kept.writer.deletions(list(state.gone)).keys, *kept.useless]
+        self._topic.send(to_do.part, Messages(deleted, [None] * len(deleted)))
+        kept.useless = ()
+        state.gone.clear()
+        return 1 + len(deleted)
+
+    def _is_written(self, part: Partition) -> bool:
+        """Whether the marker counts the entries as they are."""
+        state, marker = self._state(part), self._kept[part].marker
+        return (state.horizon, *state.logged()) == (marker.horizon, marker.count, marker.total)
 
     def _write_markers(self, some: Mapping[Partition, Kept]) -> None:
         """Write markers at once."""
@@ -203,6 +206,7 @@ class Ledger:
         """Go on without the topic for a while; then, all is written anew."""
         self._topic.give_up(error)
         self._round = None
+        self._queue.clear()
         for part, kept in self._kept.items():
             epoch = kept.marker.epoch + 1
             kept.marker = msgspec.structs.replace(kept.marker, epoch=epoch, born=epoch)
