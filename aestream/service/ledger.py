@@ -99,9 +99,11 @@ class Ledger:
         return True
 
     def due(self) -> bool:
-        """Whether it is time to write."""
+        """Whether it is time to write, and no more was spent on it than may be."""
+        now = time.monotonic()
         busy = self._round is not None or len(self._queue) > 0
-        return len(self._kept) > 0 and (busy or time.monotonic() >= self._due) and self._topic.usable()
+        ready = self._spent <= _SHARE * (now - self._began) if busy else now >= self._due
+        return ready and len(self._kept) > 0 and self._topic.usable()
 
     def write(self, committed: Mapping[Partition, int]) -> None:
         """Write some of what has changed, one partition after another; `committed` are the offsets that are now."""
@@ -116,7 +118,7 @@ class Ledger:
             return
         self._spent += time.monotonic() - start
         if self._round is None and not self._queue:
-            self._due = self._began + max(_SECONDS, self._spent / _SHARE)
+            self._due = self._began + _SECONDS
 
     def close(self, committed: Mapping[Partition, int]) -> None:
         """Write all that has changed, and close the connection."""
