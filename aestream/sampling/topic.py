@@ -91,18 +91,22 @@ class TopicSampler:
         """Decode the newest records, and how many times as many as `records` were read for that.
 
         It is more than once where the entities have too few of them, and the topic holds more: then further back, step
-        by step, for as long as that finds more of an entity.
+        by step, for as long as that finds more of an entity. If it finds none, they come and go: the newest must do.
         """
         reach, found = 1, self._read_back(decoder, Gathering(features), 1, progress)
         many = self.roles is not None and len(set(found.keys)) > MIN_ENTITIES
         while many and found.seen >= _NEARLY_ALL * reach * self.records:
-            count, wanted = typical(found.keys), min(_ENOUGH, self.records // MIN_ENTITIES)
+            count, seen, wanted = typical(found.keys), found.seen, min(_ENOUGH, self.records // MIN_ENTITIES)
             further = min(math.ceil(reach * wanted / count), _STEP * reach, _MAX_REACH)
             if further < 2 * reach:
                 break
             del found  # not both at once
-            reach, found = further, self._read_back(decoder, Gathering(features, self.records), further, progress)
-            many = typical(found.keys) >= 2 * count
+            found = self._read_back(decoder, Gathering(features, self.records), further, progress)
+            many = typical(found.keys) >= count * (1 + found.seen / seen) / 2
+            if not many and reach == 1:
+                del found
+                return self._read_back(decoder, Gathering(features), 1, progress), 1
+            reach = further
         return found, reach
 
     def _read_back(self, decoder: Decoder, into: Gathering, reach: int, progress: Progress) -> Gathering:

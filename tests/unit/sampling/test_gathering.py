@@ -69,13 +69,22 @@ def test_few_entities_or_a_short_past_are_sampled_whole(entities: int, records: 
     assert (found.share, max(heard)) == (1.0, (count, records))
 
 
-def test_it_does_not_read_on_where_entities_come_and_go() -> None:
+@pytest.mark.parametrize("records", [1, 3])
+def test_the_newest_are_sampled_where_entities_come_and_go(records: int) -> None:
     heard: list[tuple[int, int]] = []
-    sessions = itertools.chain.from_iterable(rounds(50, 3, first=50 * i) for i in range(1000))
+    sessions = itertools.chain.from_iterable(rounds(50, records, first=50 * i) for i in range(3000 // records))
     found = sampled(topic(sessions), 2000, Roles(), heard)
     assert max(wanted for _, wanted in heard) == 7 * 2000
-    assert len(found.matrix) <= 2000
-    assert typical(found.keys) == 3
+    assert heard[-1] == (2000, 2000)
+    assert (len(found.matrix), found.share) == (2000, 1.0)
+    assert found.timestamps[0] - NOON == pytest.approx(150_000 - 2000, abs=50)
+
+
+def test_a_past_that_is_a_little_longer_than_the_sample_is_used_to_its_beginning() -> None:
+    heard: list[tuple[int, int]] = []
+    found = sampled(topic(rounds(1000, 6)), 4000, Roles(), heard)
+    assert set(Counter(found.keys).values()) == {6}
+    assert found.timestamps[0] - NOON < 20
 
 
 def gathered(keys: list[Key], most: int, size: int = 100) -> Gathering:
