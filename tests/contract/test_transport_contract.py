@@ -9,7 +9,7 @@ import pytest
 
 from aestream.errors import DeliveryError, TooLargeError, TransportError
 from aestream.transport.delivery import AtLeastOnce
-from aestream.types import Changes, Headers, Membership, Outgoing, Partition, Standing
+from aestream.types import Changes, Headers, Membership, Outgoing, Partition, Standing, Start
 from tests.contract.transports import (
     MAX_BYTES,
     SECONDS,
@@ -115,7 +115,8 @@ def test_a_member_has_its_place_and_its_partitions(transport: Transport) -> None
     source = transport.source(topic)
     settled(source)
     assert source.assigned() == {Partition(topic, p) for p in range(3)}
-    assert source.changes() == Changes(assigned=source.assigned())
+    starts = dict.fromkeys(source.assigned(), Start(0, ours=False))
+    assert source.changes() == Changes(starts, assigned=source.assigned())
     assert source.changes() == Changes()
     assert source.partition_count(topic) == 3
     assert source.commit({}) is True

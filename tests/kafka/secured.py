@@ -54,6 +54,7 @@ class User:
         rules = [
             *(("topic", name, "read") for name in settings["topics__input"].split(",")),
             *(("topic", settings[f"topics__{kind}"], "write") for kind in ("scores", "anomalies", "dead_letters")),
+            *(("topic", settings["state__topic"], operation) for operation in ("read", "write")),
             ("group", settings["kafka__group_id"], "read"),
         ]
         self.grant(*(rule for rule in rules if rule not in without))

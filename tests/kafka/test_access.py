@@ -118,7 +118,8 @@ def test_topics_cannot_be_made_without_the_right_to(
 ) -> None:
     topic = secured_cluster.topic(partitions=2)
     fresh = {f"topics__{kind}": secured_cluster.name(kind) for kind in ("scores", "anomalies", "dead_letters")}
-    settings = secured_settings(tmp_path, topic) | user.settings | fresh
+    state = secured_cluster.name("state")
+    settings = secured_settings(tmp_path, topic) | user.settings | fresh | {"state__topic": state}
     hidden = command("topics", "create", settings=settings)
     assert hidden.returncode == 1
     assert topic in hidden.stderr
@@ -129,10 +130,10 @@ def test_topics_cannot_be_made_without_the_right_to(
     (line,) = denied.stderr.splitlines()
     for name in fresh.values():
         assert f"topic {name} cannot be created: grant this user CREATE on it" in line
-    user.grant(*(("topic", name, "create") for name in fresh.values()))
+    user.grant(*(("topic", name, "create") for name in (*fresh.values(), state)))
     made = command("topics", "create", settings=settings)
     assert made.returncode == 0, made.stderr
-    assert {len(secured_cluster.ends(name)) for name in fresh.values()} == {2}
+    assert {len(secured_cluster.ends(name)) for name in (*fresh.values(), state)} == {2}
 
 
 @pytest.mark.parametrize("arguments", ["train", "validate", "topics create", "init", "tail"])

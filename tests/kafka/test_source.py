@@ -12,7 +12,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from aestream.transport.kafka_python.source import KafkaSource
-from aestream.types import Changes, Membership, Partition
+from aestream.types import Changes, Membership, Partition, Start
 from tests.kafka.cluster import SECONDS, Cluster, wait_for
 
 Open = Callable[..., KafkaSource]
@@ -124,7 +124,7 @@ def test_a_rebalance_is_told_between_two_polls(cluster: Cluster, source: Open) -
     everything = {Partition(topic, number) for number in range(3)}
     first = source(topic, group=group)
     settle(first)
-    assert first.changes() == Changes(assigned=frozenset(everything))
+    assert first.changes() == Changes(dict.fromkeys(everything, Start(0, ours=False)), frozenset(everything))
     second = source(topic, group=group)
     settle(first, second, when=lambda: bool(second.assigned()))
     given, taken = first.changes(), second.changes()
@@ -134,7 +134,8 @@ def test_a_rebalance_is_told_between_two_polls(cluster: Cluster, source: Open) -
     assert first.assigned() == everything - taken.assigned
     first.close()
     settle(second, when=lambda: second.assigned() == everything)
-    assert second.changes() == Changes(assigned=frozenset(everything - taken.assigned))
+    rest = frozenset(everything - taken.assigned)
+    assert second.changes() == Changes(dict.fromkeys(rest, Start(0, ours=True)), rest)
 
 
 def test_a_new_group_of_two_reads_nothing_of_the_past(cluster: Cluster, source: Open) -> None:
