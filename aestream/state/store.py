@@ -174,13 +174,14 @@ class Store:
         """
         if self.size <= max_bytes:
             return 0
-        seen, offsets = (np.concatenate([values[name] for values in self.values()]) for name in ("seen", "offset"))
-        known = np.flatnonzero(np.isfinite(seen))
+        ages = np.concatenate([state.clock.elapsed - state.values["seen"] for state in self._parts.values()])
+        offsets = np.concatenate([values["offset"] for values in self.values()])
+        known = np.flatnonzero(np.isfinite(ages))
         most = int(max_bytes * (1 - FREED)) // self._layout.itemsize
         if not len(known) or most >= len(known):
             return 0
-        oldest = known[np.lexsort((offsets[known], seen[known]))]  # in a partition, this is the order of offsets
-        gone = np.zeros(len(seen), bool)
+        oldest = known[np.lexsort((offsets[known], -ages[known]))]  # in a partition, this is the order of offsets
+        gone = np.zeros(len(ages), bool)
         gone[oldest[: len(known) - most]] = True
         parts = np.split(gone, np.cumsum(list(map(len, self.values())))[:-1])
         return sum(state.forget(which) for state, which in zip(self._parts.values(), parts, strict=True))

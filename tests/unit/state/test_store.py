@@ -170,3 +170,13 @@ def test_it_goes_on_from_entities_of_no_partition() -> None:
     assert taken.values["count"].tolist() == [5, 0]
     part: Part = None
     assert len(kept.of(part).entities) == 2
+
+
+def test_the_clocks_of_partitions_are_not_compared() -> None:
+    kept = store()
+    for number in range(50):  # the first partition has been read for long
+        feed(kept, [f"old-{number}"], [NOW + 3600 * number], [Span(ONE, 0, 1)])
+    feed(kept, [f"new-{number}" for number in range(50)], [NOW] * 50, [Span(TWO, 0, 50)])
+    kept.evict(60 * TYPE.itemsize)
+    assert len(kept.of(TWO).entities) == 50  # all were seen just now
+    assert len(kept) == 54
