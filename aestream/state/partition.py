@@ -32,7 +32,7 @@ class Clock:
 
     def advanced(self, stamps: Vector, time_to_live: float) -> Vector:
         """How much time has passed after each of the next records (n,), by their times in seconds, 0 if unknown."""
-        step = max(STEP * time_to_live, LEAST_STEP)
+        step = float(np.floor(max(STEP * time_to_live, LEAST_STEP)))  # whole: exact sums in batches of any size
         latest = np.maximum.accumulate(np.append(self.latest, stamps))
         ahead = np.diff(latest)
         if (
