@@ -160,10 +160,12 @@ class Reader:
         return [hashable(key[-1]) for key in parsed if len(key) > own]
 
     def found(self) -> Found | None:
-        """What was read; None if there is no marker, which is written last. Raises DataError if it is not whole."""
+        """What was read; None if there is nothing. Raises DataError if it is not whole."""
         for damage in self._damage.values():
             raise DataError(damage)
         if self._marker is None:
+            if self._entries:
+                raise DataError(f"there are {len(self._entries)} entries, and no marker")
             return None
         at, marker = self._marker
         keys, order = list(self._entries), np.array([place for place, _ in self._entries.values()], np.int64)
@@ -186,7 +188,7 @@ class Reader:
             return
         try:
             marker = msgspec.json.decode(value, type=Marker)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self._damage[key] = f"its marker cannot be read: {error}"
             return
         if marker.epoch >= self._epoch:
@@ -201,7 +203,7 @@ def sort_out(
         try:
             parsed = msgspec.json.decode(key or b"", type=list[Any])
             reader = readers.get((parsed[0], Partition(parsed[1], parsed[3])))
-        except (msgspec.DecodeError, IndexError, TypeError):  # not one of ours
+        except (msgspec.DecodeError, UnicodeDecodeError, IndexError, TypeError):  # not one of ours
             continue
         if reader is not None and key is not None:
             reader.read(key, parsed, value)
