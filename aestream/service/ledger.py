@@ -64,7 +64,7 @@ class Ledger:
         return True
 
     def follow(self, batch: Batch) -> None:
-        """Take note of how far the partitions were read."""
+        """Take note of how far the partitions are read: what is remembered of them is not written before a commit."""
         for part, offset in batch.positions.items():
             if part in self._kept:
                 self._kept[part].next = offset
@@ -123,6 +123,8 @@ class Ledger:
     def close(self, committed: Mapping[Partition, int]) -> None:
         """Write all that has changed, and close the connection."""
         if self._kept and self._topic.usable():
+            if self._round is not None:  # what it has written may be written once more: let the marker count it
+                self._write_markers({self._round.part: self._kept[self._round.part]})
             self._round, self._queue = None, deque(self._kept)
             while self._round is not None or self._queue:
                 self.write(committed)
@@ -133,10 +135,9 @@ class Ledger:
         room = _AT_ONCE
         while room > 0 and (self._round is not None or self._queue):
             if self._round is None:
-                self._round = self._new_round(self._queue.popleft())
-            part = self._round.part
-            if part not in self._kept or committed.get(part) != self._kept[part].next:
-                self._round = None  # taken away, perhaps, and not heard of yet
+                self._round = self._new_round(self._queue.popleft(), committed)
+            elif committed.get(self._round.part) != self._kept[self._round.part].next:
+                break  # a round is not given up: an entry that is written twice must have a marker in between
             elif self._round.left:
                 room -= self._write_entries(self._round, room)
             else:
@@ -144,9 +145,10 @@ class Ledger:
                 self._round = None
         self._topic.flush()
 
-    def _new_round(self, part: Partition) -> _Round:
-        if part not in self._kept:
-            return _Round(part, 0, Clock(), deque())
+    def _new_round(self, part: Partition, committed: Mapping[Partition, int]) -> _Round | None:
+        """Begin to write a partition; None if it was taken away, perhaps, and not heard of yet."""
+        if part not in self._kept or committed.get(part) != self._kept[part].next:
+            return None
         state = self._state(part)
         clock = state.clock
         now = Clock(clock.elapsed, clock.latest, clock.against)

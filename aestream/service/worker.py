@@ -132,7 +132,7 @@ class Worker:
     def _take_model(self) -> bool:
         """Switch to a newly loaded model, between two batches, once all that the former one scored is committed.
 
-        False if the worker is to stop before that can score.
+        False if the worker is to stop before the model knows its entities.
         """
         model = None if self._refused else self._watcher.take()
         if model is None:
@@ -169,6 +169,7 @@ class Worker:
         """Turn a batch into acknowledged results."""
         self._upkeep.heard(batch)
         pipeline = self._model.pipeline
+        self._ledger.follow(batch)  # first: what is remembered is ahead of the commits from here on, even on an error
         with self._meter.timed("decode"):
             decoded = pipeline.decode(batch)
         with self._meter.timed("score"):
@@ -178,7 +179,6 @@ class Worker:
         self._limits.check(len(batch), results.invalid)
         with self._meter.timed("publish"):
             results = self._publish(results, write)
-        self._ledger.follow(batch)
         self._meter.published(batch, results)
 
     def _publish(self, results: Results, write: Callable[[], Results]) -> Results:

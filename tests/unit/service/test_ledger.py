@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from aestream.errors import ModelError
+from aestream.errors import AestreamError, ModelError
 from aestream.messages.dead_letters import InvalidLimits
 from aestream.pipeline import LoadedModel
 from aestream.service import ledger as ledgers
@@ -26,7 +27,7 @@ from aestream.service.metrics import WorkerMetrics
 from aestream.service.replay import Replay
 from aestream.service.service import Service
 from aestream.service.state_topic import StateTopic
-from aestream.service.take_over import TakeOver
+from aestream.service.take_over import TakeOver, going_on
 from aestream.service.worker import Worker
 from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, MemoryTopics, Message
@@ -97,13 +98,14 @@ class Turns:
     stored: MemoryBroker
     models: dict[int, str]
     using: str
+    load: Callable[[str], LoadedModel]
 
     def take(self) -> LoadedModel | None:
         wanted = current(self.stored, self.models)
         if wanted == self.using:
             return None
         self.using = wanted
-        return model(wanted)
+        return self.load(wanted)
 
 
 def current(stored: MemoryBroker, models: dict[int, str]) -> str:
@@ -135,6 +137,12 @@ class World:
     topic: str | None = STATE
     size: int = 40
     source: type[Source] = Source
+    history: type[MemoryHistory] = MemoryHistory
+    load: Callable[[str], LoadedModel] = model
+    sink: type[MemorySink] = MemorySink
+    state: type[StateSink] = StateSink
+    limits: InvalidLimits = field(default_factory=lambda: InvalidLimits(max_ratio=1.0, max_consecutive=1000))
+    max_bytes: int = 2**30
 
     def __post_init__(self) -> None:
         self.stored.partitions |= dict.fromkeys(TOPICS, 2)
@@ -143,11 +151,11 @@ class World:
         """Let a worker live as long as it is meant to; at most until nothing is left to read."""
         fate = fate or Fate()
         service = Service(stale_after=60)
-        source, sink = self.source(self.stored, ["in"], max_records=self.size), MemorySink(self.stored)
-        state = StateSink(self.stored)
+        source, sink = self.source(self.stored, ["in"], max_records=self.size), self.sink(self.stored)
+        state = self.state(self.stored)
         source.fate = state.fate = fate
         source.service = service
-        history = MemoryHistory(self.stored, ["in"])
+        history = self.history(self.stored, ["in"])
         topic = StateTopic(
             self.topic,
             topics=MemoryTopics(self.stored),
@@ -157,31 +165,31 @@ class World:
             service=service,
             drain_timeout=1,
         )
-        replay = Replay(history, model, lambda: True)
+        replay = Replay(history, self.load, lambda: going_on(service))
         using = current(self.stored, self.models)
         worker = Worker(
-            model(using),
+            self.load(using),
             source=source,
             sink=sink,
             delivery=AtLeastOnce(source, sink),
-            watcher=Turns(self.stored, self.models, using),  # type: ignore[arg-type]
+            watcher=Turns(self.stored, self.models, using, self.load),  # type: ignore[arg-type]
             group=GroupWatch(session_timeout=10, max_poll_interval=60),
-            limits=InvalidLimits(max_ratio=1.0, max_consecutive=1000),
+            limits=self.limits,
             ledger=Ledger(topic, TakeOver("group", topic, history, replay, service)),
             meter=Meter(WorkerMetrics(CollectorRegistry())),
             service=service,
             drain_timeout=1,
-            max_bytes=2**30,
+            max_bytes=self.max_bytes,
         )
-        try:
-            worker.run()
-        except Killed:
-            return
-        service.stopping()
-        try:
+        with contextlib.suppress(Killed):
+            try:
+                worker.run()
+            except AestreamError:
+                service.stopping()
+                worker.close()
+                raise
+            service.stopping()
             worker.close()
-        except Killed:
-            return
 
     def compact(self, rng: np.random.Generator) -> None:
         """Keep the last message of each key, but for the newest messages."""
