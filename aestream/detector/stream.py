@@ -236,6 +236,11 @@ class Stream:
         return self._store is not None
 
     @property
+    def reading(self) -> str:
+        """What the rows that are remembered mean: equal for models with the same features."""
+        return self._fitted.schema.reading
+
+    @property
     def _series(self) -> Series:
         if self._fitted.series is None:
             raise DataError("this detector judges records alone, and remembers none")

@@ -78,8 +78,13 @@ class FeatureSchema:
 
     def reads_like(self, other: Self) -> bool:
         """Whether a row of numbers means the same to both: what was steady in a sample does not matter."""
-        ours, theirs = ([replace(column, steady=False) for column in of.columns] for of in (self, other))
-        return self.names == other.names and ours == theirs
+        return self.reading == other.reading
+
+    @property
+    def reading(self) -> str:
+        """A hash (hex) of what a row of numbers means: equal for schemas that read alike."""
+        columns = tuple(replace(column, steady=False) for column in self.columns)
+        return replace(self, paths=tuple((name,) for name in self.names), columns=columns).hash
 
     def unseen(self, matrix: Matrix) -> Flags:
         """Which values of (n, d) rows are categories that training has not seen, (n, d)."""

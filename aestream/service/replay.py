@@ -64,7 +64,12 @@ class Replay:
     def _model(self, version: str, current: LoadedModel) -> LoadedModel:
         if version == current.version:
             return current
-        model = self._load(version.rsplit("@", maxsplit=1)[-1])
+        try:
+            model = self._load(version.rsplit("@", maxsplit=1)[-1])
+        except ModelError:
+            raise
+        except Exception as error:  # whatever a damaged file raises, the partition begins anew
+            raise ModelError(f"model {version} cannot be loaded: {type(error).__name__}: {error}") from error
         if not current.pipeline.stream.fits(model.pipeline.stream):
             raise ModelError(f"model {version} judged it by other features")
         return model

@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 _SEEN_AGAIN, _SEEN_AGAIN_OF_ALL = 50_000, 200_000
 _MOST = 2_000_000  # what is kept is of no use if more records than this came after it
 _AWAIT_SECONDS = 1.0
+_TRIES = 2  # to read the past, where the broker answers: with the state topic, and without
 _WAITS = "what is remembered of entities"
 
 Bounds: TypeAlias = Mapping[Partition, tuple[int, int]]  # the first offset, and the one after the last record
@@ -79,18 +80,21 @@ class TakeOver:
         """Bring what `model` remembers of partitions to where their reading starts.
 
         Returns how the topic has them, or None if the worker was asked to stop meanwhile. Waits for a broker that is
-        away; a topic that cannot be read is given up.
+        away; a topic that cannot be read is given up, and then the past of the partitions is too.
         """
-        began = time.monotonic()
+        began, failed = time.monotonic(), 0
         while going_on(self._service):
             try:
-                work = self._look(model, starts)
+                work = self._look(model, starts, blind=failed >= _TRIES)
                 if work is None:
                     return None
                 seen = self._replay.run(work.states, _stretches(work.kept), work.models, model)
             except TransportError as error:
                 if source.answers():
+                    failed += 1
                     self._topic.give_up(error)
+                if failed == _TRIES:
+                    _log.warning("entities begin anew, because the last records cannot be read: %s", error)
                 time.sleep(_AWAIT_SECONDS)
                 continue
             if seen is None:
@@ -99,27 +103,28 @@ class TakeOver:
             return work.kept
         return None
 
-    def _look(self, model: LoadedModel, starts: Mapping[Partition, Start]) -> _Work | None:
-        """Find out how each partition goes on. None: stopped meanwhile."""
+    def _look(self, model: LoadedModel, starts: Mapping[Partition, Start], *, blind: bool) -> _Work | None:
+        """Find out how each partition goes on; `blind`: without reading anything. None: stopped meanwhile."""
         store, work = model.pipeline.stream.store, _Work(models={model.version: model})
-        bounds, ids = self._history.bounds(starts), self._topic.ids({part.topic for part in starts})
+        bounds = {part: (at, at) for part, (at, _) in starts.items()} if blind else self._history.bounds(starts)
+        ids = self._topic.ids({part.topic for part in starts})
         readers = {
             (self._group, part): Reader(Address(self._group, part.topic, ids[part.topic], part.partition), store.layout)
             for part in starts
         }
         self._topic.expect(store.layout.itemsize)
-        if self._topic.usable():
+        if not blind and self._topic.usable():
             for _ in self._topic.read(readers):
                 if not going_on(self._service):
                     return None
         for (_, part), reader in readers.items():
-            start, (first, _) = starts[part], bounds[part]
+            start, (first, end) = starts[part], bounds[part]
             kept = Kept(Writer(reader.address, store.layout), Marker(0, 0, 0, ()), start.offset)
             work.kept[part] = kept
             try:
                 found = reader.found()
                 if found is not None:
-                    _check(found, start, first)
+                    _check(found, start, bounds[part], model.pipeline.stream.reading)
                     work.models |= self._replay.models(
                         [name for _, _, name in found.marker.stretches(start.offset)], model
                     )
@@ -128,10 +133,10 @@ class TakeOver:
             if found is None:
                 work.anew.setdefault(part, None)
                 again = min(_SEEN_AGAIN, _SEEN_AGAIN_OF_ALL // len(starts))
-                begins = max(start.offset - again, min(first, start.offset))
+                begins = max(start.offset - again, min(first, start.offset)) if start.offset <= end else start.offset
                 work.states[part] = PartitionState(Entities(store.layout, store.blank))
                 epoch = reader.next_epoch
-                kept.marker = Marker(begins, epoch, epoch, [(begins, model.version)])
+                kept.marker = Marker(begins, epoch, epoch, [(begins, model.version)], model.pipeline.stream.reading)
             else:
                 marker = found.marker
                 work.states[part] = _state(found, store)
@@ -163,17 +168,25 @@ def _stretches(kept: Mapping[Partition, Kept]) -> dict[Partition, list[tuple[int
     return {part: one.marker.stretches(one.next) for part, one in kept.items()}
 
 
-def _check(found: Found, start: Start, first: int) -> None:
-    """Raise DataError if a partition that starts here, and begins at `first`, cannot go on from what was found."""
+def _check(found: Found, start: Start, bounds: tuple[int, int], reading: str) -> None:
+    """Raise DataError if a partition with these bounds, which starts here, cannot go on from what was found.
+
+    `reading` says what rows mean to the model.
+    """
+    first, end = bounds
     offset = found.marker.next
     if not start.ours and start.offset != offset:
         raise DataError(f"somebody else moved it to offset {start.offset}, and it was kept as of offset {offset}")
     if offset > start.offset or found.values["offset"].max(initial=0) > start.offset:
         raise DataError(f"it goes on at offset {start.offset}, before what was kept")
+    if start.offset > end:
+        raise DataError(f"it ends at offset {end}, before {start.offset}, where it goes on")
     if first > offset:
         raise DataError(
             f"its records from offset {offset} to {first - 1} are deleted, and it was kept as of before them"
         )
+    if found.marker.reading != reading:
+        raise DataError("it was kept by a model of other features")
     if start.offset - offset > _MOST:
         raise DataError(f"it was kept as of offset {offset}, which is too far before {start.offset}")
 

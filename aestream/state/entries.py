@@ -32,13 +32,14 @@ class Marker(msgspec.Struct, frozen=True):
     `next`: the first offset that they may lack. `elapsed`, `latest`, `against`: the clock of the partition there.
     `models`: the versions that score from which offsets on, the first one at `next` or before. `epoch` grows with each
     owner; entries of an epoch before `born`, or with an offset up to `horizon`, are of no use. `count` and `total`: how
-    many others there are, and the sum of their offsets.
+    many others there are, and the sum of their offsets. `reading` says what the rows in the entries mean.
     """
 
     next: int
     epoch: int
     born: int
     models: Sequence[tuple[int, str]]
+    reading: str = ""
     horizon: int = 0
     count: int = 0
     total: int = 0

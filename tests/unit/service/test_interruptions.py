@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 import pytest
 
-from aestream.errors import DeliveryError
+from aestream.errors import DeliveryError, TransportError
+from aestream.pipeline import LoadedModel
 from aestream.service import ledger as ledgers
 from aestream.service import take_over as take_overs
 from aestream.transport.memory import MemoryHistory, MemorySink
-from aestream.types import Batch, Outgoing, Partition
+from aestream.types import Batch, Outgoing, Partition, Position
 from tests.unit.service.test_ledger import (
+    STATE,
     STEPS,
     Fate,
     Source,
     World,
+    detector,
+    halfway,
+    model,
     same,
+    warming,
 )
+from tests.unit.test_remembering import FIELDS, pipeline
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +84,30 @@ def test_a_worker_that_is_killed_while_it_ends_loses_nothing(
     same(world, undisturbed)
 
 
+def other_features(version: str) -> LoadedModel:
+    """Version 2 calls a feature of the same kind by another name: its entries look alike."""
+    loaded = model("default@1")
+    if version.endswith("1"):
+        return loaded
+    made = detector(1)
+    other = pipeline(made, FIELDS)
+    fitted = other.stream._fitted
+    renamed = replace(fitted.schema, names=("other", *fitted.schema.names[1:]))
+    constants = replace(fitted.constants, schema=renamed)
+    other.stream._fitted = replace(fitted, constants=constants)
+    return replace(loaded, pipeline=other, version="default@2")
+
+
+def test_rows_of_other_features_are_not_taken_over(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(load=other_features)
+    halfway(world)
+    since = {part.partition: offset for part, offset in world.stored.committed.items() if part.topic == "in"}
+    world.models = {0: "default@2"}
+    world.work(Fate(stop=3))
+    assert caplog.text.count("it was kept by a model of other features") == 2
+    assert warming(world, since) == 3 * 9
+
+
 class Ending(Source):
     """Can be asked to end by whoever has the latest one."""
 
@@ -100,3 +132,65 @@ def test_a_stop_while_a_new_model_takes_over_scores_nothing_more() -> None:
     world.work()
     assert sum(world.stored.committed.values()) == 200
     assert len(world.scores()) == 200
+
+
+class NoMore(MemoryHistory):
+    """Reads up to the end, as a broker does: whoever asks for more waits in vain."""
+
+    def between(self, starts: Mapping[Partition, int], ends: Mapping[Partition, int]) -> Iterator[Batch]:
+        for part, end in ends.items():
+            assert starts[part] >= end or end <= len(self._broker.log[part])
+        yield from super().between(starts, ends)
+
+
+class Beyond(Source):
+    def positions(self) -> Mapping[Partition, Position]:
+        return {}
+
+
+def test_a_commit_beyond_the_end_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(source=Beyond, history=NoMore)
+    halfway(world)
+    world.stored.committed[Partition("in", 0)] = 10_000
+    world.work()
+    assert caplog.text.count("before 10000, where it goes on") == 1
+
+
+class Unreadable(MemoryHistory):
+    """The input cannot be read, though the broker answers."""
+
+    def bounds(self, partitions: Collection[Partition]) -> Mapping[Partition, tuple[int, int]]:
+        if any(part.topic == "in" for part in partitions):
+            raise TransportError("no leader")
+        return super().bounds(partitions)
+
+
+def test_a_past_that_cannot_be_read_is_done_without(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(history=Unreadable)
+    world.work()
+    assert sum(world.stored.committed.values()) == 3 * STEPS
+    assert "entities begin anew, because the last records cannot be read: no leader" in caplog.text
+
+
+def test_a_version_that_is_damaged_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    def damaged(version: str) -> LoadedModel:
+        if version == "1":  # as the registry is asked, of one to be seen again
+            raise KeyError("weights")
+        return model(version)
+
+    world = World(load=damaged)
+    world.work(Fate(commits=5))
+    world.models = {0: "default@2"}
+    world.work()
+    assert "model default@1 cannot be loaded: KeyError" in caplog.text
+    assert sum(world.stored.committed.values()) == 3 * STEPS
+
+
+def test_entries_without_a_marker_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    halfway(world)
+    for number in (0, 1):
+        log = world.stored.log[Partition(STATE, number)]
+        log[:] = [message for message in log if (message.key or b"").count(b",") > 4]
+    world.work()
+    assert caplog.text.count("entries, and no marker") == 2
