@@ -120,6 +120,33 @@ def test_history_ends_where_the_topic_ended_when_it_began(transport: Transport) 
     assert seen == 250
 
 
+def test_history_knows_the_bounds_of_partitions(transport: Transport) -> None:
+    topic = transport.topic(2)
+    one, two = Partition(topic, 0), Partition(topic, 1)
+    history = transport.history(topic)
+    assert history.bounds([one, two]) == {one: (0, 0), two: (0, 0)}
+    deliver(transport.sink(), outgoing(topic, [b"x"] * 7, partition=1))
+    assert history.bounds([one, two]) == {one: (0, 0), two: (0, 7)}
+    assert history.bounds([]) == {}
+
+
+def test_history_reads_between_offsets_of_any_topic(transport: Transport) -> None:
+    topic, other = transport.topic(3), transport.topic()
+    parts = [Partition(topic, 0), Partition(topic, 1), Partition(topic, 2), Partition(other, 0)]
+    for part in parts:
+        values: list[bytes | None] = [b"%d" % i for i in range(300)]
+        deliver(transport.sink(), outgoing(part.topic, values, partition=part.partition))
+    starts, ends = dict(zip(parts, (0, 299, 50, 120), strict=True)), dict(zip(parts, (300, 300, 50, 260), strict=True))
+    found = by_partition(list(transport.history(topic).between(starts, ends)))
+    assert {part: [offset for offset, _ in rows] for part, rows in found.items()} == {
+        parts[0]: list(range(300)),
+        parts[1]: [299],
+        parts[3]: list(range(120, 260)),
+    }
+    assert all(value == b"%d" % offset for rows in found.values() for offset, value in rows)
+    assert list(transport.history(topic).between({}, {})) == []
+
+
 def test_following_goes_on_with_what_arrives(transport: Transport) -> None:
     topic = transport.topic(2)
     sink = transport.sink()

@@ -118,6 +118,7 @@ def test_a_member_has_its_place_and_its_partitions(transport: Transport) -> None
     starts = dict.fromkeys(source.assigned(), Start(0, ours=False))
     assert source.changes() == Changes(starts, assigned=source.assigned())
     assert source.changes() == Changes()
+    assert source.committed() == dict.fromkeys(starts, 0)
     assert source.partition_count(topic) == 3
     assert source.commit({}) is True
 
@@ -136,6 +137,22 @@ def test_a_partition_is_told_of_before_its_records_come(transport: Transport) ->
         assert batch.positions.keys() <= told
         seen += len(batch)
     assert told == source.assigned()
+
+
+def test_a_successor_knows_whether_the_commit_that_it_starts_at_is_ours(transport: Transport) -> None:
+    topic = transport.topic(2)
+    one, two = Partition(topic, 0), Partition(topic, 1)
+    deliver(transport.sink(), *(outgoing(topic, [b"x"] * 10, partition=p) for p in range(2)))
+    first = transport.source(topic)
+    collect(first, 20)
+    assert first.commit({one: 7, two: 8})
+    assert first.committed() == {one: 7, two: 8}
+    first.close()
+    transport.move(topic, {two: 3})
+    second = transport.source(topic)
+    collect(second, 10)
+    assert second.changes().starts == {one: Start(7, ours=True), two: Start(3, ours=False)}
+    assert second.committed() == {one: 7, two: 3}
 
 
 def test_lag_is_what_is_not_committed(transport: Transport) -> None:
@@ -291,3 +308,24 @@ def test_commits_say_what_was_noted_of_their_partition(transport: Transport) -> 
 
 def test_an_unknown_group_has_noted_nothing(transport: Transport) -> None:
     assert transport.topics().standings(f"nobody-{uuid.uuid4().hex}") == {}
+
+
+def test_a_compacted_topic_is_told_from_others(transport: Transport, request: pytest.FixtureRequest) -> None:
+    topics, plain, own = transport.topics(), transport.topic(), f"compacted-{uuid.uuid4().hex[:12]}"
+    configs = {"cleanup.policy": "compact", "segment.bytes": str(2**24)}
+    assert topics.create([own], partitions=2, replication=1, configs=configs) == [own]
+    found = topics.describe([own, plain])
+    assert found[own].partitions == 2
+    told = (None, None) if "memory" in request.node.name else (True, False)
+    assert (found[own].compacted, found[plain].compacted) == told
+
+
+def test_a_topic_that_is_created_again_has_another_id(transport: Transport, request: pytest.FixtureRequest) -> None:
+    topics, topic = transport.topics(), transport.topic()
+    before = topics.describe([topic])[topic].id
+    assert topics.describe([topic])[topic].id == before
+    topics.delete([topic])
+    wait_for("no topic", lambda: not topics.describe([topic])[topic].partitions, seconds=SECONDS)
+    assert topics.create([topic], partitions=1, replication=1) == [topic]
+    after = topics.describe([topic])[topic].id
+    assert (after != before) == ("apache" in request.node.name)  # the others have no ids
