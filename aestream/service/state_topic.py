@@ -53,8 +53,11 @@ class StateTopic:
         self._told: str | None = None  # what is wrong with it, as last logged
 
     def usable(self) -> bool:
-        """Whether the topic can be used; looked up once a minute while it cannot. Says so when that changes."""
-        if self._state is None and self._name is not None and time.monotonic() >= self._again:
+        """Whether the topic can be used; looked up once a minute while it cannot. Says so when that changes.
+
+        At the end, it is not looked up any more.
+        """
+        if self._state is None and self._name is not None and self._running and time.monotonic() >= self._again:
             self._again = time.monotonic() + _RETRY_SECONDS
             try:
                 self._look(self._name)
@@ -100,7 +103,8 @@ class StateTopic:
             self._service.beat()
             if not self._service.draining(self._drain_timeout):
                 raise DeliveryError("the broker did not acknowledge it before the shutdown timed out")
-            self._look(self._name or "")  # a topic that was deleted acknowledges nothing
+            if self._running:
+                self._look(self._name or "")  # a topic that was deleted acknowledges nothing
 
     def expect(self, entry: int) -> None:
         """Expect entries of so many bytes, beside their keys: the topic must accept them."""
@@ -111,6 +115,11 @@ class StateTopic:
         if self._sink is not None:
             self._sink.close()
             self._sink = None
+
+    @property
+    def _running(self) -> bool:
+        """Whether there is time to look: a broker that is away may take half a minute not to answer."""
+        return self._service.draining(0.0)
 
     def _place(self, part: Partition) -> Partition:
         """Where the messages about a partition are: by its number."""

@@ -97,7 +97,7 @@ class TakeOver:
                     _log.warning("entities begin anew, because the last records cannot be read: %s", error)
                 time.sleep(_AWAIT_SECONDS)
                 continue
-            if seen is None:
+            if seen is None or not going_on(self._service):  # at the end, the topic is not even looked up
                 return None
             self._tell(work, seen, time.monotonic() - began, model)
             return work.kept

@@ -134,6 +134,22 @@ def test_a_stop_while_a_new_model_takes_over_scores_nothing_more() -> None:
     assert len(world.scores()) == 200
 
 
+class Late(MemoryHistory):
+    """The worker is asked to end as soon as it begins to take its first partitions over."""
+
+    def bounds(self, partitions: Collection[Partition]) -> Mapping[Partition, tuple[int, int]]:
+        if Ending.latest.service is not None:
+            Ending.latest.service.stop.set()
+        return super().bounds(partitions)
+
+
+def test_a_stop_at_the_beginning_of_a_take_over_scores_nothing() -> None:
+    world = World(source=Ending, history=Late)
+    world.work()
+    assert not world.scores()
+    assert not world.stored.committed
+
+
 class NoMore(MemoryHistory):
     """Reads up to the end, as a broker does: whoever asks for more waits in vain."""
 
