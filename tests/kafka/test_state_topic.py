@@ -83,8 +83,9 @@ def test_a_stop_does_not_wait_long_for_a_broker_that_is_away(
 ) -> None:
     # 1. A worker has entities to write. 2. The broker stands still. 3. SIGTERM. Result: it ends within a minute.
     # 4. A second worker. Result: nothing is lost.
+    group, topic = settings["kafka__group_id"], settings["topics__input"]
     with Service(["worker"], settings=settings, folder=tmp_path) as worker:
-        worker.until("scores", scored(cluster, settings, 3 * PAST))
+        worker.until("commits", lambda: sum(cluster.committed(group, topic).values()) == 3 * PAST)
         pause(pausable)
         try:
             began = time.monotonic()
