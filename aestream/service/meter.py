@@ -62,6 +62,7 @@ class Meter:
         metrics.anomalies.inc(len(scored.flagged))
         if scored.status is not None:
             metrics.late_records.inc(int(np.count_nonzero(scored.status == Status.LATE)))
+            metrics.warming_records.inc(int(np.count_nonzero(scored.status == Status.WARMING)))
         for problem in results.invalid:
             metrics.dead_letters.labels(problem.reason).inc()
         for reason, count in results.passed.items():

@@ -106,6 +106,9 @@ class WorkerMetrics(Metrics):
         )
 
         # What is remembered
+        self.warming_records = self._counter(
+            "warming_records", "Records that are never flagged, because too little is known of their entity yet."
+        )
         self.late_records = self._counter("late_records", "Records that are older than the latest of their entity.")
         self.entities = self._gauge("entities", "Entities that are remembered.")
         self.entities_held = self._gauge("entities_held", "Entities whose threshold is raised for a while.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import msgspec
+import numpy as np
 
 from aestream.errors import DataError, ModelError, TransportError
 from aestream.pipeline import LoadedModel
@@ -55,6 +56,17 @@ class _Work:
     states: dict[Partition, PartitionState] = field(default_factory=dict)
     models: dict[str, LoadedModel] = field(default_factory=dict)
     anew: dict[Partition, str | None] = field(default_factory=dict)  # why what was kept is of no use, if anything was
+
+    def take(self, reader: Reader, found: Found, offset: int, model: LoadedModel) -> None:
+        """Let a partition go on from what was found, to be scored by `model` from this offset on."""
+        part, store = reader.address.part, model.pipeline.stream.store
+        versions = [since for since in found.marker.models if since[0] <= offset]
+        if versions[-1][1] != model.version:
+            versions.append((offset, model.version))
+        marker = msgspec.structs.replace(found.marker, epoch=reader.next_epoch, models=versions)
+        self.kept[part] = Kept(Writer(reader.address, store.layout), marker, offset, sorted(reader.useless))
+        self.states[part] = state = _state(found, store)
+        state.gone.update((key, 0) for key in reader.entities if key not in state.entities)
 
 
 def going_on(service: Service) -> bool:
@@ -105,49 +117,44 @@ class TakeOver:
 
     def _look(self, model: LoadedModel, starts: Mapping[Partition, Start], *, blind: bool) -> _Work | None:
         """Find out how each partition goes on; `blind`: without reading anything. None: stopped meanwhile."""
-        store, work = model.pipeline.stream.store, _Work(models={model.version: model})
         bounds = {part: (at, at) for part, (at, _) in starts.items()} if blind else self._history.bounds(starts)
+        readers = self._read(model.pipeline.stream.store, starts, blind=blind)
+        if readers is None:
+            return None
+        work = _Work(models={model.version: model})
+        again = min(_SEEN_AGAIN, _SEEN_AGAIN_OF_ALL // len(starts))
+        for part, reader in readers.items():
+            try:
+                found = reader.found()
+                if found is not None:
+                    _check(found, starts[part], bounds[part], model.pipeline.stream.reading)
+                    versions = [version for _, _, version in found.marker.stretches(starts[part].offset)]
+                    work.models |= self._replay.models(versions, model)
+                else:
+                    work.anew[part] = None
+            except (DataError, ModelError) as error:
+                found, work.anew[part] = None, str(error)
+            if found is None:
+                begins = _begins(starts[part].offset, bounds[part], again)
+                found = _nothing(reader, model, begins)
+            work.take(reader, found, starts[part].offset, model)
+        return work
+
+    def _read(
+        self, store: Store, starts: Mapping[Partition, Start], *, blind: bool
+    ) -> Mapping[Partition, Reader] | None:
+        """Read what the topic has of partitions. None: stopped meanwhile."""
         ids = self._topic.ids({part.topic for part in starts})
         readers = {
-            (self._group, part): Reader(Address(self._group, part.topic, ids[part.topic], part.partition), store.layout)
+            part: Reader(Address(self._group, part.topic, ids[part.topic], part.partition), store.layout)
             for part in starts
         }
         self._topic.expect(store.layout.itemsize)
         if not blind and self._topic.usable():
-            for _ in self._topic.read(readers):
+            for _ in self._topic.read({(self._group, part): reader for part, reader in readers.items()}):
                 if not going_on(self._service):
                     return None
-        for (_, part), reader in readers.items():
-            start, (first, end) = starts[part], bounds[part]
-            kept = Kept(Writer(reader.address, store.layout), Marker(0, 0, 0, ()), start.offset)
-            work.kept[part] = kept
-            try:
-                found = reader.found()
-                if found is not None:
-                    _check(found, start, bounds[part], model.pipeline.stream.reading)
-                    work.models |= self._replay.models(
-                        [name for _, _, name in found.marker.stretches(start.offset)], model
-                    )
-            except (DataError, ModelError) as error:
-                found, work.anew[part] = None, str(error)
-            if found is None:
-                work.anew.setdefault(part, None)
-                again = min(_SEEN_AGAIN, _SEEN_AGAIN_OF_ALL // len(starts))
-                begins = max(start.offset - again, min(first, start.offset)) if start.offset <= end else start.offset
-                work.states[part] = PartitionState(Entities(store.layout, store.blank))
-                epoch = reader.next_epoch
-                kept.marker = Marker(begins, epoch, epoch, [(begins, model.version)], model.pipeline.stream.reading)
-            else:
-                marker = found.marker
-                work.states[part] = _state(found, store)
-                models = [since for since in marker.models if since[0] <= start.offset]
-                if models[-1][1] != model.version:
-                    models.append((start.offset, model.version))
-                kept.marker = msgspec.structs.replace(marker, epoch=reader.next_epoch, models=models)
-            kept.useless = sorted(reader.useless)
-            known, gone = work.states[part].entities, work.states[part].gone
-            gone.update((key, 0) for key in reader.entities if key not in known)
-        return work
+        return readers
 
     def _tell(self, work: _Work, seen: int, seconds: float, model: LoadedModel) -> None:
         """Log what became of the entities."""
@@ -189,6 +196,19 @@ def _check(found: Found, start: Start, bounds: tuple[int, int], reading: str) ->
         raise DataError("it was kept by a model of other features")
     if start.offset - offset > _MOST:
         raise DataError(f"it was kept as of offset {offset}, which is too far before {start.offset}")
+
+
+def _begins(offset: int, bounds: tuple[int, int], again: int) -> int:
+    """Where records are seen again, so many at most, if nothing is kept of a partition that goes on at this offset."""
+    first, end = bounds
+    return max(offset - again, min(first, offset)) if offset <= end else offset
+
+
+def _nothing(reader: Reader, model: LoadedModel, begins: int) -> Found:
+    """What there is to go on from if nothing is kept: nothing, as of this offset; what the topic has is of no use."""
+    stream, epoch = model.pipeline.stream, reader.next_epoch
+    marker = Marker(begins, epoch, epoch, [(begins, model.version)], stream.reading)
+    return Found(marker, (), np.zeros(0, stream.store.layout))
 
 
 def _state(found: Found, store: Store) -> PartitionState:

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from aestream.errors import TooLargeError
+from aestream.messages.scores import Scored
 from aestream.pipeline import Pipeline
 from aestream.service.idle import Idle
 from aestream.service.meter import Meter
+from aestream.service.warming import Warming
 from aestream.types import Batch, Key, Memory, Outgoing, Partition, Position, Split
 
 _log = logging.getLogger(__name__)
@@ -38,11 +40,22 @@ class Upkeep:
         self._max_bytes = max_bytes
         self._idle = idle or Idle()
         self._closed: Collection[tuple[Partition, Key, float]] = ()  # entities, and when they were seen last
+        self._warming = Warming()
         self._warned = False
 
     def heard(self, batch: Batch) -> None:
         """A batch was read."""
         self._idle.heard(span.partition for span in batch.spans)
+
+    def judged(self, scored: Scored) -> None:
+        """A batch was judged: warn where hardly any record can be flagged."""
+        share = None if scored.status is None else self._warming.see(scored.status)
+        if share is not None:
+            _log.warning(
+                "%.0f%% of the last records are warming, and cannot be flagged: their entities are new, or they come "
+                "after a gap. Look whether `key` names what tells entities apart, and `time` when records were made",
+                100 * share,
+            )
 
     def tidy(self, pipeline: Pipeline, positions: Mapping[Partition, Position]) -> Memory:
         """Do what is due; `positions` are those of our partitions, none while the broker does not answer."""

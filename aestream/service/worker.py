@@ -179,6 +179,7 @@ class Worker:
         self._limits.check(len(batch), results.invalid)
         with self._meter.timed("publish"):
             results = self._publish(results, write)
+        self._upkeep.judged(results.scored)
         self._meter.published(batch, results)
 
     def _publish(self, results: Results, write: Callable[[], Results]) -> Results:
