@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick lint format bench bench-memory bench-quality docs clean
+.PHONY: help demo test test-quick lint format bench bench-state bench-memory bench-quality docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ format: $(VENV)/.dev ## let ruff fix and format the code
 
 bench: $(VENV)/.dev ## throughput on Apache Kafka, compared with the client's bare copy loop
 	$(BIN)/python -m tests.bench.throughput $(ARGS)
+
+bench-state: $(VENV)/.dev ## what it costs to remember 100,000 entities: memory, writing, taking over
+	$(BIN)/python -m tests.bench.state $(ARGS)
 
 bench-memory: $(VENV)/.dev ## memory of a worker over a million records and ten new models
 	$(BIN)/python -m tests.bench.memory $(ARGS)

@@ -19,7 +19,7 @@ from aestream.service.reloads import Reloads
 from aestream.service.replay import Replay
 from aestream.service.service import Service
 from aestream.service.state_topic import StateTopic
-from aestream.service.take_over import TakeOver, going_on
+from aestream.service.take_over import TakeOver
 from aestream.service.worker import Worker
 from aestream.service.worker_service import WorkerService
 from aestream.settings.settings import Settings
@@ -81,8 +81,16 @@ def _ledger(settings: Settings, service: Service) -> Ledger:
         service=service,
         drain_timeout=settings.worker.drain_timeout,
     )
-    replay = Replay(history, lambda version: models.load_model(settings, version), lambda: going_on(service))
-    return Ledger(topic, TakeOver(clients.group_id(settings), topic, history, replay, service))
+    replay = Replay(history, lambda version: models.load_model(settings, version))
+    take_over = TakeOver(
+        clients.group_id(settings),
+        topic,
+        history,
+        replay,
+        service,
+        patience=settings.kafka.max_poll_interval_ms / 1000 / 2,
+    )
+    return Ledger(topic, take_over)
 
 
 def _open_source(settings: Settings) -> Source:

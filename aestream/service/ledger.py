@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections import deque
@@ -141,7 +142,7 @@ class Ledger:
             elif self._round.left:
                 room -= self._write_entries(self._round, room)
             else:
-                room -= self._end(self._round)
+                room -= self._end(self._round, room)
                 self._round = None
         self._topic.flush()
 
@@ -158,14 +159,15 @@ class Ledger:
         """Write some entries; return how many."""
         keys = [to_do.left.popleft() for _ in range(min(most, len(to_do.left)))]
         state, kept = self._state(to_do.part), self._kept[to_do.part]
-        known = [key for key, place in zip(keys, state.entities.find(keys).tolist(), strict=True) if place >= 0]
+        places = state.entities.find(keys).tolist()
+        known = [key for key, place in zip(keys, places, strict=True) if place >= 0 and kept.writer.fits(key)]
         values = self._loaded.pipeline.stream.entries(to_do.part, known)
         self._topic.send(to_do.part, kept.writer.entries(known, values, kept.marker.epoch))
         state.values["logged"][state.entities.find(known)] = values["offset"]
         return len(keys)
 
-    def _end(self, to_do: _Round) -> int:
-        """Write the marker, and only then delete what it does without; return how many messages that is."""
+    def _end(self, to_do: _Round, most: int) -> int:
+        """Write the marker, and only then delete some of what it does without; return how many messages that is."""
         state, kept, clock = self._state(to_do.part), self._kept[to_do.part], to_do.clock
         if kept.marker.next == to_do.next and not state.gone and not kept.useless and self._is_written(to_do.part):
             return 0
@@ -178,10 +180,12 @@ class Ledger:
             against=clock.against,
         )
         self._mark(to_do.part, kept)
-        deleted = [*kept.writer.deletions(list(state.gone)).keys, *kept.useless]
+        gone = list(itertools.islice(state.gone, most))
+        useless, kept.useless = kept.useless[:most], kept.useless[most:]
+        deleted = [*kept.writer.keys(gone), *useless]
         self._topic.send(to_do.part, Messages(deleted, [None] * len(deleted)))
-        kept.useless = ()
-        state.gone.clear()
+        for key in gone:
+            del state.gone[key]
         return 1 + len(deleted)
 
     def _is_written(self, part: Partition) -> bool:

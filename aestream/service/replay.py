@@ -16,14 +16,12 @@ Stretch = tuple[int, int, str]  # from one offset to another, by this version of
 class Replay:
     """Lets partitions go on from what is remembered of them, up to where scoring begins.
 
-    `load(version)` loads a model; it raises ModelError when it cannot. `going`, called with each batch, says whether to
-    go on.
+    `load(version)` loads a model; it raises ModelError when it cannot.
     """
 
-    def __init__(self, history: History, load: Callable[[str], LoadedModel], going: Callable[[], bool]) -> None:
+    def __init__(self, history: History, load: Callable[[str], LoadedModel]) -> None:
         self._history = history
         self._load = load
-        self._going = going
 
     def models(self, versions: Sequence[str], current: LoadedModel) -> Mapping[str, LoadedModel]:
         """Models by version. Raises ModelError for one that cannot be loaded, or that judges by other features."""
@@ -35,10 +33,12 @@ class Replay:
         stretches: Mapping[Partition, Sequence[Stretch]],
         models: Mapping[str, LoadedModel],
         current: LoadedModel,
+        going: Callable[[], bool],
     ) -> int | None:
         """See the records of each partition's stretches, and hand what is then remembered to the current model.
 
-        Returns how many records there were, or None, and hands over nothing, if it was not to go on.
+        `going`, called with each batch, says whether to go on. Returns how many records there were, or None, and hands
+        over nothing, if it was not to go on.
         """
         count, left = 0, {part: list(some) for part, some in stretches.items() if some}
         while left:
@@ -50,7 +50,7 @@ class Replay:
             starts = {part: start for part, (start, _, _) in some.items()}
             stops = {part: stop for part, (_, stop, _) in some.items()}
             for batch in self._history.between(starts, stops):
-                if not self._going():
+                if not going():
                     pipeline.stream.forget(some)
                     return None
                 pipeline.recall(batch)

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 1.0
 _RETRY_SECONDS = 60.0
-_FRAME = 1024  # bytes of a message beside what is remembered of an entity
+_FRAME = 2048  # bytes of a message beside what is remembered of an entity
 
 
 class StateTopic:

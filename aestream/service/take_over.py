@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -27,12 +27,10 @@ _log = logging.getLogger(__name__)
 
 # Without anything that is kept, so many of a partition's last records are seen again, and no more of all together.
 _SEEN_AGAIN, _SEEN_AGAIN_OF_ALL = 50_000, 200_000
-_MOST = 2_000_000  # what is kept is of no use if more records than this came after it
+_MOST = 1_000_000  # what is kept is of no use if more records than this came after it
 _AWAIT_SECONDS = 1.0
 _TRIES = 2  # to read the past, where the broker answers: with the state topic, and without
 _WAITS = "what is remembered of entities"
-
-Bounds: TypeAlias = Mapping[Partition, tuple[int, int]]  # the first offset, and the one after the last record
 
 
 @dataclass(slots=True)
@@ -69,22 +67,26 @@ class _Work:
         state.gone.update((key, 0) for key in reader.entities if key not in state.entities)
 
 
-def going_on(service: Service) -> bool:
-    """Whether to go on: the worker shows that it is alive, and was not asked to stop."""
-    service.wait_for(_WAITS)
-    service.beat()
-    return not service.stop.is_set()
+class _TooSlowError(Exception):
+    """Seeing records again takes too long."""
 
 
 class TakeOver:
-    """Lets the entities of partitions go on where they were, for the workers of the consumer group `group`."""
+    """Lets the entities of partitions go on where they were, for the workers of the consumer group `group`.
 
-    def __init__(self, group: str, topic: StateTopic, history: History, replay: Replay, service: Service) -> None:
+    `patience` bounds, in seconds, how long records are seen again: a worker that is away from its group for longer than
+    the group allows would lose the partitions.
+    """
+
+    def __init__(
+        self, group: str, topic: StateTopic, history: History, replay: Replay, service: Service, *, patience: float
+    ) -> None:
         self._group = group
         self._topic = topic
         self._history = history
         self._replay = replay
         self._service = service
+        self._patience = patience
 
     def run(
         self, model: LoadedModel, starts: Mapping[Partition, Start], source: Source
@@ -94,26 +96,51 @@ class TakeOver:
         Returns how the topic has them, or None if the worker was asked to stop meanwhile. Waits for a broker that is
         away; a topic that cannot be read is given up, and then the past of the partitions is too.
         """
+        with self._service.stop.interrupting():  # nothing is written or committed here
+            return self._run(model, starts, source)
+        return None
+
+    def _run(
+        self, model: LoadedModel, starts: Mapping[Partition, Start], source: Source
+    ) -> Mapping[Partition, Kept] | None:
         began, failed = time.monotonic(), 0
-        while going_on(self._service):
+        while self._going():
             try:
                 work = self._look(model, starts, blind=failed >= _TRIES)
                 if work is None:
                     return None
-                seen = self._replay.run(work.states, _stretches(work.kept), work.models, model)
+                since = time.monotonic()
+                stretches = {part: one.marker.stretches(one.next) for part, one in work.kept.items()}
+                seen = self._replay.run(work.states, stretches, work.models, model, partial(self._in_time, since))
+            except _TooSlowError:
+                _log.warning("entities begin anew, because more than %.0f s passed with their records", self._patience)
+                failed = _TRIES
+                continue
             except TransportError as error:
                 if source.answers():
                     failed += 1
                     self._topic.give_up(error)
                 if failed == _TRIES:
                     _log.warning("entities begin anew, because the last records cannot be read: %s", error)
-                time.sleep(_AWAIT_SECONDS)
+                self._service.stop.wait(_AWAIT_SECONDS)
                 continue
-            if seen is None or not going_on(self._service):  # at the end, the topic is not even looked up
+            if seen is None or not self._going():  # at the end, the topic is not even looked up
                 return None
             self._tell(work, seen, time.monotonic() - began, model)
             return work.kept
         return None
+
+    def _going(self) -> bool:
+        """Whether to go on: the worker shows that it is alive, and was not asked to stop."""
+        self._service.wait_for(_WAITS)
+        self._service.beat()
+        return not self._service.stop.is_set()
+
+    def _in_time(self, since: float) -> bool:
+        """The same; raises _TooSlowError once it takes too long."""
+        if time.monotonic() - since > self._patience:
+            raise _TooSlowError
+        return self._going()
 
     def _look(self, model: LoadedModel, starts: Mapping[Partition, Start], *, blind: bool) -> _Work | None:
         """Find out how each partition goes on; `blind`: without reading anything. None: stopped meanwhile."""
@@ -152,7 +179,7 @@ class TakeOver:
         self._topic.expect(store.layout.itemsize)
         if not blind and self._topic.usable():
             for _ in self._topic.read({(self._group, part): reader for part, reader in readers.items()}):
-                if not going_on(self._service):
+                if not self._going():
                     return None
         return readers
 
@@ -169,10 +196,6 @@ class TakeOver:
             seen,
             f"; in {anew} of {len(work.kept)} partitions, they began anew" if anew else "",
         )
-
-
-def _stretches(kept: Mapping[Partition, Kept]) -> dict[Partition, list[tuple[int, int, str]]]:
-    return {part: one.marker.stretches(one.next) for part, one in kept.items()}
 
 
 def _check(found: Found, start: Start, bounds: tuple[int, int], reading: str) -> None:

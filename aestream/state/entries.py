@@ -23,6 +23,7 @@ from aestream.state import entities
 from aestream.state.entities import Values, hashable
 from aestream.types import Key, Partition
 
+KEY_BYTES = 500  # an entity with a longer key is remembered in memory only
 _VERSION = 1  # of what these messages mean
 
 
@@ -88,17 +89,18 @@ class Writer:
         framed = np.empty(len(values), _framed(values.dtype))
         framed["epoch"], framed["value"] = epoch, values
         joined, size = framed.tobytes(), framed.dtype.itemsize
-        return Messages(self._keys(keys), [joined[at : at + size] for at in range(0, len(joined), size)])
+        return Messages(self.keys(keys), [joined[at : at + size] for at in range(0, len(joined), size)])
 
-    def deletions(self, keys: Sequence[Key]) -> Messages:
-        """What deletes the entries of entities."""
-        return Messages(self._keys(keys), [None] * len(keys))
+    def fits(self, key: Key) -> bool:
+        """Whether an entity's key is short enough for a message."""
+        return len(msgspec.json.encode(key)) <= KEY_BYTES
 
     def marker(self, marker: Marker) -> Messages:
         """The marker."""
         return Messages([msgspec.json.encode(self._key)], [msgspec.json.encode(marker)])
 
-    def _keys(self, keys: Sequence[Key]) -> list[bytes]:
+    def keys(self, keys: Sequence[Key]) -> list[bytes]:
+        """The keys of the messages about entities."""
         front = msgspec.json.encode(self._key)[:-1] + b","
         return [front + msgspec.json.encode(key) + b"]" for key in keys]
 

@@ -85,7 +85,6 @@ def main() -> None:
             "AESTREAM_LOG__LEVEL": "info",
             "AESTREAM_LOG__FORMAT": "plain",
             "AESTREAM_FEATURES__WINDOW": "10",
-            "AESTREAM_STATE__TOPIC": f"{given['AESTREAM_TOPICS__INPUT']}-state",
         }
         os.environ.update(given)
         loaded = settings.load()

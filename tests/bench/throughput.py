@@ -1,5 +1,8 @@
 """Throughput, in one run on one broker: the client's bare copy loop, the worker, and scoring alone.
 
+Workers and scoring run twice: with a model of single records, and with one of windows of ten records of 300 hosts, of
+which the worker keeps in the state topic what it remembers.
+
     python -m tests.bench.throughput [--records 200000] [--bootstrap-servers HOST:PORT]
 
 The copy loop polls and sends a score-sized message for every record: what kafka-python itself costs, with Python's
@@ -40,6 +43,7 @@ FEATURES = 20
 PARTITIONS = 4
 TRAINING_ROWS = 5_000
 BATCH = 5_000
+HOSTS, WINDOW = 300, 10
 DEADLINE_SECONDS = 300.0
 console = Console()
 
@@ -64,12 +68,17 @@ def records(count: int) -> tuple[np.ndarray, list[bytes]]:
 
 
 def fill(bootstrap: str, topic: str, values: list[bytes]) -> None:
-    """Produce the records, spread over the partitions."""
+    """Produce the records, host by host, spread over the partitions."""
     producer = KafkaProducer(bootstrap_servers=bootstrap, batch_size=131_072, linger_ms=20)
     for i, value in enumerate(values):
-        producer.send(topic, value, partition=i % PARTITIONS)
+        producer.send(topic, value, host(i), partition=i % HOSTS % PARTITIONS)
     producer.flush()
     producer.close()
+
+
+def host(number: int) -> bytes:
+    """The host of a record."""
+    return b"host-%03d" % (number % HOSTS)
 
 
 def ends(consumer: KafkaConsumer, topic: str) -> int:
@@ -101,7 +110,7 @@ def watch(name: str, command: list[str], environment: dict[str, str], topic: str
         consumer.close()
 
 
-def scoring_alone(detector: Detector, values: list[bytes]) -> Result:
+def scoring_alone(name: str, detector: Detector, values: list[bytes]) -> Result:
     """Bytes to bytes in this process: decode, detect, explain, encode, batch by batch."""
     pipeline = models.pipeline(settings.load(), detector, "bench")
     batches = []
@@ -112,8 +121,8 @@ def scoring_alone(detector: Detector, values: list[bytes]) -> Result:
             Batch(
                 [Span(Partition("input", 0), 0, n)],
                 range(start, start + n),
-                [0] * n,
-                [None] * n,
+                [1_700_000_000_000 + i for i in range(start, start + n)],
+                [host(i) for i in range(start, start + n)],
                 part,
                 [()] * n,
             )
@@ -127,7 +136,7 @@ def scoring_alone(detector: Detector, values: list[bytes]) -> Result:
     wall, cpu = time.perf_counter(), time.process_time()
     for batch in batches:
         run(batch)
-    return Result("scoring alone", len(values), time.perf_counter() - wall, time.process_time() - cpu)
+    return Result(name, len(values), time.perf_counter() - wall, time.process_time() - cpu)
 
 
 @contextlib.contextmanager
@@ -141,7 +150,7 @@ def broker(given: str | None) -> Iterator[str]:
 
 
 def main() -> None:
-    """Run the three and print the table."""
+    """Run them and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=200_000)
     parser.add_argument("--bootstrap-servers")
@@ -149,21 +158,29 @@ def main() -> None:
     use_threads(1)
     matrix, values = records(options.records)
     with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        surroundings = environment(bootstrap, folder)
-        os.environ.update(surroundings)
-        loaded = settings.load()
-        fitted = prepare(loaded, matrix)
-        source, copies = loaded.topics.input[0], f"{loaded.topics.input[0]}-copies"
-        clients.topics(loaded).create([copies], partitions=PARTITIONS, replication=1)
-        fill(bootstrap, source, values)
-        copy = [sys.executable, "-m", "tests.bench.copy_loop", bootstrap, source, copies]
-        work = [sys.executable, "-m", "aestream", "worker"]
-        results = [
-            watch("copy loop", copy, surroundings, copies, options.records),
-            watch("worker", work, surroundings, str(loaded.topics.scores), options.records),
-            scoring_alone(fitted, values),
-        ]
-    show(results, len(values[0]))
+        rows = environment(bootstrap, f"{folder}/rows")
+        windows = environment(bootstrap, f"{folder}/windows") | {
+            "AESTREAM_FEATURES__WINDOW": str(WINDOW),
+            "AESTREAM_TOPICS__INPUT": rows["AESTREAM_TOPICS__INPUT"],
+            "AESTREAM_KAFKA__GROUP_ID": "windows",
+        }
+        source = rows["AESTREAM_TOPICS__INPUT"]
+        work: list[Result] = []
+        alone: list[Result] = []
+        for name, given in (("single records", rows), (f"windows of {WINDOW}", windows)):
+            os.environ.update(given)
+            loaded = settings.load()
+            detector = prepare(loaded, matrix)
+            if not work:
+                copies = f"{source}-copies"
+                clients.topics(loaded).create([copies], partitions=PARTITIONS, replication=1)
+                fill(bootstrap, source, values)
+                copy = [sys.executable, "-m", "tests.bench.copy_loop", bootstrap, source, copies]
+                work.append(watch("copy loop", copy, given, copies, options.records))
+            command, scores = [sys.executable, "-m", "aestream", "worker"], str(loaded.topics.scores)
+            work.append(watch(f"worker, {name}", command, given, scores, options.records))
+            alone.append(scoring_alone(f"scoring alone, {name}", detector, values))
+    show([*work, *alone], len(values[0]))
 
 
 def environment(bootstrap: str, folder: str) -> dict[str, str]:
@@ -177,6 +194,7 @@ def environment(bootstrap: str, folder: str) -> dict[str, str]:
         "AESTREAM_TOPICS__SCORES": f"{run}-scores",
         "AESTREAM_TOPICS__ANOMALIES": f"{run}-anomalies",
         "AESTREAM_TOPICS__DEAD_LETTERS": f"{run}-dead-letters",
+        "AESTREAM_STATE__TOPIC": f"{run}-state",
         "AESTREAM_MODEL__STORE": folder,
         "AESTREAM_MODEL__POLL_INTERVAL": "1s",
         "AESTREAM_HTTP__PORT": "0",
@@ -188,8 +206,13 @@ def prepare(loaded: settings.Settings, matrix: np.ndarray) -> Detector:
     """Make the topics, train on the first rows, and store the model where the worker looks for it."""
     topics.create(loaded, partitions=PARTITIONS, replication=1, with_input=True)
     store = models.registry(loaded)
-    schema = FeatureSchema.of_names([f"metric_{i:02d}" for i in range(FEATURES)])
-    detector = models.new_detector(loaded).fit_matrix(matrix[:TRAINING_ROWS], schema)
+    names = [f"metric_{i:02d}" for i in range(FEATURES)]
+    if loaded.features.window == WINDOW:
+        table = [dict(zip(names, row, strict=True)) for row in matrix[:TRAINING_ROWS].tolist()]
+        hosts, times = [host(i).decode() for i in range(len(table))], np.arange(len(table)) / 1000.0
+        detector = models.new_detector(loaded).fit(table, keys=hosts, times=times)
+    else:
+        detector = models.new_detector(loaded).fit_matrix(matrix[:TRAINING_ROWS], FeatureSchema.of_names(names))
     return Detector.load(store.open(put(store, detector.save)))
 
 

@@ -18,7 +18,7 @@ from aestream.service import ledger as ledgers
 from aestream.service import take_over as take_overs
 from aestream.transport.memory import MemoryBroker, MemorySink, Message
 from aestream.types import Batch, Changes, Partition
-from tests.unit.service.test_ledger import STATE, Fate, Killed, Source, StateSink, World, detector
+from tests.unit.service.world import STATE, Fate, Killed, Source, StateSink, World, detector
 from tests.unit.test_remembering import FIELDS, HOSTS, START, STEP, record
 
 TTL = 400.0  # seconds: hosts that are silent for that long are forgotten

@@ -13,7 +13,7 @@ from aestream.service import ledger as ledgers
 from aestream.service import take_over as take_overs
 from aestream.transport.memory import MemoryHistory, MemorySink
 from aestream.types import Batch, Outgoing, Partition, Position
-from tests.unit.service.test_ledger import (
+from tests.unit.service.world import (
     STATE,
     STEPS,
     Fate,

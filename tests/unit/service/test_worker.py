@@ -155,7 +155,7 @@ def nothing_kept(broker: MemoryBroker, service: Service) -> Ledger:
         service=service,
         drain_timeout=1,
     )
-    return Ledger(topic, TakeOver("group", topic, history, Replay(history, no_other, lambda: True), service))
+    return Ledger(topic, TakeOver("group", topic, history, Replay(history, no_other), service, patience=60))
 
 
 def no_other(version: str) -> LoadedModel:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from aestream.errors import DataError
-from aestream.state.entries import Address, Marker, Messages, Reader, Writer, format_of, sort_out
+from aestream.state.entries import KEY_BYTES, Address, Marker, Messages, Reader, Writer, format_of, sort_out
 from aestream.state.partition import LAYOUT
 from aestream.types import Key, Partition
 
@@ -66,7 +66,7 @@ def test_entries_may_be_ahead_of_the_marker_by_one_write() -> None:
 @pytest.mark.parametrize(
     ("harm", "why"),
     [
-        ([WRITER.deletions(["a"])], "2 entries are not all there"),
+        ([Messages(WRITER.keys(["a"]), [None])], "2 entries are not all there"),
         ([WRITER.entries(["a"], values(9), 1), marker(20, 1, 10, 20)], "2 entries are not all there"),
         ([Messages(WRITER.entries(["a"], values(1), 1).keys, [b"short"])], "has 5 bytes instead of"),
         ([Messages(marker(0, 1).keys, [b"{"])], "its marker cannot be read"),
@@ -115,7 +115,7 @@ def test_what_is_of_another_topic_or_layout_is_useless_until_it_is_deleted() -> 
     reader = read(first, second)
     assert reader.found() is None
     assert reader.useless == {*first.keys, *second.keys}
-    assert read(first, second, other.deletions(["a"])).useless == {*second.keys}
+    assert read(first, second, Messages(other.keys(["a"]), [None])).useless == {*second.keys}
     assert format_of(TYPE) != format_of(np.dtype(LAYOUT))
 
 
@@ -134,3 +134,9 @@ def test_stretches_are_by_version_and_none_is_empty() -> None:
     assert made.stretches(110) == [(100, 110, "m@1")]
     assert made.stretches(100) == []
     assert ADDRESS.part == Partition("in", 3)
+
+
+def test_a_key_that_is_too_long_for_a_message_is_told() -> None:
+    assert WRITER.fits("k" * (KEY_BYTES - 2))
+    assert not WRITER.fits("k" * KEY_BYTES)
+    assert not WRITER.fits(("a", "k" * KEY_BYTES))
