@@ -185,16 +185,24 @@ class TakeOver:
 
     def _tell(self, work: _Work, seen: int, seconds: float, model: LoadedModel) -> None:
         """Log what became of the entities."""
-        for part, why in work.anew.items():
-            if why is not None:
-                _log.warning("%s/%d: what was kept of its entities is not used: %s", *part, why)
+        unused = [(part, why) for part, why in work.anew.items() if why is not None]
+        if unused:
+            ((topic, number), why), more = unused[0], len(unused) - 1
+            _log.warning(
+                "what was kept of the entities in %s/%d%s is not used: %s%s",
+                topic,
+                number,
+                f" and {more} more partitions" if more else "",
+                why,
+                f" (in {topic}/{number})" if more else "",
+            )
         anew, count = len(work.anew), len(model.pipeline.stream.store)
         _log.info(
             "%d entities are remembered, after %.1f s and %d records that were seen again%s",
             count,
             seconds,
             seen,
-            f"; in {anew} of {len(work.kept)} partitions, they began anew" if anew else "",
+            f"; in {anew} of {len(work.kept)} partitions, nothing was there to go on from" if anew else "",
         )
 
 
@@ -206,7 +214,7 @@ def _check(found: Found, start: Start, bounds: tuple[int, int], reading: str) ->
     first, end = bounds
     offset = found.marker.next
     if not start.ours and start.offset != offset:
-        raise DataError(f"somebody else moved it to offset {start.offset}, and it was kept as of offset {offset}")
+        raise DataError(f"the group's offset was set to {start.offset}, and not by a worker; it was kept as of offset {offset}")
     if offset > start.offset or found.values["offset"].max(initial=0) > start.offset:
         raise DataError(f"it goes on at offset {start.offset}, before what was kept")
     if start.offset > end:
