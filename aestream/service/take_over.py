@@ -214,7 +214,9 @@ def _check(found: Found, start: Start, bounds: tuple[int, int], reading: str) ->
     first, end = bounds
     offset = found.marker.next
     if not start.ours and start.offset != offset:
-        raise DataError(f"the group's offset was set to {start.offset}, and not by a worker; it was kept as of offset {offset}")
+        raise DataError(
+            f"the group's offset was set to {start.offset}, and not by a worker; it was kept as of offset {offset}"
+        )
     if offset > start.offset or found.values["offset"].max(initial=0) > start.offset:
         raise DataError(f"it goes on at offset {start.offset}, before what was kept")
     if start.offset > end:
