@@ -150,7 +150,8 @@ class TakeOver:
             return None
         work = _Work(models={model.version: model})
         again = min(_SEEN_AGAIN, _SEEN_AGAIN_OF_ALL // len(starts))
-        for part, reader in readers.items():
+        while readers:  # one after another, so that not all is in memory twice
+            part, reader = readers.popitem()
             try:
                 found = reader.found()
                 if found is not None:
@@ -167,9 +168,7 @@ class TakeOver:
             work.take(reader, found, starts[part].offset, model)
         return work
 
-    def _read(
-        self, store: Store, starts: Mapping[Partition, Start], *, blind: bool
-    ) -> Mapping[Partition, Reader] | None:
+    def _read(self, store: Store, starts: Mapping[Partition, Start], *, blind: bool) -> dict[Partition, Reader] | None:
         """Read what the topic has of partitions. None: stopped meanwhile."""
         ids = self._topic.ids({part.topic for part in starts})
         readers = {

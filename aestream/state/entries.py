@@ -194,6 +194,9 @@ class Reader:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self._damage[key] = f"its marker cannot be read: {error}"
             return
+        if not marker.models:
+            self._damage[key] = "its marker names no version of the model"
+            return
         if marker.epoch >= self._epoch:
             self._epoch, self._marker = marker.epoch, (self._count, marker)
 

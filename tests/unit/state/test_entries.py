@@ -25,9 +25,8 @@ def values(*offsets: int, logged: int = 0) -> Any:
 
 
 def marker(offset: int, epoch: int, *counted: int, **more: Any) -> Messages:
-    return WRITER.marker(
-        Marker(offset, epoch, more.pop("born", 1), [(0, "m@1")], count=len(counted), total=sum(counted), **more)
-    )
+    born, models = more.pop("born", 1), more.pop("models", [(0, "m@1")])
+    return WRITER.marker(Marker(offset, epoch, born, models, count=len(counted), total=sum(counted), **more))
 
 
 def read(*messages: Messages, layout: Any = TYPE, address: Address = ADDRESS) -> Reader:
@@ -70,6 +69,7 @@ def test_entries_may_be_ahead_of_the_marker_by_one_write() -> None:
         ([WRITER.entries(["a"], values(9), 1), marker(20, 1, 10, 20)], "2 entries are not all there"),
         ([Messages(WRITER.entries(["a"], values(1), 1).keys, [b"short"])], "has 5 bytes instead of"),
         ([Messages(marker(0, 1).keys, [b"{"])], "its marker cannot be read"),
+        ([marker(0, 1, models=[])], "its marker names no version"),
         ([Messages(marker(0, 1).keys, [b'{"\xff"'])], "its marker cannot be read"),
         ([Messages(marker(0, 1).keys, [None])], "2 entries, and no marker"),
     ],
