@@ -70,8 +70,11 @@ def text_of(key: Key) -> str:
 
 
 def fields_of(key: Key, names: Sequence[str]) -> Mapping[str, str]:
-    """The fields with these names, one for each part of an entity's key; without those that it lacks."""
-    if not names:
+    """The fields with these names, one for each part of an entity's key; without those that it lacks.
+
+    A key with another number of parts was kept under other names: what these were is not known.
+    """
+    parts = key if isinstance(key, tuple) else (key,)
+    if len(parts) != len(names):
         return {}
-    parts = key if isinstance(key, tuple) and len(names) > 1 else (key,)
     return {name: str(text) for name, text in zip(names, parts, strict=True) if text is not None}

@@ -80,6 +80,8 @@ def test_one_that_is_too_large_loses_its_key_and_then_is_left_out() -> None:
         (None, ["host"], "", {}),
         ("k", [], "k", {}),
         (("a", 7), [], "a,7", {}),
+        ("web-1", ["host", "disk"], "web-1", {}),  # remembered before `key` named a second field
+        (("web-1", "sda"), ["host"], "web-1,sda", {}),
     ],
 )
 def test_a_key_as_text_and_as_fields(key: Key, names: list[str], text: str, fields: dict[str, str]) -> None:
