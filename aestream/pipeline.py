@@ -17,7 +17,7 @@ from aestream.detector.detection import Detection, Episodes, Wanted
 from aestream.detector.detector import Detector
 from aestream.detector.silence import Silent
 from aestream.detector.stream import Stream
-from aestream.features.roles import NO_ROLES, Marks, Roles, texts
+from aestream.features.roles import NO_MARKS, NO_ROLES, Marks, Roles, texts
 from aestream.features.schema import FeatureSchema
 from aestream.messages.closings import Ended, Ending
 from aestream.messages.dead_letters import dead_letters
@@ -30,7 +30,6 @@ from aestream.types import (
     Batch,
     Codes,
     Invalid,
-    Key,
     Origin,
     Outgoing,
     PassedOver,
@@ -126,7 +125,7 @@ class Pipeline:
     def score(self, batch: Batch, decoded: Decoded) -> Scored:
         """Score the valid rows in one forward pass; explain those that were flagged, and name their entities."""
         self._untold = self._still_untold  # the batch before is published
-        found, keys = self._judge(batch, decoded)
+        found, marks = self._judge(batch, decoded)
         flagged = np.flatnonzero(found.anomaly)
         told = flagged if found.episodes is None else np.union1d(flagged, found.episodes.told)
         scored = Scored(
@@ -151,7 +150,7 @@ class Pipeline:
             status=found.status,
             level=found.level,
             told=found.episodes.told,
-            episodes=self._episodes(found.phase, found.episodes, batch, decoded.rows, keys) if len(told) else (),
+            episodes=self._episodes(found.phase, found.episodes, batch, decoded.rows, marks) if len(told) else (),
         )
 
     def closings(self, ended: Sequence[Ended], max_bytes: Callable[[str], int]) -> Outgoing:
@@ -190,14 +189,13 @@ class Pipeline:
         """Tell of the episodes that another model's pipeline has told of so far."""
         self._incidents, self._untold, self._still_untold = former._incidents, former._untold, former._still_untold
 
-    def _judge(self, batch: Batch, decoded: Decoded) -> tuple[Detection, Sequence[Key]]:
-        """Judge the valid rows; return their entities' keys too, if they are judged with those before them."""
+    def _judge(self, batch: Batch, decoded: Decoded) -> tuple[Detection, Marks]:
+        """Judge the valid rows; return their keys and times too, if they are judged with those before them."""
         wanted = Wanted(True, self._latent, self._reconstruction)
         if not self._detector.remembers:
-            return self.stream.judge(decoded.matrix, (), None, wanted), ()
+            return self.stream.judge(decoded.matrix, (), None, wanted), NO_MARKS
         marks, origin = self._marked(batch, decoded)
-        keys = marks.keys or ()
-        return self.stream.judge(decoded.matrix, keys, marks.times, wanted, origin), keys
+        return self.stream.judge(decoded.matrix, marks.keys or (), marks.times, wanted, origin), marks
 
     def recall(self, batch: Batch) -> None:
         """See the records of a batch once more, for what is to be remembered of their entities: nothing is told."""
@@ -229,11 +227,9 @@ class Pipeline:
             return ()
         return feature_shares(found.attribution, self._detector.schema, self._top_features)
 
-    def _episodes(
-        self, phase: Codes, episodes: Episodes, batch: Batch, rows: Places, keys: Sequence[Key]
-    ) -> list[Episode]:
+    def _episodes(self, phase: Codes, episodes: Episodes, batch: Batch, rows: Places, marks: Marks) -> list[Episode]:
         """The episodes of the records at `episodes.told`, with the features of the largest shares."""
-        sources = batch.sources
+        sources, keys = batch.sources, marks.keys or ()
         found = [
             episode(
                 sources[rows[place]],
@@ -247,7 +243,8 @@ class Pipeline:
             )
             for place, share in zip(episodes.told.tolist(), episodes.share, strict=True)
         ]
-        return self._incidents.mark(found, [batch.timestamps[row] for row in rows[episodes.told].tolist()])
+        times = episodes.since if marks.times is None else np.where(np.isnan(marks.times), episodes.since, marks.times)
+        return self._incidents.mark(found, map(milliseconds, times[episodes.told].tolist()))
 
 
 def feature_shares(found: Attribution, schema: FeatureSchema, most: int) -> list[list[FeatureShare]]:

@@ -57,7 +57,9 @@ class Incidents:
         name = self._of.pop(episode.id, None) if closed else self._of.get(episode.id)
         incident = None if name is None else self._incidents.get(name)
         if incident is not None:
-            incident.first, incident.last = min(incident.first, at), max(incident.last, at)
+            # the record that closes an episode may come long after it, or have a wrong time
+            end = min(at, incident.last + APART) if closed else at
+            incident.first, incident.last = min(incident.first, at), max(incident.last, end)
             incident.open -= closed
         return name
 

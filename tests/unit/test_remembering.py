@@ -15,6 +15,7 @@ from aestream.detector.detector import Detector
 from aestream.features.roles import NO_ROLES, Roles
 from aestream.inference.infer import infer
 from aestream.inference.selection import Selection
+from aestream.messages.incidents import APART
 from aestream.messages.scores import Renderer
 from aestream.pipeline import Pipeline
 from aestream.sampling.sample import fit
@@ -270,3 +271,21 @@ def test_two_hosts_with_the_same_trouble_are_one_incident_also_through_a_new_mod
     assert {a["key"] for a in about} == {"web-2", "db-1"}
     assert sum(a["episode"]["id"] == a["episode"]["incident"] for a in about if a["episode"]["state"] == "opened") == 1
     assert [a["episode"]["state"] for a in about].count("closed") == 2
+
+
+def test_troubles_hours_apart_are_two_incidents_though_all_records_were_imported_at_once() -> None:
+    stored = broker(600, 600)
+    later = range(INCIDENT.start + 420, INCIDENT.stop + 420)  # 70 minutes later, on another host
+    for place, message in enumerate(log := stored.log[Partition("in", 0)]):
+        found = json.loads(message.value or b"")
+        if found["host"] == "db-1" and (found["at"] - START) // STEP - 600 in later:
+            log[place] = replace(message, value=json.dumps({**found, "load": found["load"] + 8}).encode())
+    for partition, messages in stored.log.items():
+        stored.log[partition] = [replace(message, timestamp=(START + 86_400) * 1000) for message in messages]
+    anomalies = told(pipeline(trained(FIELDS), FIELDS), stored, 40)["anomalies"]
+    first, last = (
+        max((a for a in anomalies if a["key"] == host and a["anomaly"]), key=lambda a: a["score"])["episode"]
+        for host in ("web-2", "db-1")
+    )
+    assert last["since"] - first["since"] > APART
+    assert first["incident"] != last["incident"]

@@ -65,6 +65,14 @@ def test_one_that_goes_on_for_long_is_joined_at_its_end() -> None:
     assert tell(known, "b", "opened", at=NOW + 6 * APART) == "a"
 
 
+def test_a_closing_long_after_the_last_anomaly_does_not_stretch_an_incident() -> None:
+    known = Incidents()
+    tell(known, "a", "opened")
+    assert tell(known, "a", "closed", at=NOW + 15 * APART) == "a"  # the first record after a night
+    assert tell(known, "b", "opened", at=NOW + APART) == "a"
+    assert tell(known, "c", "opened", at=NOW + 10 * APART) == "c"
+
+
 @pytest.mark.parametrize("states", [["ongoing", "closed"], ["closed"]])
 def test_one_that_was_opened_elsewhere_has_none(states: Sequence[str]) -> None:
     known = Incidents()
