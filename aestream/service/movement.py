@@ -45,7 +45,7 @@ class Movement:
         `version` is the current one. What is said of others does not count: workers are about to load it. So there is
         no reason until it is used for at least half of the entities.
         """
-        if version is None or (self._looked is not None and now - self._looked < _LOOK):
+        if version is None or _within(_LOOK, self._looked, now):
             return None
         self._looked = now
         found = self._read().values()
@@ -57,7 +57,7 @@ class Movement:
         if share <= self._share:
             self._better = True
             return None
-        if not self._better or (self._asked is not None and now - self._asked < _PAUSE):
+        if not self._better or _within(_PAUSE, self._asked, now):
             return None
         self._asked, self._better = now, False
         return f"{share:.0%} of {entities:,} entities have moved"
@@ -72,3 +72,8 @@ class Movement:
             return {}
         self._told = False
         return found
+
+
+def _within(pause: datetime.timedelta, since: datetime.datetime | None, now: datetime.datetime) -> bool:
+    """Whether a pause is not over yet; a moment in the future is of a clock that has been set back since."""
+    return since is not None and datetime.timedelta() <= now - since < pause

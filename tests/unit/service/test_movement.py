@@ -144,3 +144,15 @@ def test_a_group_that_cannot_be_read_is_said_once(caplog: pytest.LogCaptureFixtu
     denied, away = [record.getMessage() for record in caplog.records]
     assert denied.endswith("the schedule alone counts: group g is denied to this user: grant DESCRIBE on it")
     assert away.endswith("no answer")
+
+
+def test_a_clock_that_is_set_back_does_not_stop_it() -> None:
+    scene = Scene()
+    scene.says(("1", 100, 50))
+    scene.movement.asked_before(scene.now + datetime.timedelta(days=7))
+    scene.movement.failed()
+    assert scene.after(1, "1") is not None
+    scene.says(("1", 100, 0))
+    assert scene.after(-24 * 60, "1") is None  # seen to be better
+    scene.says(("1", 100, 50))
+    assert scene.after(1, "1") is not None
