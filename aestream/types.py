@@ -251,7 +251,7 @@ class Phase(IntEnum):
 
 
 class Split(NamedTuple):
-    """An entity that comes by two partitions of one topic."""
+    """An entity that is spread over two partitions of one topic."""
 
     key: Key
     partitions: tuple[Partition, Partition]

@@ -1,4 +1,4 @@
-"""Whether all records of an entity come by one partition, as a worker that remembers entities needs it."""
+"""Whether all records of an entity are in one partition, as a worker that remembers entities needs them to be."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REMEDY = (
 
 
 def find_splits(history: History, codec: Codec, roles: Roles, *, records: int, keyless: bool) -> str | None:
-    """Look at the newest records for entities that come by several partitions of a topic; say which, or return None.
+    """Say which entities in the newest records are spread over several partitions of a topic; None if none is.
 
     `keyless`: whether records without a key are an entity too. Raises TransportError when a topic cannot be read.
     """
@@ -34,8 +34,9 @@ def find_splits(history: History, codec: Codec, roles: Roles, *, records: int, k
         return None
     (_, key), found = min(split.items(), key=str)
     example = "records without a key" if _is_nothing(key) else repr(key)
-    by = f"such as {example} by " + " and ".join(f"{topic}/{number}" for topic, number in found[:2])
-    return f"{len(split)} of {len(known)} entities in the newest records come by several partitions, {by}: {REMEDY}"
+    by = f"such as {example} over " + " and ".join(f"{topic}/{number}" for topic, number in found[:2])
+    share = f"{len(split)} of {len(known)} entities in the newest records"
+    return f"{share} are spread over several partitions, {by}: {REMEDY}"
 
 
 def _keys(batch: Batch, rows: slice, codec: Codec, roles: Roles) -> Sequence[Key]:

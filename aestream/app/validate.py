@@ -163,7 +163,7 @@ def _records(settings: Settings) -> Iterator[Check]:
 
 
 def _keys(settings: Settings, *, usable: bool) -> Iterator[Check]:
-    """Whether entities come by one partition each, if they are remembered: by the model, or else by the setting."""
+    """Whether each entity is in one partition only, if they are remembered: by the model, or else by the setting."""
     remembers, roles = settings.features.window != 1, samplers.roles(settings)
     if usable:
         detector = models.load_detector(settings)

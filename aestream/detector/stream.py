@@ -95,7 +95,7 @@ class Stream:
     ) -> Detection:
         """Judge rows (n, d), with their keys (n,) and times (n,) in seconds.
 
-        `origin` says where in topics they came from: an entity that comes by two partitions is two.
+        `origin` says where in topics they came from: an entity in two partitions is two.
         """
         if self._fitted.series is None or self._store is None:
             return alone(self._fitted, matrix, wanted)

@@ -53,7 +53,8 @@ class Upkeep:
         if share is not None:
             _log.warning(
                 "%.0f%% of the last records are warming, and cannot be flagged: their entities are new, or they come "
-                "after a gap. Look whether `key` names what tells entities apart, and `time` when records were made",
+                "after a gap. Check that `key` names what tells entities apart, and `time` the field with the time of "
+                "each record",
                 100 * share,
             )
 
@@ -86,7 +87,7 @@ def _told(split: Split) -> str:
     (topic, one), (_, other) = split.partitions
     key = "records without a key" if split.key is None else f"{split.key!r}"
     return (
-        f"one entity comes by several partitions: {key} by {topic}/{one} and {topic}/{other}. Each part is judged by "
-        "itself: produce the records of an entity with the same message key, or name in `key` what the topic is keyed "
-        "by"
+        f"one entity is spread over several partitions: {key} over {topic}/{one} and {topic}/{other}. Each part is "
+        "judged by itself: produce the records of an entity with the same message key, or name in `key` what the topic "
+        "is keyed by"
     )

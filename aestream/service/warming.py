@@ -9,9 +9,9 @@ MOSTLY = 0.9
 
 
 class Warming:
-    """Counts the records of which too little is known of their entity.
+    """Counts the records whose entity is not known well enough yet.
 
-    It is told when that were more than nine of ten of the last records, and again only after it was better.
+    It speaks up once when they are more than nine in ten of the last records, and again only after that has improved.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Warming:
         self._told = False
 
     def see(self, status: Codes) -> float | None:
-        """Note how far some records (n,) could be judged; return the share that is warming if it is to be told."""
+        """Note how far some records (n,) could be judged; return the share that is warming if it is time to warn."""
         self._seen += len(status)
         self._warming += int((status == Status.WARMING).sum())
         if self._seen < LOOKED_AT:

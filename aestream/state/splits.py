@@ -1,4 +1,4 @@
-"""Entities that come by more than one partition of a topic: each partition remembers only its own part of them."""
+"""Entities that are spread over several partitions of a topic: each partition remembers only its own part of them."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Taken:
 
 
 class Store:
-    """What is remembered by partition: an entity that comes by two partitions is two.
+    """What is remembered by partition: an entity in two partitions is two.
 
     The clock of a partition goes by the times of its records. An entity without a record for more than `time_to_live`
     seconds of that clock is forgotten: so what is remembered depends on the records and their order alone, not on when

@@ -1,4 +1,4 @@
-"""Episodes of hosts that fall silent are closed, and a host that comes by two partitions is told of."""
+"""Episodes of hosts that fall silent are closed, and a host in two partitions is named."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_silent_host_is_told_by_the_records_of_others_and_by_the_wall_clock(
 ) -> None:
     # 1. An incident on web-2, which then falls silent while the others go on. Result: its episode is closed at once.
     # 2. It returns with another incident, and then nothing comes at all. Result: it is closed after its time to live,
-    # once, and is still remembered. 3. A host comes by a second partition. Result: log, metric and `validate` say so.
+    # once, and is still remembered. 3. A host gets a second partition. Result: log, metric and `validate` say so.
     topic = cluster.topic(partitions=2)
     settings = make_settings(tmp_path, topic, partitions=2, model=False) | {
         "features__window": "auto",
@@ -80,7 +80,7 @@ def test_a_silent_host_is_told_by_the_records_of_others_and_by_the_wall_clock(
 
         cluster.send(topic, [broker(800, 1).log[Partition("in", 1)][0].value], keys=[b"web-2"], partition=1)
         worker.until("a split key", lambda: worker.metric("aestream_split_keys_total") == 1)
-        worker.logged("'web-2' by .*/0 and .*/1.*AESTREAM_FEATURES__KEY")
+        worker.logged("'web-2' over .*/0 and .*/1.*AESTREAM_FEATURES__KEY")
         assert worker.stop() == 0, worker.log
         assert "Traceback" not in worker.log
     (warning,) = [line for line in command("validate", settings=settings).stdout.splitlines() if "  keys" in line]

@@ -1,4 +1,4 @@
-"""Entities that come by several partitions, in the newest records of a topic."""
+"""Entities that are spread over several partitions, in the newest records of a topic."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def test_each_key_in_one_partition_is_well() -> None:
 
 def test_keys_in_several_are_counted_with_an_example_and_what_to_do() -> None:
     said = look([(0, "web-1", {}), (1, "web-1", {}), (1, "web-2", {}), (2, "web-2", {}), (2, "web-3", {})])
-    assert said.startswith("2 of 4 entities in the newest records come by several partitions")  # `other` has its own
-    assert "such as 'web-1' by in/0 and in/1: " in said
+    # the other topic has its own
+    assert said.startswith("2 of 4 entities in the newest records are spread over several partitions")
+    assert "such as 'web-1' over in/0 and in/1: " in said
     assert "`key`" in said
 
 
@@ -46,11 +47,11 @@ def test_fields_tell_the_entity_where_they_are_named(name: str) -> None:
     sent += [(2, None, record(7)), (2, None, b"no JSON"), (2, None, {})]
     said = look(sent, Roles((name,)))
     assert said.startswith("1 of 4 entities")  # 7, and none in each topic
-    assert "'db' by in/0 and in/1" in said
-    assert "('db', None) by" in look(sent, Roles((name, "x")))
+    assert "'db' over in/0 and in/1" in said
+    assert "('db', None) over" in look(sent, Roles((name, "x")))
 
 
 def test_records_without_a_key_are_one_entity_only_for_a_model_that_remembers() -> None:
     sent: list[tuple[int, str | None, object]] = [(0, None, {}), (1, None, {})]
-    assert "records without a key by in/0 and in/1" in look(sent)
+    assert "records without a key over in/0 and in/1" in look(sent)
     assert look(sent, keyless=False) == ""

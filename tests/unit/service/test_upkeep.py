@@ -160,7 +160,7 @@ def test_split_keys_are_counted_and_the_first_is_told_once(kept: Kept, caplog: p
     assert counted() == 1
     (warning,) = caplog.records
     assert warning.levelno == logging.WARNING
-    assert "'web-2' by in/1 and in/0" in warning.message
+    assert "'web-2' over in/1 and in/0" in warning.message
 
 
 @pytest.mark.parametrize("jump", [30.0, 86_400.0])
