@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -11,8 +12,11 @@ from aestream.detector.attribution import shares
 from aestream.detector.series import Series
 from aestream.state.entities import Entities, Values
 from aestream.state.episodes import QUIET
+from aestream.state.partition import PartitionState
 from aestream.state.store import Store
 from aestream.types import Key, Partition, Vector
+
+_Candidates: TypeAlias = dict[tuple[int, float], tuple[Key, float]]
 
 # After so many seconds an episode is over where the intervals of the entity do not say what a gap is.
 UNKNOWN = 3600.0
@@ -48,24 +52,23 @@ class Silence:
         self._store = store
         self._series = series
         self._least = float(self._bounds(series.longest).min())
-        self._known: dict[Partition, dict[tuple[int, float], tuple[Key, float]]] = {}
+        self._known: dict[Partition, tuple[PartitionState, _Candidates]] = {}
 
     def look(self, idle: Mapping[Partition, float]) -> list[Silent]:
         """All of them. `idle`: for how many seconds of the wall clock there has been nothing to read in a partition."""
-        found, known = list[Silent](), {}
+        found, known = list[Silent](), dict[Partition, tuple[PartitionState, _Candidates]]()
         for partition, state in self._store.standing():
             entities, now = state.entities, state.clock.elapsed + idle.get(partition, 0.0)
-            candidates = self._candidates(entities, now, self._known.get(partition, {}))
+            former, before = self._known.get(partition, (None, {}))  # one that was taken over has other places
+            candidates = self._candidates(entities, now, before if former is state else {})
             if candidates:
-                known[partition] = candidates
+                known[partition] = state, candidates
             over = {place: key for (place, seen), (key, bound) in candidates.items() if now - seen > bound}
             found += _silent(partition, list(over.values()), entities.values[list(over)]) if over else ()
         self._known = known
         return found
 
-    def _candidates(
-        self, entities: Entities, now: float, known: Mapping[tuple[int, float], tuple[Key, float]]
-    ) -> dict[tuple[int, float], tuple[Key, float]]:
+    def _candidates(self, entities: Entities, now: float, known: _Candidates) -> _Candidates:
         """Key and longest interval of each that may be one of them, by its place and when it was seen.
 
         Keys are looked up by place, which takes long, only for those that are not `known` from the last look.

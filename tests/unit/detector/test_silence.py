@@ -10,6 +10,7 @@ import pytest
 from aestream import Detector
 from aestream.detector.silence import UNKNOWN, Silence
 from aestream.detector.stream import Stream
+from aestream.state.entities import Entities
 from aestream.types import Partition, Span
 from tests.unit.detector.test_stream import HOSTS, STEP, Fleet, fleet
 from tests.unit.detector.test_watching import judge
@@ -90,6 +91,21 @@ def test_a_partition_that_went_is_not_looked_at(detector: Detector) -> None:
     stream = begun(detector)
     stream.forget([ONE])
     assert stream.silent({ONE: 1e6}) == []
+
+
+def test_one_that_came_back_with_its_entities_at_other_places_mixes_up_nobody(detector: Detector) -> None:
+    stream = begun(detector, hosts=2)
+    idle, values = {ONE: LONGEST + 5}, stream.store.of(ONE).values
+    values["seen"] = values["seen"].max()  # all at the same moment, as when a rack fails
+    worst = {found.key: found.worst for found in stream.silent(idle)}
+    assert len(worst) == 2
+    state = stream.store.give(ONE)
+    moved = Entities(state.entities.layout, state.entities.blank)
+    first, second, *others = state.entities
+    places = moved.places(keys := [second, first, *others])
+    moved.values[places] = state.values[state.entities.find(keys)]
+    stream.store.accept(ONE, replace(state, entities=moved))
+    assert {found.key: found.worst for found in stream.silent(idle)} == worst
 
 
 def test_a_detector_of_single_records_knows_no_silence() -> None:
