@@ -59,7 +59,7 @@ class FileSampler:
             unusable += len(rows.problems)
             seen += rows.count
             progress(min(seen, self.records), self.records)
-            if seen >= self.records and self.until is None:
+            if seen > self.records and self.until is None:  # at one more, it is known that there are more
                 break
         invalid = {"unusable": unusable} if unusable else {}
         chosen = slice(self.records) if self.until is None else slice(-self.records, None)
