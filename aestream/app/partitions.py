@@ -9,6 +9,7 @@ from aestream.codecs.base import Codec
 from aestream.columns import MISSING
 from aestream.features.roles import Roles, texts
 from aestream.features.schema import lookup
+from aestream.state.splits import in_words, is_nothing
 from aestream.transport.base import History
 from aestream.types import Batch, Key, Partition
 
@@ -28,13 +29,12 @@ def find_splits(history: History, codec: Codec, roles: Roles, *, records: int, k
         for span in batch.spans:
             for key in set(_keys(batch, slice(span.start, span.stop), codec, roles)):
                 parts.setdefault((span.partition.topic, key), set()).add(span.partition)
-    known = {named: found for named, found in parts.items() if keyless or not _is_nothing(named[1])}
+    known = {named: found for named, found in parts.items() if keyless or not is_nothing(named[1])}
     split = {named: sorted(found) for named, found in known.items() if len(found) > 1}
     if not split:
         return None
     (_, key), found = min(split.items(), key=str)
-    example = "records without a key" if _is_nothing(key) else repr(key)
-    by = f"such as {example} over " + " and ".join(f"{topic}/{number}" for topic, number in found[:2])
+    by = f"such as {in_words(key)} over " + " and ".join(f"{topic}/{number}" for topic, number in found[:2])
     share = f"{len(split)} of {len(known)} entities in the newest records"
     return f"{share} are spread over several partitions, {by}: {REMEDY}"
 
@@ -51,7 +51,3 @@ def _keys(batch: Batch, rows: slice, codec: Codec, roles: Roles) -> Sequence[Key
 def _field(record: Mapping[str, Any], name: str) -> Any:
     value = lookup(record, (name,) if name in record else tuple(name.split(".")))
     return None if value is MISSING or isinstance(value, dict | list) else value
-
-
-def _is_nothing(key: Key) -> bool:
-    return key is None or (isinstance(key, tuple) and not any(part is not None for part in key))

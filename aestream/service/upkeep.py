@@ -11,6 +11,7 @@ from aestream.pipeline import Pipeline
 from aestream.service.idle import Idle
 from aestream.service.meter import Meter
 from aestream.service.warming import Warming
+from aestream.state.splits import in_words
 from aestream.types import Batch, Key, Memory, Outgoing, Partition, Position, Split
 
 _log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class Upkeep:
 
 def _told(split: Split) -> str:
     (topic, one), (_, other) = split.partitions
-    key = "records without a key" if split.key is None else f"{split.key!r}"
+    key = in_words(split.key)
     return (
         f"one entity is spread over several partitions: {key} over {topic}/{one} and {topic}/{other}. Each part is "
         "judged by itself: produce the records of an entity with the same message key, or name in `key` what the topic "

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from aestream.state.entities import Entities
 from aestream.types import Key, Partition, Split
 
+_SHOWN = 100  # characters of a key in a line
+
 
 class Splits:
     """Counts the entities that turn up in a second partition of their topic.
@@ -36,3 +38,16 @@ class Splits:
         """How many there were since the last call."""
         count, self.count = self.count, 0
         return count
+
+
+def in_words(key: Key) -> str:
+    """An entity's key for a line of text; a long one is cut."""
+    if is_nothing(key):
+        return "records without a key"
+    text = repr(key)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def is_nothing(key: Key) -> bool:
+    """Whether a key lacks all of its parts."""
+    return all(part is None for part in (key if isinstance(key, tuple) else (key,)))

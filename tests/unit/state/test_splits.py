@@ -3,10 +3,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 from aestream.state.entities import Entities
+from aestream.state.splits import in_words
 from aestream.state.store import Store
-from aestream.types import Partition, Span, Split
+from aestream.types import Key, Partition, Span, Split
 from tests.unit.state.test_store import BLANK, ONE, TWO, TYPE, feed, store
 
 THREE, ELSEWHERE = Partition("hosts", 2), Partition("disks", 0)
@@ -56,3 +58,17 @@ def test_what_is_new_and_what_is_known() -> None:
     assert some.newest(2) == ["c", "a"]
     assert some.among(["a", "x"]) == {"a"}
     assert np.array_equal(some.values["count"], [0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("web-1", "'web-1'"),
+        (("db", None), "('db', None)"),
+        (None, "records without a key"),
+        ((None, None), "records without a key"),
+        ("k" * 1_000_000, f"'{'k' * 99}..."),
+    ],
+)
+def test_a_key_takes_little_room_in_a_line(key: Key, words: str) -> None:
+    assert in_words(key) == words
