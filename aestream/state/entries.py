@@ -130,21 +130,25 @@ class Reader:
     _epoch: int = 0
     _count: int = 0
     _damage: dict[bytes, str] = field(default_factory=dict)  # by key
+    _own: list[Any] = field(init=False)  # what the keys of its messages begin with
+    _framed: np.dtype[Any] = field(init=False)
 
-    def read(self, key: bytes, parsed: Sequence[Any], value: bytes | None) -> None:
+    def __post_init__(self) -> None:
+        self._own, self._framed = [*self.address, format_of(self.layout)], _framed(self.layout)
+
+    def read(self, key: bytes, parsed: list[Any], value: bytes | None) -> None:
         """Read a message, with its key as it is and parsed."""
         self._count += 1
-        own = [*self.address, format_of(self.layout)]
-        if list(parsed[: len(own)]) != own:
+        if parsed[: len(self._own)] != self._own:
             (self.useless.discard if value is None else self.useless.add)(key)
             return
         self._damage.pop(key, None)
-        if len(parsed) == len(own):
+        if len(parsed) == len(self._own):
             self._read_marker(key, value)
         elif value is None:
             self._entries.pop(key, None)
-        elif len(value) != _framed(self.layout).itemsize:
-            self._damage[key] = f"an entry has {len(value)} bytes instead of {_framed(self.layout).itemsize}"
+        elif len(value) != self._framed.itemsize:
+            self._damage[key] = f"an entry has {len(value)} bytes instead of {self._framed.itemsize}"
         else:
             epoch = int.from_bytes(value[:8], "little")
             if epoch >= self._epoch:
@@ -158,9 +162,8 @@ class Reader:
     @property
     def entities(self) -> list[Key]:
         """The keys of all entities that have an entry, whole or not."""
-        own = len([*self.address, ""])
         parsed = [msgspec.json.decode(key) for key in {*self._entries, *self._damage}]
-        return [hashable(key[-1]) for key in parsed if len(key) > own]
+        return [hashable(key[-1]) for key in parsed if len(key) > len(self._own)]
 
     def found(self) -> Found | None:
         """What was read; None if there is nothing. Raises DataError if it is not whole."""
@@ -172,7 +175,7 @@ class Reader:
             return None
         at, marker = self._marker
         keys, order = list(self._entries), np.array([place for place, _ in self._entries.values()], np.int64)
-        framed = np.frombuffer(b"".join(value for _, value in self._entries.values()), _framed(self.layout))
+        framed = np.frombuffer(b"".join(value for _, value in self._entries.values()), self._framed)
         values = framed["value"].copy()
         born = framed["epoch"] >= marker.born
         # as the marker saw it: an entry that was written after it stands in the place of one with this offset
