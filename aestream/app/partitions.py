@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aestream.codecs.base import Codec
+from aestream.codecs.marks import keys_of
 from aestream.columns import MISSING
 from aestream.features.roles import Roles, texts
 from aestream.features.schema import lookup
@@ -42,7 +43,7 @@ def find_splits(history: History, codec: Codec, roles: Roles, *, records: int, k
 def _keys(batch: Batch, rows: slice, codec: Codec, roles: Roles) -> Sequence[Key]:
     """The entities of these messages."""
     if not roles.key:
-        return [None if key is None else key.decode(errors="backslashreplace") for key in batch.keys[rows]]
+        return keys_of(batch.keys[rows])
     found = [record for records in codec.documents(batch.values[rows]) for record in records]
     columns = [texts([_field(record, name) for record in found]) for name in roles.key]
     return list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))

@@ -39,7 +39,10 @@ class Survey:
 def survey(settings: Settings) -> Survey:
     """Check everything that a worker needs. Raises TransportError when no broker answers."""
     broker = clients.topics(settings)
-    inputs, results = broker.describe(settings.topics.input), broker.describe(_results(settings))
+    own = settings.state.topic
+    inputs = broker.describe(settings.topics.input)
+    results = dict(broker.describe([*_results(settings), *([] if own is None else [own])]))
+    state = None if own is None else results.pop(own)
     refusals = {name: topic.refusal("READ", clients.INPUT_REMEDY) for name, topic in inputs.items()}
     refusals |= {name: topic.refusal("WRITE", RESULT_REMEDY) for name, topic in results.items()}
     problems = {f"topic {name}": refusal for name, refusal in refusals.items() if refusal is not None}
@@ -47,8 +50,7 @@ def survey(settings: Settings) -> Survey:
     refusal = broker.group_refusal(group)
     if refusal is not None:
         problems[f"group {group}"] = refusal
-    name = settings.state.topic
-    return Survey(inputs, results, None if name is None else broker.describe([name])[name], problems)
+    return Survey(inputs, results, state, problems)
 
 
 def surveyed(settings: Settings) -> Survey:
@@ -82,7 +84,7 @@ def create(
         )
     count = partitions or max((topic.partitions for topic in inputs.values()), default=0) or _BROKERS_DEFAULT
     own = settings.state.topic
-    results = broker.describe(_results(settings) + ([] if own is None else [own]))
+    results = broker.describe([*_results(settings), *([] if own is None else [own])])
     new = [name for name, topic in results.items() if not topic.partitions] + (absent if with_input else [])
     grown = {name: (topic.partitions, count) for name, topic in results.items() if 0 < topic.partitions < count}
     made: list[str] = []

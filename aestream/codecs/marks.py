@@ -28,7 +28,7 @@ def marks_of(decoded: Decoded, roles: Roles, stamps: Vector) -> Marks:
         marks = roles.of_columns(decoded.asides)
     except DataError:  # perhaps not one of the times can be read
         marks = replace(roles, time=None).of_columns(decoded.asides)
-    keys = _texts(decoded.keys) if marks.keys is None else marks.keys
+    keys = keys_of(decoded.keys) if marks.keys is None else marks.keys
     times = stamps if marks.times is None else np.where(np.isnan(marks.times), stamps, marks.times)
     return Marks(keys, times, marks.labels)
 
@@ -39,5 +39,6 @@ def moments_of(decoded: Decoded) -> Vector:
     return np.where(known, stamps / 1000, np.nan)
 
 
-def _texts(keys: Sequence[bytes | None]) -> Sequence[str | None]:
+def keys_of(keys: Sequence[bytes | None]) -> Sequence[str | None]:
+    """The entities of messages with these keys (m,), where no field tells them: the keys as text."""
     return [None if key is None else key.decode(errors="backslashreplace") for key in keys]

@@ -97,46 +97,35 @@ class Stream:
 
         `origin` says where in topics they came from: an entity in two partitions is two.
         """
-        if self._fitted.series is None or self._store is None:
+        if self._store is None:
             return alone(self._fitted, matrix, wanted)
         if origin is None:
-            return self._judge(self._fitted.series, self._store.take(keys), matrix, keys, times, wanted)
+            return self._follow(self._store.take(keys), matrix, keys, times, wanted)
         passed = self._store.passed(origin.spans, origin.stamps)
         taken = self._store.take(keys, origin.spans, passed, origin.offsets)
-        return self._judge(self._fitted.series, taken, matrix, keys, times, wanted)
+        return self._follow(taken, matrix, keys, times, wanted)
 
     def recall(self, matrix: Matrix, keys: Sequence[Key], times: Vector | None, origin: Origin) -> None:
         """See rows (n, d) once more, for what is to be remembered, but those that their entity remembers already.
 
         Raises DataError if the detector judges records alone.
         """
-        if self._fitted.series is None or self._store is None:
-            raise DataError("this detector judges records alone, and remembers none")
-        passed = self._store.passed(origin.spans, origin.stamps)
+        store = self.store
+        passed = store.passed(origin.spans, origin.stamps)
         new = ~np.concatenate(
-            [
-                self._store.of(part).known(keys[start:stop], origin.offsets[start:stop])
-                for part, start, stop in origin.spans
-            ]
+            [store.of(part).known(keys[start:stop], origin.offsets[start:stop]) for part, start, stop in origin.spans]
         )
         rows = np.flatnonzero(new)
         some, spans = [keys[row] for row in rows.tolist()], spans_of(origin.spans, rows)
-        taken = self._store.take(some, spans, passed[rows], origin.offsets[rows])
-        when = None if times is None else times[rows]
-        self._judge(self._fitted.series, taken, matrix[rows], some, when, Wanted())
+        taken = store.take(some, spans, passed[rows], origin.offsets[rows])
+        self._follow(taken, matrix[rows], some, None if times is None else times[rows], Wanted())
 
-    def _judge(
-        self,
-        series: Series,
-        taken: Taken,
-        matrix: Matrix,
-        keys: Sequence[Key],
-        times: Vector | None,
-        wanted: Wanted,
+    def _follow(
+        self, taken: Taken, matrix: Matrix, keys: Sequence[Key], times: Vector | None, wanted: Wanted
     ) -> Detection:
-        found = follow(self._fitted, series, taken, matrix, keys, times, wanted)
-        if self._store is not None:
-            self._store.put(taken)
+        """Judge rows with what was taken of their entities, and put that back."""
+        found = follow(self._fitted, self._series, taken, matrix, keys, times, wanted)
+        self.store.put(taken)
         return found
 
     def forget_later(self, keys: Sequence[Key], times: Vector | None) -> None:
@@ -157,12 +146,12 @@ class Stream:
     @property
     def parts(self) -> dict[Part, dict[Level, int]]:
         """The same, by partition."""
-        if self._fitted.series is None or self._store is None:
+        if self._store is None:
             return {}
         found = {}
         for part in self._store.parts():
             state = self._store.of(part)
-            codes = self._fitted.series.parts.alarms.levels(state.values["alarms"])
+            codes = self._series.parts.alarms.levels(state.values["alarms"])
             counts = {level: int(np.count_nonzero(codes == level)) for level in (Level.HELD, Level.MOVED)}
             found[part] = {Level.USUAL: len(state.entities) - sum(counts.values()), **counts}
         return found

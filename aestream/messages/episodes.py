@@ -12,6 +12,9 @@ from aestream.types import Key, Partition, Phase, Vector
 # A longer key is cut in the JSON, as is a field of an entity; the message's own key stays whole.
 KEY_CHARACTERS = 1024
 
+# The `state` of an episode, as messages have it.
+OPENED, ONGOING, CLOSED = (phase.name.lower() for phase in (Phase.OPENED, Phase.ONGOING, Phase.CLOSED))
+
 _LATEST = 253_402_300_799.0  # the year 9999, in seconds since 1970
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from aestream.messages.episodes import Episode
-from aestream.types import Phase
+from aestream.messages.episodes import CLOSED, OPENED, Episode
 
 # Two episodes have the same features if the shares that both have, the smaller one of each feature, add up to this.
 ALIKE = 0.5
@@ -51,9 +50,9 @@ class Incidents:
         return [replace(one, incident=self._incident(one, at)) for one, at in zip(episodes, times, strict=True)]
 
     def _incident(self, episode: Episode, at: int) -> str | None:
-        if episode.state == _OPENED and episode.id not in self._of:
+        if episode.state == OPENED and episode.id not in self._of:
             self._open(episode, at)
-        closed = episode.state == _CLOSED
+        closed = episode.state == CLOSED
         name = self._of.pop(episode.id, None) if closed else self._of.get(episode.id)
         incident = None if name is None else self._incidents.get(name)
         if incident is not None:
@@ -76,6 +75,3 @@ class Incidents:
         self._of[episode.id] = name
         if len(self._of) > MOST_EPISODES:
             del self._of[next(iter(self._of))]
-
-
-_OPENED, _CLOSED = Phase.OPENED.name.lower(), Phase.CLOSED.name.lower()

@@ -9,12 +9,11 @@ from typing import Self
 from msgspec.structs import replace
 
 from aestream.messages.closings import Ended, Ending
+from aestream.messages.episodes import CLOSED, ONGOING, OPENED
 from aestream.messages.scores import Scored
-from aestream.types import Batch, Phase
+from aestream.types import Batch
 
 _MOST = 1000  # episodes that are kept in mind
-
-_OPENED, _ONGOING, _CLOSED = (phase.name.lower() for phase in (Phase.OPENED, Phase.ONGOING, Phase.CLOSED))
 
 
 class Untold:
@@ -40,8 +39,8 @@ class Untold:
         for place, episode in enumerate(episodes):
             if episode.id in self._unopened:
                 del self._unopened[episode.id]
-                if episode.state == _ONGOING:
-                    episodes[place] = replace(episode, state=_OPENED)
+                if episode.state == ONGOING:
+                    episodes[place] = replace(episode, state=OPENED)
         return replace(scored, episodes=episodes)
 
     def missed(self, batch: Batch, scored: Scored, places: Collection[int]) -> None:
@@ -51,9 +50,9 @@ class Untold:
         for place, episode in zip(scored.told.tolist(), scored.episodes, strict=False):
             if place not in gone:
                 continue
-            if episode.state == _OPENED:
+            if episode.state == OPENED:
                 self._unopened[episode.id] = None
-            elif episode.state == _CLOSED:
+            elif episode.state == CLOSED:
                 row = int(scored.rows[place])
                 source, key, at = batch.sources[row], batch.keys[row], batch.timestamps[row]
                 self.ended.append(Ended(Ending.TOO_LARGE, source, key, entities[place], episode, at))

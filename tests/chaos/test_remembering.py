@@ -18,7 +18,7 @@ import pytest
 
 from aestream.registry.local import LocalRegistry
 from tests.kafka.cluster import Cluster, score_of, wait_for
-from tests.kafka.service import Service, run
+from tests.kafka.service import BY_HOST, Service, run
 
 PARTITIONS = 4
 HOSTS = 8
@@ -98,15 +98,15 @@ def test_ten_kills_rebalances_and_a_new_model_change_no_flag(
         topic = cluster.topic(partitions=PARTITIONS)
         folder = tmp_path / name
         folder.mkdir()
-        settings = make_settings(tmp_path, topic, partitions=PARTITIONS, model=False) | {
-            "features__window": "auto",
-            "features__key": "host",
-            "features__time": "at",
-            "threshold__false_alarm_rate": "0.01",
-            "worker__max_batch_records": str(BATCH),
-            "model__store": str(folder / "models"),
-            "model__poll_interval": "1h",
-        }
+        settings = (
+            make_settings(tmp_path, topic, partitions=PARTITIONS, model=False)
+            | BY_HOST
+            | {
+                "worker__max_batch_records": str(BATCH),
+                "model__store": str(folder / "models"),
+                "model__poll_interval": "1h",
+            }
+        )
         return Run(cluster, settings, folder)
 
     calm, rough = ready("calm"), ready("rough")

@@ -17,6 +17,14 @@ from tests.kafka.cluster import SECONDS, wait_for
 
 ROOT = Path(__file__).parents[2]
 
+# Settings with which the records of each host are judged together, at a rate that a small sample supports.
+BY_HOST = {
+    "features__window": "auto",
+    "features__key": "host",
+    "features__time": "at",
+    "threshold__false_alarm_rate": "0.01",
+}
+
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """The environment of a command: ours, with `section__name=value` as variables."""

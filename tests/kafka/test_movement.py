@@ -14,7 +14,7 @@ from aestream.transport.kafka_python.topics import KafkaTopics
 from aestream.types import Partition, Standing
 from tests.kafka.cluster import Cluster
 from tests.kafka.secured import User
-from tests.kafka.service import Service
+from tests.kafka.service import BY_HOST, Service
 from tests.unit.test_remembering import HOSTS, broker
 
 Make = Callable[..., dict[str, str]]
@@ -28,13 +28,13 @@ def test_a_level_that_moves_for_good_is_trained_for_without_a_schedule(
     # 3. A trainer with its schedule off. Result: it trains. 4. The worker loads the new model, and the host goes on.
     # Result: nothing has moved any more. 5. The trainer starts anew. Result: it has no reason to train.
     topic = cluster.topic(partitions=2)
-    settings = make_settings(tmp_path, topic, partitions=2, model=False) | {
-        "features__window": "auto",
-        "features__key": "host",
-        "features__time": "at",
-        "threshold__false_alarm_rate": "0.01",
-        "trainer__schedule": "off",
-    }
+    settings = (
+        make_settings(tmp_path, topic, partitions=2, model=False)
+        | BY_HOST
+        | {
+            "trainer__schedule": "off",
+        }
+    )
     topics = KafkaTopics({"bootstrap_servers": [cluster.bootstrap]})
 
     def send(first: int, steps: int, *, moved: bool = False) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.kafka.cluster import Cluster, score_of
-from tests.kafka.service import Service
+from tests.kafka.service import BY_HOST, Service
 from tests.unit.test_remembering import HOSTS, broker
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -23,12 +23,7 @@ def test_hosts_are_remembered_through_a_new_model_a_restart_and_a_kill(
     # Result: it is one episode, opened and closed. 3. A new model. Result: nobody warms up again.
     # 4. A restart. 5. A kill. Result: nobody warms up again, and nothing is lost.
     topic = cluster.topic(partitions=2)
-    settings = make_settings(tmp_path, topic, partitions=2, model=False) | {
-        "features__window": "auto",
-        "features__key": "host",
-        "features__time": "at",
-        "threshold__false_alarm_rate": "0.01",
-    }
+    settings = make_settings(tmp_path, topic, partitions=2, model=False) | BY_HOST
     sent = 0
 
     def send(first: int, steps: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from aestream.transport.memory import MemoryBroker
 from aestream.types import Partition
 from tests.kafka.cluster import Cluster, score_of
-from tests.kafka.service import Service
+from tests.kafka.service import BY_HOST, Service
 from tests.unit.test_remembering import INCIDENT, START, STEP, broker, without
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -28,14 +28,14 @@ def test_a_silent_host_is_told_by_the_records_of_others_and_by_the_wall_clock(
     # 2. It returns with another incident, and then nothing comes at all. Result: it is closed after its time to live,
     # once, and is still remembered. 3. A host gets a second partition. Result: log, metric and `validate` say so.
     topic = cluster.topic(partitions=2)
-    settings = make_settings(tmp_path, topic, partitions=2, model=False) | {
-        "features__window": "auto",
-        "features__key": "host",
-        "features__time": "at",
-        "threshold__false_alarm_rate": "0.01",
-        "state__ttl": f"{TTL}s",
-        "kafka__auto_offset_reset": "latest",
-    }
+    settings = (
+        make_settings(tmp_path, topic, partitions=2, model=False)
+        | BY_HOST
+        | {
+            "state__ttl": f"{TTL}s",
+            "kafka__auto_offset_reset": "latest",
+        }
+    )
     begun = int(time.time()) - 1000 * STEP
 
     def send(stored: MemoryBroker) -> int:

@@ -13,7 +13,7 @@ from kafka.admin import ConfigResource
 from aestream.demo.brokers import Broker
 from tests.brokers.apache import pause, resume
 from tests.kafka.cluster import Cluster
-from tests.kafka.service import Service
+from tests.kafka.service import BY_HOST, Service
 from tests.unit.test_remembering import broker
 
 Make = Callable[..., dict[str, str]]
@@ -25,13 +25,13 @@ PAST = 600
 def settings(cluster: Cluster, make_settings: Make, tmp_path: Path, command: Command) -> dict[str, str]:
     """A topic of three hosts, and a model that remembers them."""
     topic = cluster.topic(partitions=2)
-    made = make_settings(tmp_path, topic, partitions=2, model=False) | {
-        "features__window": "auto",
-        "features__key": "host",
-        "features__time": "at",
-        "threshold__false_alarm_rate": "0.01",
-        "worker__drain_timeout": "3s",
-    }
+    made = (
+        make_settings(tmp_path, topic, partitions=2, model=False)
+        | BY_HOST
+        | {
+            "worker__drain_timeout": "3s",
+        }
+    )
     send(cluster, made, 0, PAST)
     trained = command("train", settings=made)
     assert trained.returncode == 0, trained.stderr

@@ -123,11 +123,8 @@ class TroubledState(StateSink):
 
 
 @pytest.fixture(autouse=True)
-def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledgers, "_SECONDS", 0.0)
-    monkeypatch.setattr(ledgers, "_SHARE", 1e9)
+def _often(often: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - the fixture sets the pace
     monkeypatch.setattr(ledgers, "_AT_ONCE", 2)
-    monkeypatch.setattr(take_overs, "_SEEN_AGAIN", 0)
 
 
 def scores(world: World) -> dict[tuple[int, int, int], list[dict[str, object]]]:

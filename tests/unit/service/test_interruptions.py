@@ -9,7 +9,6 @@ import pytest
 
 from aestream.errors import DeliveryError, TransportError
 from aestream.pipeline import LoadedModel
-from aestream.service import ledger as ledgers
 from aestream.service import take_over as take_overs
 from aestream.transport.memory import MemoryHistory, MemorySink
 from aestream.types import Batch, Outgoing, Partition, Position
@@ -29,11 +28,7 @@ from tests.unit.test_remembering import FIELDS, pipeline
 
 
 @pytest.fixture(autouse=True)
-def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledgers, "_SECONDS", 0.0)
-    monkeypatch.setattr(ledgers, "_SHARE", 1e9)
-    monkeypatch.setattr(ledgers, "_AT_ONCE", 1)
-    monkeypatch.setattr(take_overs, "_SEEN_AGAIN", 0)
+def _often(often: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - the fixture sets the pace
     monkeypatch.setattr(take_overs, "_AWAIT_SECONDS", 0.0)
 
 

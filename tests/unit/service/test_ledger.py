@@ -10,21 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from aestream.service import ledger as ledgers
 from aestream.service import state_topic as state_topics
 from aestream.service import take_over as take_overs
 from aestream.types import Changes, Partition, Start
 from tests.unit.service.world import STEPS, Fate, Source, World, halfway, model, same, state_of, warming
 
-
-@pytest.fixture(autouse=True)
-def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A round of writing every few batches, a few entities at a time."""
-    monkeypatch.setattr(ledgers, "_SECONDS", 0.0)
-    monkeypatch.setattr(ledgers, "_SHARE", 1e9)
-    monkeypatch.setattr(ledgers, "_AT_ONCE", 1)
-    monkeypatch.setattr(take_overs, "_SEEN_AGAIN", 0)  # only what is kept can help
-
+pytestmark = pytest.mark.usefixtures("often")
 
 MODELS = {0: "default@1", 200: "default@2", 320: "default@1"}
 
