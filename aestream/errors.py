@@ -8,6 +8,7 @@
     ├── InvalidRecordsError    so many dead letters that the worker stops
     └── TransportError         a broker or a topic that cannot be used
         ├── NoAnswerError      a broker that did not answer in time
+        ├── TransactionError   a transaction that was not committed, as far as is known
         └── DeliveryError      results that were not acknowledged; nothing was committed
             └── TooLargeError  a result that is too large for its topic
 
@@ -49,6 +50,10 @@ class TransportError(AestreamError):
 
 class NoAnswerError(TransportError):
     """A broker that did not answer in time. Asking again may help."""
+
+
+class TransactionError(TransportError):
+    """A transaction that the broker has ended, or of which it is not known how it ended. It may be tried again."""
 
 
 class DeliveryError(TransportError):

@@ -88,6 +88,7 @@ class Outgoing:
     """Messages for one topic, as columns of equal length.
 
     `sources` are the partitions of the records that the messages are about. `headers` is empty when no message has any.
+    `owner` is the partition that all messages belong to, if that is not their source.
     """
 
     topic: str
@@ -95,9 +96,27 @@ class Outgoing:
     keys: Sequence[bytes | None]
     sources: Sequence[Partition]
     headers: Sequence[Headers] = ()
+    owner: Partition | None = None
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def owners(self) -> set[Partition]:
+        """The partitions that a member of the group must have to publish this."""
+        return set(self.sources) if self.owner is None else {self.owner}
+
+    def without(self, partitions: Collection[Partition]) -> Outgoing:
+        """What belongs to other partitions than these."""
+        owners = self.sources if self.owner is None else [self.owner] * len(self)
+        stay = [row for row, owner in enumerate(owners) if owner not in partitions]
+        headers = [self.headers[row] for row in stay] if self.headers else ()
+        values, keys, sources = (
+            [self.values[r] for r in stay],
+            [self.keys[r] for r in stay],
+            [self.sources[r] for r in stay],
+        )
+        return Outgoing(self.topic, values, keys, sources, headers, self.owner)
 
     def partitions(self, keep: Collection[str]) -> list[int | None]:
         """Each source's number if its topic is in `keep` or is this one; None leaves the choice to the key."""

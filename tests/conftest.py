@@ -27,6 +27,7 @@ _OURS = ("AESTREAM_CACHE", "AESTREAM_TEST_")
 _PROPERTIES = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
     "allow.everyone.if.no.acl.found": "true",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",  # 10 s by default
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,13 @@ from pydantic import SecretStr
 from aestream.errors import ConfigurationError
 from aestream.settings.settings import Model, Settings
 from aestream.transport.base import Delivery, History, Sink, Source, Topics
-from aestream.transport.delivery import AtLeastOnce
+from aestream.transport.delivery import AtLeastOnce, ExactlyOnce
 from aestream.transport.kafka_python.history import KafkaHistory
 from aestream.transport.kafka_python.sink import KafkaSink
 from aestream.transport.kafka_python.source import KafkaSource
 from aestream.transport.kafka_python.tls import tls_context
 from aestream.transport.kafka_python.topics import KafkaTopics
+from aestream.transport.kafka_python.transactions import TransactionalKafkaSink
 
 _CONNECTION = (
     "bootstrap_servers", "client_id", "security_protocol", "sasl_mechanism", "sasl_plain_username",
@@ -32,7 +35,10 @@ _CONSUMER = (
     "max_poll_interval_ms", "fetch_min_bytes", "fetch_max_wait_ms", "max_partition_fetch_bytes",
 )  # fmt: skip
 INPUT_REMEDY = "create it, or correct AESTREAM_TOPICS__INPUT"
-DELIVERIES: Mapping[str, Callable[[Source, Sink], Delivery]] = {"at_least_once": AtLeastOnce}
+DELIVERIES: Mapping[str, Callable[[Source, Any], Delivery]] = {
+    "at_least_once": AtLeastOnce,
+    "exactly_once": ExactlyOnce,  # over a TransactionalSink
+}
 _PRODUCER = ("batch_size", "linger_ms", "compression_type")
 
 _SERVER = re.compile(r"\[[0-9A-Fa-f:.]+\](:\d{1,5})?|[^\s:/\[\]]+(:\d{1,5})?|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*")
@@ -41,7 +47,8 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what Kafka accepts as the name o
 
 def check(settings: Settings) -> None:
     """Raise ConfigurationError for the first setting of the connection that cannot work with any broker."""
-    for problem in (*_names(settings), *_session(settings), *_login(settings), *_files(settings)):
+    checks = (_names, _session, _transactions, _login, _files)
+    for problem in itertools.chain.from_iterable(look(settings) for look in checks):
         raise ConfigurationError(f"AESTREAM_{problem}")
 
 
@@ -66,6 +73,14 @@ def _session(settings: Settings) -> Iterator[str]:
     beat, session = settings.kafka.heartbeat_interval_ms, settings.kafka.session_timeout_ms
     if beat >= session:
         yield f"KAFKA__HEARTBEAT_INTERVAL_MS is {beat}: set it below AESTREAM_KAFKA__SESSION_TIMEOUT_MS ({session})"
+
+
+def _transactions(settings: Settings) -> Iterator[str]:
+    if settings.delivery == "exactly_once" and settings.kafka.isolation_level != "read_committed":
+        yield (
+            f"KAFKA__ISOLATION_LEVEL is {settings.kafka.isolation_level}, and AESTREAM_DELIVERY is exactly_once, which "
+            "needs read_committed: records of an aborted transaction may come twice"
+        )
 
 
 def _login(settings: Settings) -> Iterator[str]:
@@ -167,6 +182,29 @@ def sink(settings: Settings, limits: Mapping[str, int], *, patience: float | Non
         patience=patience,
         **_chosen(settings, _PRODUCER),
     )
+
+
+def result_sink(settings: Settings, limits: Mapping[str, int]) -> Sink:
+    """The client that writes a worker's results, in transactions if each is to appear once."""
+    if settings.delivery != "exactly_once":
+        return sink(settings, limits)
+    return TransactionalKafkaSink(
+        connection=connection(settings),
+        transactional_id=_transactional_id(settings),
+        transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
+        max_request_size=settings.kafka.max_request_size,
+        limits=limits,
+        **_chosen(settings, _PRODUCER),
+    )
+
+
+def _transactional_id(settings: Settings) -> str:
+    """A worker's own name for its transactions: a permanent one if it has a permanent name in its group.
+
+    A worker that comes back under a permanent name ends at once what it left open. Otherwise that ends with
+    `transaction_timeout_ms`.
+    """
+    return f"{group_id(settings)}-{settings.kafka.group_instance_id or uuid.uuid4().hex}"
 
 
 def _chosen(settings: Settings, names: Sequence[str]) -> dict[str, Any]:

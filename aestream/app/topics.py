@@ -32,8 +32,9 @@ class Survey:
 
     @property
     def limits(self) -> dict[str, int]:
-        """The largest message of each result topic, as far as the broker reports it."""
-        return {name: topic.max_bytes for name, topic in self.results.items() if topic.max_bytes is not None}
+        """The largest message of each topic that is written, as far as the broker reports it."""
+        written = [*self.results.values(), *([] if self.state is None else [self.state])]
+        return {topic.name: topic.max_bytes for topic in written if topic.max_bytes is not None}
 
 
 def survey(settings: Settings) -> Survey:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from aestream.app import clients, models, topics
 from aestream.app.service import surrounded
 from aestream.app.validate import check_configuration
 from aestream.messages.dead_letters import InvalidLimits
 from aestream.models.threads import use_threads
+from aestream.pipeline import LoadedModel
 from aestream.registry.watcher import Watcher
 from aestream.service import log
 from aestream.service.ledger import Ledger
@@ -23,7 +26,7 @@ from aestream.service.take_over import TakeOver
 from aestream.service.worker import Worker
 from aestream.service.worker_service import WorkerService
 from aestream.settings.settings import Settings
-from aestream.transport.base import Source
+from aestream.transport.base import Delivery, Outlet, Source
 
 _STALE_SECONDS = 60.0
 _STATE_SECONDS = 1.0  # how long what is remembered may take to be acknowledged once a request has timed out
@@ -54,29 +57,37 @@ def run_worker(settings: Settings) -> None:
                 max_consecutive=settings.dead_letters.max_consecutive_count,
             ),
             meter=Meter(metrics),
-            ledger=_ledger(settings, service),
             service=service,
             drain_timeout=settings.worker.drain_timeout,
             max_bytes=settings.state.max_bytes,
         )
-        deliver = clients.DELIVERIES[settings.delivery]
+
+        def employ(model: LoadedModel, source: Source, sink: Any) -> Worker:
+            delivery = clients.DELIVERIES[settings.delivery](source, sink)
+            ledger = _ledger(settings, service, delivery)
+            return worker(model, source=source, sink=sink, delivery=delivery, ledger=ledger)
+
         WorkerService(
             open_source=lambda: _open_source(settings),
-            open_sink=lambda: clients.sink(settings, topics.surveyed(settings).limits),
-            employ=lambda model, source, sink: worker(model, source=source, sink=sink, delivery=deliver(source, sink)),
+            open_sink=lambda: clients.result_sink(settings, topics.surveyed(settings).limits),
+            employ=employ,
             watcher=watcher,
             service=service,
         ).run()
 
 
-def _ledger(settings: Settings, service: Service) -> Ledger:
+def _ledger(settings: Settings, service: Service, delivery: Delivery) -> Ledger:
     """Where what is remembered of entities is kept."""
+
+    def open_outlet(limits: Mapping[str, int]) -> Outlet:
+        return delivery.outlet(lambda: clients.sink(settings, limits, patience=_STATE_SECONDS))
+
     history = clients.history(settings, settings.topics.input)
     topic = StateTopic(
         settings.state.topic,
         topics=clients.topics(settings),
         history=history,
-        open_sink=lambda limits: clients.sink(settings, limits, patience=_STATE_SECONDS),
+        open_outlet=open_outlet,
         remedy=topics.RESULT_REMEDY,
         service=service,
         drain_timeout=settings.worker.drain_timeout,

@@ -6,15 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from aestream.errors import AestreamError, DeliveryError, TransportError
+from aestream.errors import AestreamError, TransportError
 from aestream.service.service import Service
 from aestream.state.entries import Messages, Reader, sort_out
-from aestream.transport.base import History, Sink, Topics
+from aestream.transport.base import History, Outlet, Topics
 from aestream.types import Outgoing, Partition, TopicState
 
 _log = logging.getLogger(__name__)
 
-_FLUSH_SECONDS = 1.0
 _RETRY_SECONDS = 60.0
 _FRAME = 2048  # bytes of a message beside what is remembered of an entity
 
@@ -22,7 +21,7 @@ _FRAME = 2048  # bytes of a message beside what is remembered of an entity
 class StateTopic:
     """Reads and writes the topic `name`; None: there is none, and everything stays in memory.
 
-    `open_sink` connects to write to it, through a client of its own: a topic that is away must not hold up the results.
+    `open_outlet` opens the way to write to it, given the largest message that it accepts.
     `remedy` says what to do about a topic that does not exist. `drain_timeout` bounds, in seconds, how long the end
     waits for a broker.
     """
@@ -33,7 +32,7 @@ class StateTopic:
         *,
         topics: Topics,
         history: History,
-        open_sink: Callable[[Mapping[str, int]], Sink],
+        open_outlet: Callable[[Mapping[str, int]], Outlet],
         remedy: str,
         service: Service,
         drain_timeout: float,
@@ -41,14 +40,15 @@ class StateTopic:
         self._name = name
         self._topics = topics
         self._history = history
-        self._open_sink = open_sink
+        self._open_outlet = open_outlet
         self._remedy = remedy
         self._service = service
         self._drain_timeout = drain_timeout
         self._state: TopicState | None = None  # None: it cannot be used
         self._limits: Mapping[str, int] = {}
         self._entry = 0  # bytes
-        self._sink: Sink | None = None
+        self._outlet: Outlet | None = None
+        self._waiting: list[Outgoing] = []
         self._again = 0.0  # when it is looked up once more
         self._told: str | None = None  # what is wrong with it, as last logged
 
@@ -90,31 +90,38 @@ class StateTopic:
             yield len(batch)
 
     def send(self, part: Partition, messages: Messages) -> None:
-        """Hand over messages about a partition. Raises DeliveryError for one that the client refuses."""
-        if self._sink is None:
-            self._sink = self._open_sink(self._limits)
+        """Let messages about a partition wait for `flush`."""
         place = self._place(part)
         if messages.keys:
-            self._sink.send(Outgoing(place.topic, messages.values, messages.keys, [place] * len(messages.keys)))
+            places = [place] * len(messages.keys)
+            self._waiting.append(Outgoing(place.topic, messages.values, messages.keys, places, owner=part))
 
     def flush(self) -> None:
-        """Wait until all messages are acknowledged. Raises DeliveryError when they are not."""
-        while self._sink is not None and not self._sink.flush(_FLUSH_SECONDS):
-            self._service.beat()
-            if not self._service.draining(self._drain_timeout):
-                raise DeliveryError("the broker did not acknowledge it before the shutdown timed out")
-            if self._running:
-                self._look(self._name or "")  # a topic that was deleted acknowledges nothing
+        """Publish what waits. Raises DeliveryError when it is not acknowledged."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        if self._outlet is None:
+            self._outlet = self._open_outlet(self._limits)
+        self._outlet.record(waiting, patience=self._patience)
 
     def expect(self, entry: int) -> None:
         """Expect entries of so many bytes, beside their keys: the topic must accept them."""
         self._entry = entry
 
     def close(self) -> None:
-        """Close the connection to write. What was not flushed may be lost."""
-        if self._sink is not None:
-            self._sink.close()
-            self._sink = None
+        """Close the way to write. What was not flushed is dropped."""
+        self._waiting.clear()
+        if self._outlet is not None:
+            self._outlet.close()
+            self._outlet = None
+
+    def _patience(self) -> bool:
+        """Whether to wait on. Raises TransportError if the topic cannot be used any more."""
+        self._service.beat()
+        if self._running:
+            self._look(self._name or "")  # a topic that was deleted acknowledges nothing
+        return self._service.draining(self._drain_timeout)
 
     @property
     def _running(self) -> bool:

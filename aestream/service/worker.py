@@ -64,7 +64,7 @@ class Worker:
         self._drain_timeout = drain_timeout
         self._upkeep = Upkeep(
             meter,
-            publish=lambda messages: delivery.publish(messages, patience=self._patience, topic_by_topic=True),
+            publish=lambda messages: delivery.record(messages, patience=self._patience),
             sendable=sink.max_bytes,
             max_bytes=max_bytes,
         )
@@ -94,7 +94,7 @@ class Worker:
             if not self._take_model():
                 break
             with self._meter.timed("poll"):
-                batch = self._source.poll(_IDLE_SECONDS)
+                batch = self._source.poll(_IDLE_SECONDS, read=not self._refused)
             if not self._hear(self._source.changes()):
                 break  # the batch in hand is read again
             if len(batch):
@@ -107,6 +107,7 @@ class Worker:
             lost = self._lost()
         if lost is not None:  # a next member reads from the commits, and perhaps other partitions
             self._ledger.drop(self._source.assigned())
+            self._ledger.close({})
         return lost
 
     def close(self) -> None:

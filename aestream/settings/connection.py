@@ -58,6 +58,12 @@ class Kafka(BaseModel):
     session_timeout_ms: int = Field(45_000, gt=0, description="A worker silent for this long is considered dead.")
     heartbeat_interval_ms: int = Field(3_000, gt=0, description="How often a worker sends a heartbeat.")
     max_poll_interval_ms: int = Field(300_000, gt=0, description="A worker whose batch takes longer leaves the group.")
+    transaction_timeout_ms: int = Field(
+        10_000,
+        gt=0,
+        description="With `AESTREAM_DELIVERY=exactly_once`: the broker aborts a transaction that takes longer, such as "
+        "that of a worker that was killed.",
+    )
     fetch_min_bytes: int = Field(1, ge=1, description="The broker waits until it has at least this much to send.")
     fetch_max_wait_ms: int = Field(500, ge=0, description="The longest that the broker waits for that much data.")
     max_partition_fetch_bytes: int = Field(

@@ -298,8 +298,11 @@ class Settings(BaseSettings):
 
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
-    delivery: Literal["at_least_once"] = Field(
-        "at_least_once", description="An offset is committed once its results are acknowledged."
+    delivery: Literal["at_least_once", "exactly_once"] = Field(
+        "at_least_once",
+        description="`at_least_once`: an offset is committed once its results are acknowledged, and after a kill some "
+        "results come twice. `exactly_once`: both are one transaction, and whoever reads committed messages only sees "
+        "each result once; see [delivery.md](delivery.md).",
     )
     model: Model = Model()
     records: Records = Records()

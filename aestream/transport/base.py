@@ -1,13 +1,13 @@
 """What a transport does, in batches.
 
 `Source` and `Sink` carry the stream, `Delivery` decides when an offset is committed, `History` reads a topic's past,
-and `Topics` describes topics and creates them.
+and `Topics` describes topics and creates them. A `TransactionalSink` also commits offsets, together with its messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from aestream.types import Batch, Changes, Membership, Outgoing, Partition, Position, Standing, TopicState
 
@@ -15,11 +15,12 @@ from aestream.types import Batch, Changes, Membership, Outgoing, Partition, Posi
 class Source(Protocol):
     """The input topics, read as a member of a consumer group. Used by one thread."""
 
-    def poll(self, timeout: float) -> Batch:
+    def poll(self, timeout: float, *, read: bool = True) -> Batch:
         """Wait up to `timeout` seconds for records. May be empty; offsets ascend in each partition.
 
-        A batch has no records of a partition before `changes` reports that it was assigned. Raises TransportError when
-        the broker or a topic cannot be used at all; does not raise while a broker is away.
+        A batch has no records of a partition before `changes` reports that it was assigned. Without `read`, it is
+        empty: this member only takes part in its group. Raises TransportError when the broker or a topic cannot be used
+        at all; does not raise while a broker is away.
         """
         ...
 
@@ -30,15 +31,20 @@ class Source(Protocol):
         """
         ...
 
-    def commit(self, positions: Mapping[Partition, int]) -> bool:
+    def commit(self, positions: Mapping[Partition, int], *, within: TransactionalSink | None = None) -> bool:
         """Commit offsets for partitions that are still assigned here. False: refused because of a rebalance.
 
-        Raises NoAnswerError when it is not known whether the broker accepted them: call again.
+        `within` the transaction of a sink, its messages are committed with them; that is refused as a whole if one of
+        the partitions is not assigned here any more. Raises NoAnswerError when it is not known whether the broker
+        accepted them: call again. Raises TransactionError as the sink does.
         """
         ...
 
     def annotate(self, standings: Mapping[Partition, Standing]) -> None:
-        """What commits are to say of these partitions from now on, beside the offset; nothing of others."""
+        """What commits are to say of these partitions from now on, beside the offset; nothing of others.
+
+        Before the first call, they say what the last commit of a partition said.
+        """
         ...
 
     def membership(self) -> Membership:
@@ -59,6 +65,13 @@ class Source(Protocol):
 
     def committed(self) -> Mapping[Partition, int]:
         """The committed offset of each assigned partition, as far as this member knows."""
+        ...
+
+    def recall(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """Ask the broker for the committed offsets of partitions; nothing for those that have none.
+
+        Raises NoAnswerError when it does not answer: call again.
+        """
         ...
 
     def positions(self) -> Mapping[Partition, Position]:
@@ -105,18 +118,58 @@ class Sink(Protocol):
         ...
 
 
+class TransactionalSink(Sink, Protocol):
+    """A sink whose messages appear, to those who read committed ones only, with the offsets that belong to them.
+
+    `flush` raises TransactionError as well, when the broker has ended the transaction.
+    """
+
+    @property
+    def ending(self) -> bool:
+        """Whether a commit has begun, and is not known to be over."""
+        ...
+
+    def begin(self) -> None:
+        """Begin a transaction. Raises TransactionError."""
+        ...
+
+    def commit(self, offsets: Any, member: Any) -> None:
+        """Commit the messages with these offsets, both in the client's own terms; a member that was replaced may not.
+
+        If a commit is `ending`, wait for that instead. Raises NoAnswerError when there is no answer in time,
+        TransactionError when the transaction was ended by the broker, or its end is unknown, and what the client raises
+        when the member may not commit.
+        """
+        ...
+
+    def reset(self) -> None:
+        """End whatever transaction there is: it is aborted, unless its commit has begun.
+
+        Raises TransportError when no broker answers: call again.
+        """
+        ...
+
+
 class Delivery(Protocol):
-    """Publishes the results of a batch, then commits it: this order is the guarantee."""
+    """Publishes the results of a batch, and commits it. The order of the two is the guarantee."""
 
     def publish(
         self, results: Sequence[Outgoing], *, patience: Callable[[], bool], topic_by_topic: bool = False
     ) -> None:
-        """Publish all results of a batch.
+        """Publish all results of a batch; in a transaction, they appear with `commit`.
 
         Raises DeliveryError when a result is refused, or when `patience`, called about once a second while the broker
         does not answer, returns False. TooLargeError asks for smaller results; if it does not name the topic, it will
         when they are published again `topic_by_topic`.
         """
+        ...
+
+    def record(self, messages: Sequence[Outgoing], *, patience: Callable[[], bool]) -> None:
+        """Publish messages that belong to no batch. Raises what `publish` raises."""
+        ...
+
+    def outlet(self, open_sink: Callable[[], Sink]) -> Outlet:
+        """A way to publish messages whose failure does no harm to batches, through another sink if that takes one."""
         ...
 
     def commit(self, batch: Batch, *, patience: Callable[[], bool]) -> bool:
@@ -128,6 +181,18 @@ class Delivery(Protocol):
 
     def forget(self, partitions: Collection[Partition]) -> None:
         """Partitions were taken away, even if they came back at once: commit nothing that was read before."""
+        ...
+
+
+class Outlet(Protocol):
+    """A way to publish messages that belong to no batch."""
+
+    def record(self, messages: Sequence[Outgoing], *, patience: Callable[[], bool]) -> None:
+        """Publish messages; raises as a `Delivery` does."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what was opened for this. A second call does nothing."""
         ...
 
 

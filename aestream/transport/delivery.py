@@ -1,18 +1,48 @@
 """When an offset may be committed: the delivery guarantee, as numbered steps.
 
-This is at-least-once; exactly-once would be a transaction around the same steps.
+    1. Begin a transaction.                                  (exactly once)
+    2. Hand over every result of the batch.
+    3. Wait until all are acknowledged.
+    4. Commit the batch's offsets. The results appear now    (exactly once), or are there already (at least once).
+
+What belongs to no batch, such as what is remembered of entities, takes the same steps after these.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from aestream.errors import DeliveryError, NoAnswerError
-from aestream.transport.base import Sink, Source
+from aestream.errors import (
+    AestreamError,
+    DeliveryError,
+    NoAnswerError,
+    TransactionError,
+    TransportError,
+)
+from aestream.transport.base import Outlet, Sink, Source, TransactionalSink
 from aestream.types import Batch, Outgoing, Partition
 
+_log = logging.getLogger(__name__)
+
 _FLUSH_SECONDS = 1.0
+_MOST_ATTEMPTS = 10  # transactions that fail one after the other
+_FIRST_PAUSE_SECONDS = 0.02
+_LONGEST_PAUSE_SECONDS = 5.0  # before the next one
+_NEVER = "the broker did not acknowledge the results before the shutdown timed out"
+
+Patience = Callable[[], bool]
+
+
+class _Outlet:
+    """Publishes what belongs to no batch the way that a delivery does."""
+
+    def __init__(self, delivery: AtLeastOnce, close: Callable[[], None]) -> None:
+        self.record = delivery.record
+        self.close = close
 
 
 class AtLeastOnce:
@@ -27,35 +57,21 @@ class AtLeastOnce:
         self._sink = sink
         self._uncommitted: dict[Partition, int] = {}
 
-    def publish(
-        self, results: Sequence[Outgoing], *, patience: Callable[[], bool], topic_by_topic: bool = False
-    ) -> None:
-        """Steps 1 and 2."""
-        # Step 1: hand over every result of the batch.
+    def publish(self, results: Sequence[Outgoing], *, patience: Patience, topic_by_topic: bool = False) -> None:
+        """Steps 2 and 3, through an outage of the broker if need be."""
         for messages in results:
             if len(messages):
                 self._sink.send(messages, keep=self._alike(messages))
                 if topic_by_topic:
                     self._acknowledged(patience)
-        # Step 2: wait for all acknowledgements, through an outage of the broker if need be.
         self._acknowledged(patience)
 
-    def _acknowledged(self, patience: Callable[[], bool]) -> None:
-        while not self._sink.flush(_FLUSH_SECONDS):
-            if not patience():
-                raise DeliveryError("the broker did not acknowledge the results before the shutdown timed out")
+    def record(self, messages: Sequence[Outgoing], *, patience: Patience) -> None:
+        """Steps 2 and 3: there is no offset to commit."""
+        self.publish(messages, patience=patience)
 
-    def _alike(self, messages: Outgoing) -> AbstractSet[str]:
-        """The input topics with as many partitions as the result topic: results keep their record's partition."""
-        count = self._sink.partition_count(messages.topic)
-        return {
-            topic
-            for topic in {source.topic for source in messages.sources}
-            if self._source.partition_count(topic) == count
-        }
-
-    def commit(self, batch: Batch, *, patience: Callable[[], bool]) -> bool:
-        """Step 3: commit the batch.
+    def commit(self, batch: Batch, *, patience: Patience) -> bool:
+        """Step 4.
 
         Waits for a broker that does not answer: while it is away, nothing is published that would come twice.
         """
@@ -73,6 +89,11 @@ class AtLeastOnce:
                 self._uncommitted = {}
             return done
 
+    def outlet(self, open_sink: Callable[[], Sink]) -> Outlet:
+        """Another sink: what it waits for holds up no batch."""
+        sink = open_sink()
+        return _Outlet(AtLeastOnce(self._source, sink), sink.close)
+
     def forget(self, partitions: Collection[Partition]) -> None:
         """Drop offsets of partitions that were taken away: another member may have committed further since."""
         for partition in partitions:
@@ -82,3 +103,141 @@ class AtLeastOnce:
     def uncommitted(self) -> Mapping[Partition, int]:
         """Offsets whose results are published, and that are not committed yet."""
         return self._uncommitted
+
+    def _acknowledged(self, patience: Patience) -> None:
+        while not self._sink.flush(_FLUSH_SECONDS):
+            if not patience():
+                raise DeliveryError(_NEVER)
+
+    def _alike(self, messages: Outgoing) -> AbstractSet[str]:
+        """The input topics with as many partitions as the result topic: results keep their record's partition."""
+        count = self._sink.partition_count(messages.topic)
+        return {
+            topic
+            for topic in {source.topic for source in messages.sources}
+            if self._source.partition_count(topic) == count
+        }
+
+
+class ExactlyOnce(AtLeastOnce):
+    """The results of a batch and its offsets are one transaction: consumers that read committed ones see each once.
+
+    The transaction carries the member's place in its group, so that one that was replaced can publish nothing. What a
+    transaction held is kept until it is known to be committed. If the broker ends it, a next one begins with that,
+    unless the broker has the offsets: then only the answer was lost.
+    """
+
+    _sink: TransactionalSink
+
+    def __init__(self, source: Source, sink: TransactionalSink) -> None:
+        super().__init__(source, sink)
+        self._held: list[Outgoing] = []  # acknowledged, and not committed yet
+        self._begun = False
+        self._spoilt = False  # by something that is not to be published after all
+        self._failures = 0
+
+    def publish(self, results: Sequence[Outgoing], *, patience: Patience, topic_by_topic: bool = False) -> None:
+        """Steps 1 to 3; begins anew if the transaction is ended by the broker."""
+        while True:
+            try:
+                self._begin(patience)
+                super().publish(results, patience=patience, topic_by_topic=topic_by_topic)
+            except TransactionError as error:
+                self._recover(error, patience)
+            except AestreamError:
+                self._abort()
+                raise
+            else:
+                break
+        self._held += results
+
+    def record(self, messages: Sequence[Outgoing], *, patience: Patience) -> None:
+        """All steps, in a transaction of its own; if its commit is refused, the next one carries the messages."""
+        super().record(messages, patience=patience)
+        self.commit(Batch(), patience=patience)
+
+    def commit(self, batch: Batch, *, patience: Patience) -> bool:
+        """Step 4; with all steps before it, if the transaction is ended by the broker."""
+        self._uncommitted.update(batch.positions)
+        while self._held or self._uncommitted:
+            try:
+                self._begin(patience)
+                if not self._source.commit(self._positions(), within=self._sink):
+                    self._abort()
+                    return False
+            except NoAnswerError:
+                if not patience():
+                    return False
+                continue
+            except TransactionError as error:
+                self._recover(error, patience)
+                if not self._is_committed(patience):
+                    continue
+            self._held, self._uncommitted = [], {}
+            self._begun, self._failures = False, 0
+        return True
+
+    def outlet(self, open_sink: Callable[[], Sink]) -> Outlet:  # noqa: ARG002 - it would know no transaction
+        """The same transactions: what fails is aborted, and no batch is in one of these."""
+        return _Outlet(self, lambda: None)
+
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """Drop the offsets and the results of partitions that were taken away: another member publishes them."""
+        super().forget(partitions)
+        held = [messages.without(partitions) for messages in self._held]
+        self._held = [messages for messages in held if len(messages)]
+
+    def _begin(self, patience: Patience) -> None:
+        """Step 1, unless it is done; with steps 2 and 3 for what a former transaction held."""
+        if self._spoilt:
+            self._reset(patience)
+        if not self._begun:
+            self._sink.begin()
+            self._begun = True
+            if self._held:
+                super().publish(self._held, patience=patience)
+
+    def _positions(self) -> dict[Partition, int]:
+        """The offsets to commit; where only messages are, the committed ones again, so that a zombie is refused."""
+        owners = set[Partition]().union(*(messages.owners for messages in self._held))
+        committed = self._source.committed()
+        return {owner: committed.get(owner, 0) for owner in owners} | self._uncommitted
+
+    def _is_committed(self, patience: Patience) -> bool:
+        """Whether the offsets of a transaction with an unknown end are committed, and so the messages."""
+        while True:
+            try:
+                there = self._source.recall(self._uncommitted)
+            except NoAnswerError as error:
+                if not patience():
+                    raise DeliveryError(_NEVER) from error
+            else:
+                return bool(there) and all(there.get(part, 0) >= offset for part, offset in self._uncommitted.items())
+
+    def _abort(self) -> None:
+        """End the transaction now, if that is quick; else before the next one."""
+        self._begun, self._spoilt = False, True
+        with contextlib.suppress(TransportError):
+            self._sink.reset()
+            self._spoilt = False
+
+    def _recover(self, error: TransactionError, patience: Patience) -> None:
+        self._failures += 1
+        if self._failures > _MOST_ATTEMPTS:
+            raise DeliveryError(f"{_MOST_ATTEMPTS} transactions in a row were not committed, the last one: {error}")
+        _log.warning("a transaction was not committed, and what it held is published again: %s", error)
+        self._reset(patience)
+        time.sleep(min(_FIRST_PAUSE_SECONDS * 2**self._failures, _LONGEST_PAUSE_SECONDS))
+
+    def _reset(self, patience: Patience) -> None:
+        """Leave no transaction behind."""
+        self._begun = False
+        while True:
+            try:
+                self._sink.reset()
+            except TransportError as error:
+                if not patience():
+                    raise DeliveryError(_NEVER) from error
+            else:
+                self._spoilt = False
+                return

@@ -7,10 +7,12 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from aestream.errors import TooLargeError, TransportError
+from aestream.errors import TooLargeError, TransactionError, TransportError
+from aestream.transport.base import TransactionalSink
 from aestream.transport.newest import TAIL, Offsets, Past
 from aestream.transport.notes import Note
 from aestream.transport.size import too_large
@@ -76,11 +78,14 @@ class MemorySource:
         self._next = dict(self._began)
         self._since = time.time()
         self._told = False
-        self._standings: Mapping[Partition, Standing] = {}
+        notes = {part: Note.read(broker.notes.get(part)) for part in self._partitions}
+        self._standings: Mapping[Partition, Standing] = {
+            part: note.standing for part, note in notes.items() if note and note.standing
+        }
 
-    def poll(self, timeout: float) -> Batch:  # noqa: ARG002 - nothing to wait for
+    def poll(self, timeout: float, *, read: bool = True) -> Batch:  # noqa: ARG002 - nothing to wait for
         """Return what is stored and not yet read, at most `max_records`."""
-        room, parts = self._max_records, {}
+        room, parts = self._max_records if read else 0, {}
         for partition in self._partitions:
             start = self._next[partition]
             parts[partition] = (start, self._broker.log[partition][start : start + room])
@@ -94,8 +99,10 @@ class MemorySource:
         starts = {part: Start(self._began[part], part in self._ours) for part in self._partitions}
         return Changes() if told else Changes(starts, assigned=self.assigned())
 
-    def commit(self, positions: Mapping[Partition, int]) -> bool:
-        """Store the offsets."""
+    def commit(self, positions: Mapping[Partition, int], *, within: TransactionalSink | None = None) -> bool:
+        """Store the offsets, and before that the messages of a transaction."""
+        if within is not None:
+            within.commit(positions, None)
         self._broker.committed.update(positions)
         self._broker.notes |= {part: str(Note(standing=self._standings.get(part))) for part in positions}
         return True
@@ -123,6 +130,10 @@ class MemorySource:
     def committed(self) -> Mapping[Partition, int]:
         """The committed offsets."""
         return {p: self._broker.committed.get(p, 0) for p in self._partitions}
+
+    def recall(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """The offsets that the broker has."""
+        return {part: self._broker.committed[part] for part in partitions if part in self._broker.committed}
 
     def positions(self) -> Mapping[Partition, Position]:
         """Count the messages after the committed offset."""
@@ -163,16 +174,20 @@ class MemorySink:
         """Append everything sent to the topics."""
         sent, self._sent = self._sent, []
         for messages, partitions in sent:
-            limit = min(self._max_bytes, self._broker.max_bytes.get(messages.topic, self._max_bytes))
-            for _, size in too_large(messages, limit):
-                self._learnt[messages.topic] = limit
-                raise TooLargeError(f"topic {messages.topic} refuses a message of {size} bytes: it is too large")
+            self._check(messages)
             headers = messages.headers or [()] * len(messages)
             columns = zip(messages.values, messages.keys, headers, partitions, strict=True)
             for value, key, header, partition in columns:
                 message = Message(value, key, header, int(time.time() * 1000))
                 self._broker.append(messages.topic, message, partition)
         return True
+
+    def _check(self, messages: Outgoing) -> None:
+        """Raise TooLargeError for a message that the topic does not accept."""
+        limit = min(self._max_bytes, self._broker.max_bytes.get(messages.topic, self._max_bytes))
+        for _, size in too_large(messages, limit):
+            self._learnt[messages.topic] = limit
+            raise TooLargeError(f"topic {messages.topic} refuses a message of {size} bytes: it is too large")
 
     def partition_count(self, topic: str) -> int:
         """The number of partitions of a topic. Raises TransportError when it does not exist."""
@@ -183,6 +198,47 @@ class MemorySink:
     def close(self) -> None:
         """Drop what was not flushed."""
         self._sent.clear()
+
+
+class MemoryTransactionalSink(MemorySink):
+    """The same with transactions: messages appear on `commit`."""
+
+    def __init__(self, broker: MemoryBroker, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        super().__init__(broker, max_bytes=max_bytes)
+        self._begun = False
+
+    @property
+    def ending(self) -> bool:
+        """Never: a commit is over at once."""
+        return False
+
+    def begin(self) -> None:
+        """Begin a transaction. Raises TransactionError if there is one."""
+        if self._begun:
+            raise TransactionError("the last transaction is not over")
+        self._begun = True
+
+    def send(self, messages: Outgoing, *, keep: Collection[str] = ()) -> None:
+        """Keep the messages until `commit`. Raises TransactionError outside of a transaction."""
+        if not self._begun:
+            raise TransactionError("no transaction has begun")
+        super().send(messages, keep=keep)
+
+    def flush(self, timeout: float) -> bool:  # noqa: ARG002 - nothing to wait for
+        """Check what was sent; it stays hidden."""
+        for messages, _ in self._sent:
+            self._check(messages)
+        return True
+
+    def commit(self, offsets: Any, member: Any) -> None:  # noqa: ARG002 - the source keeps its offsets
+        """Append everything sent to the topics."""
+        super().flush(0.0)
+        self._begun = False
+
+    def reset(self) -> None:
+        """Drop what was not committed."""
+        self._sent.clear()
+        self._begun = False
 
 
 class MemoryHistory:

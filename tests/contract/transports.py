@@ -13,12 +13,21 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource
 from kafka.structs import OffsetAndMetadata
 
-from aestream.transport.base import History, Sink, Source, Topics
+from aestream.transport.base import History, Sink, Source, Topics, TransactionalSink
 from aestream.transport.kafka_python.history import KafkaHistory
 from aestream.transport.kafka_python.sink import KafkaSink
 from aestream.transport.kafka_python.source import KafkaSource
 from aestream.transport.kafka_python.topics import KafkaTopics
-from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, MemoryTopics, Message
+from aestream.transport.kafka_python.transactions import TransactionalKafkaSink
+from aestream.transport.memory import (
+    MemoryBroker,
+    MemoryHistory,
+    MemorySink,
+    MemorySource,
+    MemoryTopics,
+    MemoryTransactionalSink,
+    Message,
+)
 from aestream.types import Batch, Headers, Outgoing, Partition
 
 MAX_BYTES = 100_000
@@ -51,6 +60,9 @@ class Memory:
 
     def sink(self) -> Sink:
         return MemorySink(self.broker, max_bytes=MAX_BYTES)
+
+    def transactions(self, name: str, *, timeout_ms: int = 60_000) -> TransactionalSink:  # noqa: ARG002
+        return MemoryTransactionalSink(self.broker, max_bytes=MAX_BYTES)
 
     def history(self, topic: str) -> History:
         return MemoryHistory(self.broker, [topic])
@@ -97,12 +109,23 @@ class Kafka:
             max_records=max_records,
             max_wait=0.02,
             auto_offset_reset="earliest",
+            isolation_level="read_committed",
         )
         self.opened.append(made)
         return made
 
     def sink(self) -> Sink:
         made = KafkaSink(connection=self.connection, max_request_size=MAX_BYTES)
+        self.opened.append(made)
+        return made
+
+    def transactions(self, name: str, *, timeout_ms: int = 60_000) -> TransactionalSink:
+        made = TransactionalKafkaSink(
+            connection=self.connection,
+            transactional_id=name,
+            transaction_timeout_ms=timeout_ms,
+            max_request_size=MAX_BYTES,
+        )
         self.opened.append(made)
         return made
 

@@ -17,6 +17,10 @@ _NEEDED = {
     kafka_errors.TopicAuthorizationFailedError: ("the topic", "READ on input topics, WRITE on result topics"),
     kafka_errors.GroupAuthorizationFailedError: ("the consumer group", "READ on the group"),
     kafka_errors.ClusterAuthorizationFailedError: ("the cluster", "IDEMPOTENT_WRITE on the cluster"),
+    kafka_errors.TransactionalIdAuthorizationFailedError: (
+        "the transactional id",
+        "WRITE on transactional ids that begin with the name of the consumer group",
+    ),
 }
 
 _OF_THE_GROUP = {

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +30,7 @@ COMMIT_REFUSED = (
 _LAG_TIMEOUT_MS = 1_000
 _ANSWER_TIMEOUT_MS = 10_000  # a question that takes longer is asked again after the next poll
 Polled = Mapping[TopicPartition, Sequence[Any]]  # what the client returns: records by partition
+Commit = Callable[[Mapping[TopicPartition, OffsetAndMetadata]], None]
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Places:
         self._places: dict[TopicPartition, _Place] = {}
         self._began_with: dict[str, int] = {}  # partitions of a topic when the group began to read it
         self._pinned: dict[str, TopicPartition] = {}  # one partition of a topic that had a committed offset
-        self._standings: Mapping[Partition, Standing] = {}
+        self._standings: dict[Partition, Standing] = {}
         self._starts: dict[TopicPartition, Start] = {}  # these five: not reported yet
         self._came: set[TopicPartition] = set()
         self._revoked: set[TopicPartition] = set()
@@ -117,8 +118,10 @@ class Places:
                 found = self._committed(partition)
                 offset = self._begin(partition) if found is None else found.offset
                 self._places[partition] = _Place(offset, offset, None, time.time())
-                ours = found is not None and Note.read(found.metadata) is not None
-                self._starts[partition] = Start(offset, ours)
+                note = Note.read(found.metadata) if found is not None else None
+                if note is not None and note.standing is not None:
+                    self._standings[Partition(*partition)] = note.standing  # until this member says something else
+                self._starts[partition] = Start(offset, ours=note is not None)
                 self._came.add(partition)
         except (kafka_errors.RetriableError, kafka_errors.IllegalStateError, *COMMIT_REFUSED):
             return  # the broker is away, or the partition is already gone
@@ -150,12 +153,15 @@ class Places:
 
     def annotate(self, standings: Mapping[Partition, Standing]) -> None:
         """What the notes of the next commits say of their partitions."""
-        self._standings = standings
+        self._standings = dict(standings)
 
-    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit offsets. Raises what the client raises."""
+    def commit(self, offsets: Mapping[TopicPartition, int], through: Commit | None = None) -> None:
+        """Commit offsets, `through` a transaction if there is one. Raises what the client or the transaction raises."""
         told = {tp: OffsetAndMetadata(offset, str(self._note_for(tp)), -1) for tp, offset in offsets.items()}
-        self._consumer.commit(told, timeout_ms=_ANSWER_TIMEOUT_MS)
+        if through is not None:
+            through(told)
+        else:
+            self._consumer.commit(told, timeout_ms=_ANSWER_TIMEOUT_MS)
         for partition, offset in offsets.items():
             self._pinned.setdefault(partition.topic, partition)
             if partition in self._places:
@@ -185,6 +191,15 @@ class Places:
                 )
             self._consumer.seek(partition, start)
             self._starts[partition] = Start(start, ours=False)
+
+    def recall(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+        """Ask for committed offsets. Raises what the client raises."""
+        answers = {part: self._committed(TopicPartition(*part)) for part in partitions}
+        found = {part: answer.offset for part, answer in answers.items() if answer is not None}
+        for part, offset in found.items():
+            if (place := self._places.get(TopicPartition(*part))) is not None:
+                place.committed = offset
+        return found
 
     def committed(self) -> Mapping[Partition, int]:
         """The committed offset of each of our partitions."""

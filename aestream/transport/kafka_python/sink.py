@@ -20,7 +20,7 @@ _CLOSE_TIMEOUT_SECONDS = 10.0
 # The producer retries for as long as the worker lives: it waits out an outage of the broker.
 _NEVER_MS = 2**31 - 1
 _REQUEST_MS = 30_000  # the client's own default
-_TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
+TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
 _LEAST_BYTES = 1024  # a topic that does not accept this much accepts no result at all
 
 
@@ -110,10 +110,23 @@ class KafkaSink:
         try:
             self._producer.close(timeout=_CLOSE_TIMEOUT_SECONDS)
         except kafka_errors.KafkaError:  # raised before anything is closed, if messages cannot be sent in time
-            self._producer._sender.force_close()  # noqa: SLF001 - the client offers no other way
-            self._producer._sender.join(_CLOSE_TIMEOUT_SECONDS)  # noqa: SLF001
-            with contextlib.suppress(kafka_errors.KafkaError):
-                self._producer.close(timeout=0)
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Close the connections without sending what waits."""
+        self._producer._sender.force_close()  # noqa: SLF001 - the client offers no other way
+        self._producer._sender.join(_CLOSE_TIMEOUT_SECONDS)  # noqa: SLF001
+        with contextlib.suppress(kafka_errors.KafkaError):
+            self._producer.close(timeout=0)
+
+    def _renew(self) -> None:
+        """Go on with another producer: one that was refused a message may refuse the next ones."""
+        self.close()
+        self._replace()
+
+    def _replace(self) -> None:
+        """Open another producer in place of one that is closed."""
+        self._producer = self._opened()
 
     def _opened(self) -> Any:
         with broker_errors(self._connection):
@@ -130,18 +143,17 @@ class KafkaSink:
                 **self._settings,
             )
 
-    def _refusal(self, refused: Sequence[tuple[Outgoing, int, Exception]]) -> DeliveryError:
+    def _refusal(self, refused: Sequence[tuple[Outgoing, int, Exception]]) -> TransportError:
         """The error for messages that were refused.
 
         The first message that is too large makes all others of the producer fail with the same error. So the topic
         that refused is known only if all are for one topic; its limit is then below the largest of them.
         """
         messages, _, error = refused[0]
-        if not isinstance(error, _TOO_LARGE):
+        if not isinstance(error, TOO_LARGE):
             why = denied(error) if isinstance(error, kafka_errors.AuthorizationError) else said(error)
             return DeliveryError(f"a result for topic {messages.topic} was not accepted: {why}")
-        self.close()
-        self._producer = self._opened()
+        self._renew()
         topics = sorted({messages.topic for messages, _, _ in refused})
         if len(topics) > 1:
             return TooLargeError(f"one of the topics {', '.join(topics)} does not accept a message of this size")

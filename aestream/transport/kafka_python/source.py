@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
@@ -14,14 +16,17 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.structs import MemberState
 
 from aestream.errors import NoAnswerError, TransportError
+from aestream.transport.base import TransactionalSink
 from aestream.transport.kafka_python.errors import Connection, broker_errors, servers
-from aestream.transport.kafka_python.places import COMMIT_REFUSED, Places, Polled
+from aestream.transport.kafka_python.places import COMMIT_REFUSED, Commit, Places, Polled
 from aestream.transport.kafka_python.records import columns, matching
 from aestream.types import Batch, Changes, Membership, Partition, Position, Standing
 
 _QUESTION_TIMEOUT_MS = 1_000
 _CLOSE_TIMEOUT_SECONDS = 10.0
 _METADATA_MAX_AGE_MS = 30_000  # how soon new partitions, and new topics that a pattern matches, are seen
+_SILENT_SECONDS = 2.0  # of a member without heartbeats
+_PAUSE_SECONDS = 0.05  # between two polls that are to read nothing
 _GAP_SECONDS = 0.005  # records that come more than this apart are not waited for
 
 
@@ -46,7 +51,8 @@ class KafkaSource:
         self._connection = connection
         self._max_records = max_records
         self._max_wait = max_wait
-        self._back = "group_instance_id" in consumer  # a static member, which may have been here before
+        self._static = self._back = "group_instance_id" in consumer  # such a member may have been here before
+        self._silent_since: float | None = None
         self._taken = _Taken()
         with broker_errors(connection):
             self._consumer = KafkaConsumer(
@@ -74,10 +80,10 @@ class KafkaSource:
             with broker_errors(connection):
                 self._places.look_back(matching(topics, there))
 
-    def poll(self, timeout: float) -> Batch:
+    def poll(self, timeout: float, *, read: bool = True) -> Batch:
         """Wait for records; keep gathering for at most `max_wait` seconds while more are coming."""
         with broker_errors(self._connection):
-            parts = [self._poll(timeout, self._max_records)]
+            parts = [self._poll(timeout, self._max_records) if read else self._stand_by(timeout)]
             count = _count(parts[0])
             deadline = time.monotonic() + self._max_wait
             while 0 < count < self._max_records and (left := deadline - time.monotonic()) > 0:
@@ -99,18 +105,24 @@ class KafkaSource:
         """How our partitions have changed, up to the last poll."""
         return self._places.changes()
 
-    def commit(self, positions: Mapping[Partition, int]) -> bool:
+    def commit(self, positions: Mapping[Partition, int], *, within: TransactionalSink | None = None) -> bool:
         """Commit the offsets of partitions that are still ours; False when a rebalance prevents it.
 
         Raises NoAnswerError after ten seconds without an answer.
         """
+        member = self._consumer.group_metadata()  # older than the look at what is ours, which it must not outlive
         mine = self._consumer.assignment() - self._taken.pending()  # one that went and came back is read anew
         offsets = {TopicPartition(*part): offset for part, offset in positions.items() if part in mine}
-        if not offsets:
+        through: Commit | None = None
+        if within is not None:
+            if len(offsets) < len(positions) and not within.ending:
+                return False
+            through = partial(within.commit, member=member)
+        elif not offsets:
             return True
         with broker_errors(self._connection):
             try:
-                self._places.commit(offsets)
+                self._places.commit(offsets, through)
             except COMMIT_REFUSED:
                 return False
             except kafka_errors.RetriableError as error:
@@ -154,6 +166,14 @@ class KafkaSource:
         """The committed offset of each of these partitions."""
         return self._places.committed()
 
+    def recall(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """Ask the group's coordinator. Raises NoAnswerError after ten seconds without an answer."""
+        with broker_errors(self._connection):
+            try:
+                return self._places.recall(partitions)
+            except kafka_errors.RetriableError as error:
+                raise NoAnswerError(f"the broker did not tell what is committed: {error}") from error
+
     def positions(self) -> Mapping[Partition, Position]:
         """How far the commits of each of our partitions lag behind its end."""
         return self._places.positions()
@@ -193,7 +213,18 @@ class KafkaSource:
             pass
         self._places.skip_deleted(deleted)
         self._stay_with_the_join()
+        self._see_whether_it_was_replaced()
         return found
+
+    def _stand_by(self, timeout: float) -> Polled:
+        """Poll for the sake of the group alone: what comes is read again. The client may not resume what it pauses."""
+        found = self._poll(timeout, 1)
+        for partition, some in found.items():
+            with contextlib.suppress(kafka_errors.IllegalStateError):  # it is no longer ours
+                self._consumer.seek(partition, some[0].offset)
+        if found:
+            time.sleep(_PAUSE_SECONDS)
+        return {}
 
     def _stay_with_the_join(self) -> None:
         """Keep the client working on a join until that has ended.
@@ -207,6 +238,20 @@ class KafkaSource:
         if not member or self._back:
             self._back = self._back and not member
             self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - the client offers no other way
+
+    def _see_whether_it_was_replaced(self) -> None:
+        """Raise FencedInstanceIdError if another member has this one's permanent name.
+
+        The broker says so to the next heartbeat. The client (3.0.12) then stops its heartbeats, and takes itself for a
+        member until it commits something, which it may never do without partitions.
+        """
+        silent = self._static and not self._consumer._coordinator._heartbeat_enabled  # noqa: SLF001
+        if not silent or self.membership() is not Membership.MEMBER:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = time.monotonic()
+        elif time.monotonic() - self._silent_since > _SILENT_SECONDS:
+            raise kafka_errors.FencedInstanceIdError
 
     def _join_in_flight(self) -> bool:
         join = self._consumer._coordinator._join_task  # noqa: SLF001 - the client's state does not show it

@@ -16,6 +16,7 @@ from aestream.messages.scores import Renderer
 from aestream.pipeline import LoadedModel, Pipeline
 from aestream.service import ledger as ledgers
 from aestream.service import take_over as take_overs
+from aestream.transport.base import TransactionalSink
 from aestream.transport.memory import MemoryBroker, MemorySink, Message
 from aestream.types import Batch, Changes, Partition
 from tests.unit.service.world import STATE, Fate, Killed, Source, StateSink, World, detector
@@ -94,9 +95,9 @@ class Troubled(Source):
     world: World
     gone = False
 
-    def poll(self, timeout: float) -> Batch:
+    def poll(self, timeout: float, *, read: bool = True) -> Batch:
         self.gone |= self.trouble.stands_still(self.world, "poll")
-        batch = super().poll(timeout)
+        batch = super().poll(timeout, read=read)
         if self.gone and self.service is not None:
             self.service.stop.set()  # it would join again: enough is shown by its end
         return Batch() if self.gone else batch
@@ -105,10 +106,10 @@ class Troubled(Source):
         found = super().changes()
         return replace(found, lost=frozenset(self._partitions)) if self.gone else found
 
-    def commit(self, positions: Mapping[Partition, int]) -> bool:
+    def commit(self, positions: Mapping[Partition, int], *, within: TransactionalSink | None = None) -> bool:
         self.trouble.refused -= 1
         self.gone |= self.trouble.stands_still(self.world, "commit")
-        return not self.gone and self.trouble.refused != 0 and super().commit(positions)
+        return not self.gone and self.trouble.refused != 0 and super().commit(positions, within=within)
 
 
 class TroubledState(StateSink):
@@ -170,13 +171,14 @@ def test_the_records_are_eventful(undisturbed: World) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("shared", [False, True], ids=["apart", "shared"])
+@pytest.mark.parametrize("kind", ["apart", "shared", "exactly once"])
 def test_whatever_happens_scores_are_the_same(
-    seed: int, shared: bool, undisturbed: World, caplog: pytest.LogCaptureFixture
+    seed: int, kind: str, undisturbed: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     rng, draw = np.random.default_rng(seed), None
-    world = World(MODELS, eventful(), load=load, size=30, source=Troubled, state=TroubledState)
-    world.stored.partitions[STATE] = 1 if shared else 2
+    once = kind == "exactly once"
+    world = World(MODELS, eventful(), load=load, size=30, source=Troubled, state=TroubledState, exactly_once=once)
+    world.stored.partitions[STATE] = 1 if kind == "shared" else 2
     draw = partial(rng.integers, 0)
     for _ in range(100):
         if sum(world.stored.committed.values()) == 2 * MESSAGES:
@@ -199,6 +201,7 @@ def test_whatever_happens_scores_are_the_same(
             world.compact(rng)
     same(world, undisturbed)
     assert "not used" not in caplog.text
+    assert not once or all(len(some) == 1 for some in scores(world).values())
 
 
 def test_who_is_evicted_for_room_begins_anew_and_nothing_else_is_lost(caplog: pytest.LogCaptureFixture) -> None:

@@ -108,9 +108,9 @@ class Ending(Source):
 
     latest: Source
 
-    def poll(self, timeout: float) -> Batch:
+    def poll(self, timeout: float, *, read: bool = True) -> Batch:
         Ending.latest = self
-        return super().poll(timeout)
+        return super().poll(timeout, read=read)
 
 
 class Past(MemoryHistory):

@@ -29,11 +29,12 @@ def undisturbed() -> World:
 
 
 @pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("once", [False, True], ids=["at least once", "exactly once"])
 def test_whatever_ends_a_worker_its_successors_score_as_if_it_had_lived(
-    seed: int, undisturbed: World, caplog: pytest.LogCaptureFixture
+    seed: int, once: bool, undisturbed: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     rng = np.random.default_rng(seed)
-    world, lives = World(MODELS), 0
+    world, lives = World(MODELS, exactly_once=once), 0
     while sum(world.stored.committed.values()) < 3 * STEPS:
         what = rng.choice(["polls", "commits", "flushes", "stop"])
         world.work(Fate(**{what: int(rng.integers(0, 6))}))
@@ -43,6 +44,7 @@ def test_whatever_ends_a_worker_its_successors_score_as_if_it_had_lived(
         lives += 1
         assert lives < 100
     assert lives > 2
+    assert not once or all(len(scores) == 1 for scores in world.scores().values())
     same(world, undisturbed)
     assert "not used" not in caplog.text
 

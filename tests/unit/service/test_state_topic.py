@@ -14,7 +14,9 @@ from aestream.service.service import Service
 from aestream.service.state_topic import StateTopic
 from aestream.state.entries import Address, Messages, Reader
 from aestream.state.partition import LAYOUT
-from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemoryTopics
+from aestream.transport.base import Outlet
+from aestream.transport.delivery import AtLeastOnce
+from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, MemoryTopics
 from aestream.types import Partition, TopicState
 
 PART = Partition("in", 5)
@@ -58,15 +60,16 @@ class Setting:
             self.name,
             topics=self.topics,
             history=MemoryHistory(self.stored, ["in"]),
-            open_sink=self.open,
+            open_outlet=self.open,
             remedy="create it",
             service=self.service,
             drain_timeout=0.0,
         )
 
-    def open(self, limits: Mapping[str, int]) -> MemorySink:  # noqa: ARG002
+    def open(self, limits: Mapping[str, int]) -> Outlet:  # noqa: ARG002
         self.opened.append(self.sink(self.stored))
-        return self.opened[-1]
+        source = MemorySource(self.stored, ["in"])
+        return AtLeastOnce(source, self.opened[-1]).outlet(lambda: self.opened[-1])
 
 
 def test_none_is_never_looked_for(caplog: pytest.LogCaptureFixture) -> None:

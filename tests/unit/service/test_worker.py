@@ -31,7 +31,7 @@ from aestream.service.take_over import TakeOver
 from aestream.service.worker import Worker
 from aestream.service.worker_service import WorkerService
 from aestream.settings import settings
-from aestream.transport.base import Source
+from aestream.transport.base import Source, TransactionalSink
 from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, MemoryTopics, Message
 from aestream.types import Batch, Changes, Membership, Partition
@@ -50,7 +50,7 @@ class Stranded(MemorySource):
     def membership(self) -> Membership:
         return Membership.OUTSIDE
 
-    def commit(self, positions: Mapping[Partition, int]) -> bool:
+    def commit(self, positions: Mapping[Partition, int], *, within: TransactionalSink | None = None) -> bool:  # noqa: ARG002
         return not positions
 
     def answers(self) -> bool:
@@ -62,11 +62,11 @@ class Rebalancing(MemorySource):
 
     refused = False
 
-    def commit(self, positions: Mapping[Partition, int]) -> bool:
+    def commit(self, positions: Mapping[Partition, int], *, within: TransactionalSink | None = None) -> bool:
         if positions and not self.refused:
             self.refused = True
             return False
-        return super().commit(positions)
+        return super().commit(positions, within=within)
 
 
 class Suspended(MemorySource):
@@ -80,12 +80,12 @@ class Suspended(MemorySource):
         self.back = False
         return Changes(assigned=self.assigned(), lost=self.assigned())
 
-    def commit(self, positions: Mapping[Partition, int]) -> bool:
+    def commit(self, positions: Mapping[Partition, int], *, within: TransactionalSink | None = None) -> bool:
         if positions and INPUT not in self._broker.committed:
             self._broker.committed[INPUT] = 30  # by the other member
             self.back = True
             return False
-        return super().commit(positions)
+        return super().commit(positions, within=within)
 
 
 class Failing(MemorySource):
@@ -93,12 +93,12 @@ class Failing(MemorySource):
 
     refused = False
 
-    def poll(self, timeout: float) -> Batch:
+    def poll(self, timeout: float, *, read: bool = True) -> Batch:
         if self.refused:
             raise TransportError("the topic is gone")
-        return super().poll(timeout)
+        return super().poll(timeout, read=read)
 
-    def commit(self, positions: Mapping[Partition, int]) -> bool:
+    def commit(self, positions: Mapping[Partition, int], *, within: TransactionalSink | None = None) -> bool:  # noqa: ARG002
         if self.refused:
             raise NoAnswerError("no answer")
         self.refused = bool(positions)
@@ -150,7 +150,9 @@ def nothing_kept(broker: MemoryBroker, service: Service) -> Ledger:
         None,
         topics=MemoryTopics(broker),
         history=history,
-        open_sink=lambda _limits: MemorySink(broker),
+        open_outlet=lambda _limits: AtLeastOnce(MemorySource(broker, []), MemorySink(broker)).outlet(
+            lambda: MemorySink(broker)
+        ),
         remedy="",
         service=service,
         drain_timeout=1,

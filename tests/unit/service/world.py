@@ -25,8 +25,17 @@ from aestream.service.service import Service
 from aestream.service.state_topic import StateTopic
 from aestream.service.take_over import TakeOver
 from aestream.service.worker import Worker
-from aestream.transport.delivery import AtLeastOnce
-from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, MemoryTopics, Message
+from aestream.transport.base import TransactionalSink
+from aestream.transport.delivery import AtLeastOnce, ExactlyOnce
+from aestream.transport.memory import (
+    MemoryBroker,
+    MemoryHistory,
+    MemorySink,
+    MemorySource,
+    MemoryTopics,
+    MemoryTransactionalSink,
+    Message,
+)
 from aestream.types import Batch, Partition
 from tests.unit.test_remembering import FIELDS, broker, pipeline, trained
 
@@ -55,22 +64,22 @@ class Source(MemorySource):
     fate = Fate()
     service: Service | None = None
 
-    def poll(self, timeout: float) -> Batch:
+    def poll(self, timeout: float, *, read: bool = True) -> Batch:
         self.fate.polls -= 1
         self.fate.stop -= 1
         if self.fate.polls < 0:
             raise Killed
         self._partitions.sort(reverse=sum(self._next.values()) // self._max_records % 2 > 0)  # by turns, always alike
-        batch = super().poll(timeout)
-        if self.service is not None and (self.fate.stop < 0 or not len(batch)):
+        batch = super().poll(timeout, read=read)
+        if self.service is not None and (self.fate.stop < 0 or (read and not len(batch))):
             self.service.stop.set()
         return batch
 
-    def commit(self, positions: Mapping[Partition, int]) -> bool:
+    def commit(self, positions: Mapping[Partition, int], *, within: TransactionalSink | None = None) -> bool:
         self.fate.commits -= bool(positions)
         if self.fate.commits < 0:
             raise Killed
-        return super().commit(positions)
+        return super().commit(positions, within=within)
 
 
 class StateSink(MemorySink):
@@ -85,6 +94,18 @@ class StateSink(MemorySink):
             super().flush(timeout)
             raise Killed
         return super().flush(timeout)
+
+
+class Transactions(MemoryTransactionalSink):
+    """Writes results and what is remembered, as far as the worker lives: a kill comes before a commit, or after it."""
+
+    fate = Fate()
+
+    def commit(self, offsets: Any, member: Any) -> None:
+        self.fate.flushes -= 1
+        if self.fate.flushes < 0:
+            raise Killed
+        super().commit(offsets, member)
 
 
 @dataclass
@@ -140,6 +161,7 @@ class World:
     state: type[StateSink] = StateSink
     limits: InvalidLimits = field(default_factory=lambda: InvalidLimits(max_ratio=1.0, max_consecutive=1000))
     max_bytes: int = 2**30
+    exactly_once: bool = False
 
     def __post_init__(self) -> None:
         self.stored.partitions |= dict.fromkeys(TOPICS, 2)
@@ -148,16 +170,18 @@ class World:
         """Let a worker live as long as it is meant to; at most until nothing is left to read."""
         fate = fate or Fate()
         service = Service(stale_after=60)
-        source, sink = self.source(self.stored, ["in"], max_records=self.size), self.sink(self.stored)
-        state = self.state(self.stored)
-        source.fate = state.fate = fate
+        source, state = self.source(self.stored, ["in"], max_records=self.size), self.state(self.stored)
+        transactions = Transactions(self.stored)
+        source.fate = state.fate = transactions.fate = fate
+        sink = transactions if self.exactly_once else self.sink(self.stored)
+        delivery = ExactlyOnce(source, transactions) if self.exactly_once else AtLeastOnce(source, sink)
         source.service = service
         history = self.history(self.stored, ["in"])
         topic = StateTopic(
             self.topic,
             topics=MemoryTopics(self.stored),
             history=history,
-            open_sink=lambda _limits: state,
+            open_outlet=lambda _limits: delivery.outlet(lambda: state),
             remedy="create it",
             service=service,
             drain_timeout=1,
@@ -168,7 +192,7 @@ class World:
             self.load(using),
             source=source,
             sink=sink,
-            delivery=AtLeastOnce(source, sink),
+            delivery=delivery,
             watcher=Turns(self.stored, self.models, using, self.load),  # type: ignore[arg-type]
             group=GroupWatch(session_timeout=10, max_poll_interval=60),
             limits=self.limits,

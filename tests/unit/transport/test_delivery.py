@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from aestream.errors import DeliveryError, NoAnswerError
+from aestream.transport.base import TransactionalSink
 from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.memory import MemoryBroker, MemorySink, MemorySource, Message
 from aestream.types import Outgoing, Partition
@@ -21,11 +22,11 @@ class RebalancingSource(MemorySource):
     rebalancing = False
     silent = 0  # how many commits get no answer
 
-    def commit(self, positions: Mapping[Partition, int]) -> bool:
+    def commit(self, positions: Mapping[Partition, int], *, within: TransactionalSink | None = None) -> bool:
         self.silent -= 1
         if self.silent >= 0:
             raise NoAnswerError("no answer")
-        return not self.rebalancing and super().commit(positions)
+        return not self.rebalancing and super().commit(positions, within=within)
 
 
 class SlowSink(MemorySink):

@@ -1,0 +1,150 @@
+"""A sink whose messages appear with the offsets that belong to them: transactions, over kafka-python 3.
+
+The client's own methods wait without an end for a broker that is away. Here, each wait ends after a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from kafka import errors as kafka_errors
+
+from aestream.errors import AestreamError, DeliveryError, NoAnswerError, TransactionError, TransportError
+from aestream.transport.kafka_python.errors import Connection, broker_errors, said
+from aestream.transport.kafka_python.places import COMMIT_REFUSED
+from aestream.transport.kafka_python.sink import TOO_LARGE, KafkaSink
+from aestream.types import Outgoing
+
+_ANSWER_SECONDS = 1.0
+_ABORT_SECONDS = 2.0
+_RETRY_MS = 10  # the next transaction begins while the markers of the last one are written: the broker says when it may
+# About a message or this user: another transaction would end in the same way.
+_FOR_GOOD = (
+    kafka_errors.AuthorizationError,
+    kafka_errors.InvalidTopicError,
+    kafka_errors.InvalidRecordError,
+    kafka_errors.PolicyViolationError,
+    kafka_errors.InvalidTimestampError,
+    kafka_errors.UnsupportedForMessageFormatError,
+)
+_TOLD_BY_THE_SOURCE = (*COMMIT_REFUSED, kafka_errors.FencedInstanceIdError, kafka_errors.AuthorizationError)
+
+
+class TransactionalKafkaSink(KafkaSink):
+    """The output topics through a transactional producer. `settings` are those of KafkaSink.
+
+    A next sink with the same `transactional_id` ends the transaction of the former one, which can send nothing any
+    more. A transaction that takes longer than `transaction_timeout_ms` is aborted by the broker.
+    """
+
+    def __init__(
+        self, *, connection: Connection, transactional_id: str, transaction_timeout_ms: int, **settings: Any
+    ) -> None:
+        self._begun = False
+        self._offering: Any = None  # the offsets are on their way
+        self._ending: Any = None  # the commit is
+        super().__init__(
+            connection=connection,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=transaction_timeout_ms,
+            retry_backoff_ms=_RETRY_MS,
+            **settings,
+        )
+
+    @property
+    def ending(self) -> bool:
+        """Whether a commit has begun, and is not known to be over."""
+        return self._offering is not None or self._ending is not None
+
+    def begin(self) -> None:
+        """Begin a transaction. Raises TransactionError."""
+        self._begun = True
+        try:
+            self._producer.begin_transaction()
+        except kafka_errors.KafkaError as error:
+            raise TransactionError(said(error)) from error
+
+    def send(self, messages: Outgoing, *, keep: Collection[str] = ()) -> None:
+        """Hand the messages to the producer; raises what `flush` raises if the transaction has already failed."""
+        try:
+            super().send(messages, keep=keep)
+        except DeliveryError:
+            error = self._manager.last_error
+            if error is None:
+                raise
+            failed = [(messages, place, error) for place in range(len(messages))]
+            raise self._refusal(failed) from error
+
+    def commit(self, offsets: Any, member: Any) -> None:
+        """Commit the messages with offsets, by partition, for a member of a group."""
+        try:
+            if not self.ending:
+                self._offering = self._manager.send_offsets_to_transaction(offsets, member)
+            if self._offering is not None:
+                self._wait(self._offering)
+                self._ending = self._manager.begin_commit()
+                self._offering = None
+            self._wait(self._ending)
+        except _TOLD_BY_THE_SOURCE:
+            raise
+        except kafka_errors.KafkaError as error:
+            raise TransactionError(said(error)) from error
+        self._begun, self._ending = False, None
+
+    def reset(self) -> None:
+        """Abort the transaction, by way of a new producer if need be: that ends it whatever its state."""
+        if not self._aborted():
+            self._give_up()
+            self._replace()
+        self._sent.clear()
+        self._begun, self._offering, self._ending = False, None, None
+
+    def _renew(self) -> None:
+        """A refused message ends its transaction."""
+        self.reset()
+
+    def close(self) -> None:
+        """Abort what is not committed, and close the connections."""
+        self._aborted()
+        super().close()
+
+    @property
+    def _manager(self) -> Any:
+        return self._producer._transaction_manager  # noqa: SLF001 - the producer's own methods wait for ever
+
+    def _wait(self, result: Any) -> None:
+        self._producer._sender.wakeup()  # noqa: SLF001 - it may be waiting for messages
+        if not result.wait(_ANSWER_SECONDS * 1000):
+            raise NoAnswerError("the broker did not answer the commit of a transaction")
+
+    def _aborted(self) -> bool:
+        """Abort the transaction, if there is one and it is not ending; False if that is not over soon."""
+        if not self._begun:
+            return not self._manager.has_error()
+        if self._ending is not None:
+            return False
+        with contextlib.suppress(kafka_errors.KafkaError, NoAnswerError):
+            result = self._manager.begin_abort()
+            self._producer._sender.wakeup()  # noqa: SLF001
+            return bool(result.wait(_ABORT_SECONDS * 1000))
+        return False
+
+    def _opened(self) -> Any:
+        """A producer for which the broker has ended the transaction of a former one."""
+        producer = super()._opened()
+        try:
+            with broker_errors(self._connection):
+                producer.init_transactions()
+        except AestreamError:
+            producer.close(timeout=0)
+            raise
+        return producer
+
+    def _refusal(self, refused: Sequence[tuple[Outgoing, int, Exception]]) -> TransportError:
+        """The first failure of a transaction makes all that follows fail as well."""
+        error = next((e for *_, e in refused if isinstance(e, TOO_LARGE + _FOR_GOOD)), refused[0][2])
+        if isinstance(error, TOO_LARGE + _FOR_GOOD):
+            return super()._refusal([(messages, place, error) for messages, place, _ in refused])
+        return TransactionError(f"a result for topic {refused[0][0].topic} was not accepted: {said(error)}")
