@@ -6,6 +6,7 @@
     │   └── UnreadableError    a file or a topic of which no record can be read
     ├── ModelError             a model that is missing, damaged or does not fit the records
     ├── InvalidRecordsError    so many dead letters that the worker stops
+    ├── StalledError           a worker that does not get on, though it could
     └── TransportError         a broker or a topic that cannot be used
         ├── NoAnswerError      a broker that did not answer in time
         ├── TransactionError   a transaction that was not committed, as far as is known
@@ -42,6 +43,10 @@ class ModelError(AestreamError):
 
 class InvalidRecordsError(AestreamError):
     """More dead letters than the limits allow: the worker stops and commits nothing further."""
+
+
+class StalledError(AestreamError):
+    """A worker that scores nothing although records can be read. Its log shows where its threads are."""
 
 
 class TransportError(AestreamError):

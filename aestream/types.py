@@ -175,11 +175,13 @@ class Membership(StrEnum):
 class Position:
     """How far the commits of a partition lag behind its end.
 
-    `lag_seconds` is the age of the last record that was read, or 0 when nothing is left to score.
+    `lag_seconds` is the age of the last record that was read, or 0 when nothing is left to score. `readable_records`
+    are those that can be read now: no open transaction holds them back, and the broker answers.
     """
 
     lag_records: int
     lag_seconds: float
+    readable_records: int = 0
 
 
 class Start(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -18,17 +19,19 @@ from aestream.service.ledger import Ledger
 from aestream.service.membership import GroupWatch
 from aestream.service.meter import Meter
 from aestream.service.metrics import WorkerMetrics
+from aestream.service.progress import Progress
 from aestream.service.reloads import Reloads
 from aestream.service.replay import Replay
 from aestream.service.service import Service
 from aestream.service.state_topic import StateTopic
 from aestream.service.take_over import TakeOver
+from aestream.service.watchdog import Watchdog
 from aestream.service.worker import Worker
 from aestream.service.worker_service import WorkerService
 from aestream.settings.settings import Settings
 from aestream.transport.base import Delivery, Outlet, Source
 
-_STALE_SECONDS = 60.0
+_STALE_SECONDS = 50.0  # below systemd's WatchdogSec, so that the log shows where it hangs before it is killed
 _STATE_SECONDS = 1.0  # how long what is remembered may take to be acknowledged once a request has timed out
 
 
@@ -56,6 +59,7 @@ def run_worker(settings: Settings) -> None:
                 max_ratio=settings.dead_letters.max_invalid_ratio,
                 max_consecutive=settings.dead_letters.max_consecutive_count,
             ),
+            progress=Progress(timeout=settings.worker.stall_timeout),
             meter=Meter(metrics),
             service=service,
             drain_timeout=settings.worker.drain_timeout,
@@ -67,13 +71,16 @@ def run_worker(settings: Settings) -> None:
             ledger = _ledger(settings, service, delivery)
             return worker(model, source=source, sink=sink, delivery=delivery, ledger=ledger)
 
-        WorkerService(
+        watchdog = Watchdog(service, drain_timeout=settings.worker.drain_timeout)
+        service_of_workers = WorkerService(
             open_source=lambda: _open_source(settings),
             open_sink=lambda: clients.result_sink(settings, topics.surveyed(settings).limits),
             employ=employ,
             watcher=watcher,
             service=service,
-        ).run()
+        )
+        with closing(watchdog):
+            service_of_workers.run()
 
 
 def _ledger(settings: Settings, service: Service, delivery: Delivery) -> Ledger:

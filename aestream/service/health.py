@@ -33,6 +33,16 @@ class Health:
         self._clock = clock
         self._last = clock()
         self._waiting: str | None = "starting"
+        self._failed: str | None = None
+
+    def fail(self, why: str) -> None:
+        """The service will not recover: it is not live any more, whatever beats."""
+        self._failed = why
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is known that the service will not recover."""
+        return self._failed is not None
 
     def beat(self) -> None:
         """Note that the loop has run once more. A broker that is away does not stop it."""
@@ -43,7 +53,9 @@ class Health:
         self._waiting = what
 
     def live(self) -> tuple[bool, str]:
-        """Whether the loop has run lately."""
+        """Whether the loop has run lately, and if not, or if it will not recover, why."""
+        if self._failed is not None:
+            return False, self._failed
         age = self._clock() - self._last
         return age <= self._stale_after, f"last progress {age:.1f} s ago"
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aestream.service import systemd
 from aestream.service.health import Health
 from aestream.service.stop import Stop
+
+_ANSWER_SECONDS = 180.0  # longer than any client waits for a broker
 
 
 class Service:
@@ -19,6 +23,7 @@ class Service:
         self.health = Health(stale_after=stale_after)
         self.stop = Stop()
         self._ending: float | None = None  # when the shutdown began, in seconds of the monotonic clock
+        self._asking_until: float | None = None
 
     def started(self, status: str) -> None:
         """Tell the service manager that the start is complete, and what the service does; may be repeated."""
@@ -26,8 +31,24 @@ class Service:
 
     def beat(self) -> None:
         """Report progress. A broker that is away does not prevent it."""
-        self.health.beat()
-        systemd.notify("WATCHDOG=1")
+        if not self.health.failed:
+            self.health.beat()
+            systemd.notify("WATCHDOG=1")
+
+    @contextmanager
+    def asking(self, seconds: float = _ANSWER_SECONDS) -> Iterator[None]:
+        """Wait in this block for an answer from outside: for so many seconds, the service counts as alive."""
+        self._asking_until = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._asking_until = None
+            self.beat()
+
+    def is_asking(self) -> bool:
+        """Whether it waits for such an answer."""
+        until = self._asking_until
+        return until is not None and time.monotonic() < until
 
     def wait_for(self, what: str | None) -> None:
         """Say what the service waits for before it is ready; None makes it ready."""
@@ -40,6 +61,11 @@ class Service:
         """
         since = self._ending if self.stop.since is None else self.stop.since
         return since is None or time.monotonic() - since < timeout
+
+    def left(self, timeout: float) -> float:
+        """How many of these seconds are left, at least one: a connection that is closed in time says goodbye."""
+        since = self._ending if self.stop.since is None else self.stop.since
+        return max(1.0, timeout if since is None else since + timeout - time.monotonic())
 
     def stopping(self) -> None:
         """Note and report that the shutdown has begun."""

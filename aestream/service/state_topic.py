@@ -75,7 +75,8 @@ class StateTopic:
 
     def ids(self, topics: Collection[str]) -> Mapping[str, str]:
         """The ids of topics. Raises TransportError when no broker answers."""
-        return {name: state.id for name, state in self._topics.describe(sorted(topics)).items()}
+        with self._service.asking():
+            return {name: state.id for name, state in self._topics.describe(sorted(topics)).items()}
 
     def read(self, readers: Mapping[tuple[str, Partition], Reader]) -> Iterator[int]:
         """Hand the messages about some partitions to their readers; yields the number of each batch's messages.
@@ -83,7 +84,8 @@ class StateTopic:
         Raises TransportError when the topic cannot be read.
         """
         places = {self._place(part) for _, part in readers}
-        bounds = self._history.bounds(places)
+        with self._service.asking():
+            bounds = self._history.bounds(places)
         starts, ends = ({place: bounds[place][end] for place in places} for end in (0, 1))
         for batch in self._history.between(starts, ends):
             sort_out(readers, batch.keys, batch.values)
@@ -136,7 +138,8 @@ class StateTopic:
 
     def _look(self, name: str) -> None:
         """Raise TransportError if the topic cannot be used."""
-        found = self._topics.describe([name])[name]
+        with self._service.asking():
+            found = self._topics.describe([name])[name]
         for operation in ("READ", "WRITE"):
             refusal = found.refusal(operation, self._remedy)
             if refusal is not None:

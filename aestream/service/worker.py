@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from aestream.errors import AestreamError, TooLargeError
+from aestream.errors import AestreamError, StalledError, TooLargeError
 from aestream.messages.dead_letters import InvalidLimits
 from aestream.pipeline import LoadedModel, Results
 from aestream.registry.watcher import Watcher
@@ -16,8 +16,10 @@ from aestream.service import garbage
 from aestream.service.ledger import Ledger
 from aestream.service.membership import GroupWatch
 from aestream.service.meter import Meter
+from aestream.service.progress import Progress
 from aestream.service.service import Service
 from aestream.service.upkeep import Upkeep
+from aestream.service.watchdog import tell_stacks
 from aestream.transport.base import Delivery, Sink, Source
 from aestream.types import Batch, Changes, Level, Partition, Standing
 
@@ -47,6 +49,7 @@ class Worker:
         group: GroupWatch,
         limits: InvalidLimits,
         ledger: Ledger,
+        progress: Progress,
         meter: Meter,
         service: Service,
         drain_timeout: float,
@@ -59,6 +62,7 @@ class Worker:
         self._group = group
         self._limits = limits
         self._ledger = ledger
+        self._progress = progress
         self._meter = meter
         self._service = service
         self._drain_timeout = drain_timeout
@@ -83,7 +87,8 @@ class Worker:
         """Score until asked to stop; if the worker falls out of its group before that, return why, in words.
 
         Raises InvalidRecordsError when the limits are broken, TransportError when Kafka cannot be used, DeliveryError
-        when results are refused. Nothing unpublished is committed in any case.
+        when results are refused, StalledError when records that can be read are not. Nothing unpublished is committed
+        in any case.
         """
         for topic in self._model.pipeline.topics:
             self._sink.partition_count(topic)  # one that is missing ends the worker now, not with the first anomaly
@@ -118,12 +123,14 @@ class Worker:
         3. Write what is remembered of entities, as of these commits.
         4. Close the sink: everything that matters was flushed.
         5. Leave the group last, so that the next owner of a partition starts after our commit.
+
+        `drain_timeout` is the time for all of it together.
         """
         for step in (
             lambda: self._delivery.commit(Batch(), patience=self._patience),
             lambda: self._ledger.close(self._source.committed()),
-            self._sink.close,
-            self._source.close,
+            lambda: self._sink.close(self._service.left(self._drain_timeout)),
+            lambda: self._source.close(self._service.left(self._drain_timeout)),
         ):
             try:
                 step()
@@ -240,6 +247,12 @@ class Worker:
         self._tell(waits, len(assigned))
         positions = self._source.positions()
         self._meter.stands(positions, len(assigned))
+        settled = positions if waits is None and not self._refused else {}
+        stalled = self._progress.look(settled, self._source.committed())
+        if stalled is not None:
+            self._service.health.fail(stalled)
+            tell_stacks(stalled)
+            raise StalledError(f"{stalled}: the log shows where each thread is; a restart goes on from the last commit")
         memory = self._upkeep.tidy(self._model.pipeline, positions if waits is None else {})
         self._annotate(memory.parts)
 

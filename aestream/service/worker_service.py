@@ -16,6 +16,7 @@ from aestream.transport.base import Sink, Source
 
 _log = logging.getLogger(__name__)
 
+_FIRST_ANSWER_SECONDS = 3600.0  # whoever sets a long `bootstrap_timeout_ms` wants it to wait
 _LOOK_SECONDS = 0.1  # how often a first model is looked for
 
 
@@ -75,7 +76,7 @@ class WorkerService:
     def _score(self, model: LoadedModel) -> None:
         self._service.wait_for("a connection to Kafka")
         with contextlib.ExitStack() as opened:
-            with self._service.stop.interrupting():
+            with self._service.asking(_FIRST_ANSWER_SECONDS), self._service.stop.interrupting():
                 sink = self._open_sink()
                 opened.callback(sink.close)
                 source = self._open_source()
@@ -89,7 +90,7 @@ class WorkerService:
             if lost is not None:
                 _log.error("this worker has fallen out of its consumer group: %s; rejoining", lost)
                 self._leave(source)
-                with self._service.stop.interrupting():
+                with self._service.asking(_FIRST_ANSWER_SECONDS), self._service.stop.interrupting():
                     worker = self._employ(worker.model, self._open_source(), sink)
                 lost = worker.run()
             if lost is not None:

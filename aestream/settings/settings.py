@@ -246,6 +246,12 @@ class Worker(BaseModel):
     max_batch_wait: Duration = Field(0.02, description="How long to wait for more records while they keep arriving.")
     max_record_bytes: ByteSize = Field(ByteSize(2**20), description="A longer record becomes a dead letter.")
     drain_timeout: Duration = Field(30.0, description="How long a shutdown waits for the current batch.")
+    stall_timeout: Duration = Field(
+        120.0,
+        gt=0,
+        description="A worker that scores nothing for so long, although Kafka answers and records can be read, ends: "
+        "its log then shows where each of its threads is.",
+    )
     threads: int = Field(1, ge=1, description="Threads for inference. One worker per core is faster than more threads.")
 
 

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from aestream.types import Batch, Changes, Membership, Outgoing, Partition, Position, Standing, TopicState
 
+CLOSE_SECONDS = 10.0
+
 
 class Source(Protocol):
     """The input topics, read as a member of a consumer group. Used by one thread."""
@@ -82,8 +84,11 @@ class Source(Protocol):
         """The number of partitions of a topic, 0 while unknown. Does not wait."""
         ...
 
-    def close(self) -> None:
-        """Leave the group and close the connections. Commits nothing. A second call does nothing."""
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
+        """Leave the group and close the connections, in `timeout` seconds. Commits nothing.
+
+        A second call does nothing.
+        """
         ...
 
 
@@ -113,8 +118,8 @@ class Sink(Protocol):
         """The number of partitions of a topic. Raises TransportError when it does not exist."""
         ...
 
-    def close(self) -> None:
-        """Close the connections. What was not flushed may be lost. A second call does nothing."""
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
+        """Close the connections, in `timeout` seconds. What was not flushed may be lost. A second call does nothing."""
         ...
 
 

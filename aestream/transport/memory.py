@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from aestream.errors import TooLargeError, TransactionError, TransportError
-from aestream.transport.base import TransactionalSink
+from aestream.transport.base import CLOSE_SECONDS, TransactionalSink
 from aestream.transport.newest import TAIL, Offsets, Past
 from aestream.transport.notes import Note
 from aestream.transport.size import too_large
@@ -142,14 +142,14 @@ class MemorySource:
             log = self._broker.log[partition]
             lag = len(log) - self._broker.committed.get(partition, 0)
             read = log[self._next[partition] - 1].timestamp / 1000 if self._next[partition] else self._since
-            found[partition] = Position(lag, max(now - read, 0.0) if lag else 0.0)
+            found[partition] = Position(lag, max(now - read, 0.0) if lag else 0.0, lag)
         return found
 
     def partition_count(self, topic: str) -> int:
         """The number of partitions of a topic."""
         return self._broker.partitions.get(topic, 0)
 
-    def close(self) -> None:
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Do nothing: no connection is open."""
 
 
@@ -195,7 +195,7 @@ class MemorySink:
             raise TransportError(f"topic {topic} does not exist: create it first")
         return self._broker.partitions[topic]
 
-    def close(self) -> None:
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:  # noqa: ARG002 - nothing to wait for
         """Drop what was not flushed."""
         self._sent.clear()
 

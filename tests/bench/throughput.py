@@ -1,7 +1,7 @@
 """Throughput, in one run on one broker: the client's bare copy loop, the worker, and scoring alone.
 
 Workers and scoring run twice: with a model of single records, and with one of windows of ten records of 300 hosts, of
-which the worker keeps in the state topic what it remembers.
+which the worker keeps in the state topic what it remembers. Each worker delivers at least once, and exactly once.
 
     python -m tests.bench.throughput [--records 200000] [--bootstrap-servers HOST:PORT]
 
@@ -179,6 +179,12 @@ def main() -> None:
                 work.append(watch("copy loop", copy, given, copies, options.records))
             command, scores = [sys.executable, "-m", "aestream", "worker"], str(loaded.topics.scores)
             work.append(watch(f"worker, {name}", command, given, scores, options.records))
+            again = environment(bootstrap, given["AESTREAM_MODEL__STORE"]) | once(given)
+            os.environ.update(again)
+            loaded = settings.load()
+            topics.create(loaded, partitions=PARTITIONS, replication=1, with_input=False)
+            scores = str(loaded.topics.scores)
+            work.append(watch(f"worker, {name}, exactly once", command, again, scores, options.records))
             alone.append(scoring_alone(f"scoring alone, {name}", detector, values))
     show([*work, *alone], len(values[0]))
 
@@ -200,6 +206,12 @@ def environment(bootstrap: str, folder: str) -> dict[str, str]:
         "AESTREAM_HTTP__PORT": "0",
         "AESTREAM_LOG__LEVEL": "warning",
     }
+
+
+def once(given: dict[str, str]) -> dict[str, str]:
+    """The settings of a worker that does the same work, exactly once."""
+    same = {name: given[name] for name in given if name.startswith(("AESTREAM_TOPICS__INPUT", "AESTREAM_FEATURES__"))}
+    return same | {"AESTREAM_DELIVERY": "exactly_once", "AESTREAM_KAFKA__GROUP_ID": f"once-{uuid.uuid4().hex[:8]}"}
 
 
 def prepare(loaded: settings.Settings, matrix: np.ndarray) -> Detector:

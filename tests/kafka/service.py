@@ -45,13 +45,20 @@ class Service:
     """A worker or a trainer. Leaving the `with` block kills it."""
 
     def __init__(
-        self, arguments: Sequence[str], *, settings: Mapping[str, str], folder: Path, output: IO[str] | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        settings: Mapping[str, str],
+        folder: Path,
+        output: IO[str] | None = None,
+        module: str | None = None,
     ) -> None:
+        """Start a command, or in its place a `module` of the tests, with its own arguments."""
         self.log_file = folder / f"{arguments[0]}-{len(list(folder.glob('*.log')))}.log"
         defaults = {"http__port": "0", "log__format": "plain"}
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "aestream", *arguments],
+                [sys.executable, "-m", *(("aestream", *arguments) if module is None else module.split())],
                 cwd=folder,
                 env=environment({**defaults, **settings}),
                 stdout=output or subprocess.DEVNULL,

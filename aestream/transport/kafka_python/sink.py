@@ -11,12 +11,13 @@ from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
 from aestream.errors import DeliveryError, TooLargeError, TransportError
+from aestream.transport.base import CLOSE_SECONDS
 from aestream.transport.kafka_python.errors import Connection, broker_errors, denied, said
 from aestream.transport.size import message_bytes
 from aestream.types import Outgoing
 
 _ANSWER_TIMEOUT_MS = 10_000  # how long an unknown topic is looked up
-_CLOSE_TIMEOUT_SECONDS = 10.0
+_JOIN_SECONDS = 2.0
 # The producer retries for as long as the worker lives: it waits out an outage of the broker.
 _NEVER_MS = 2**31 - 1
 _REQUEST_MS = 30_000  # the client's own default
@@ -105,17 +106,17 @@ class KafkaSink:
             except kafka_errors.KafkaTimeoutError as error:
                 raise TransportError(_no_topic(topic, error)) from error
 
-    def close(self) -> None:
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Close the connections."""
         try:
-            self._producer.close(timeout=_CLOSE_TIMEOUT_SECONDS)
+            self._producer.close(timeout=timeout)
         except kafka_errors.KafkaError:  # raised before anything is closed, if messages cannot be sent in time
             self._give_up()
 
     def _give_up(self) -> None:
         """Close the connections without sending what waits."""
         self._producer._sender.force_close()  # noqa: SLF001 - the client offers no other way
-        self._producer._sender.join(_CLOSE_TIMEOUT_SECONDS)  # noqa: SLF001
+        self._producer._sender.join(_JOIN_SECONDS)  # noqa: SLF001
         with contextlib.suppress(kafka_errors.KafkaError):
             self._producer.close(timeout=0)
 

@@ -16,14 +16,13 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.structs import MemberState
 
 from aestream.errors import NoAnswerError, TransportError
-from aestream.transport.base import TransactionalSink
+from aestream.transport.base import CLOSE_SECONDS, TransactionalSink
 from aestream.transport.kafka_python.errors import Connection, broker_errors, servers
 from aestream.transport.kafka_python.places import COMMIT_REFUSED, Commit, Places, Polled
 from aestream.transport.kafka_python.records import columns, matching
 from aestream.types import Batch, Changes, Membership, Partition, Position, Standing
 
 _QUESTION_TIMEOUT_MS = 1_000
-_CLOSE_TIMEOUT_SECONDS = 10.0
 _METADATA_MAX_AGE_MS = 30_000  # how soon new partitions, and new topics that a pattern matches, are seen
 _SILENT_SECONDS = 2.0  # of a member without heartbeats
 _PAUSE_SECONDS = 0.05  # between two polls that are to read nothing
@@ -182,10 +181,10 @@ class KafkaSource:
         """The number of partitions of a topic, from the client's own metadata."""
         return len(self._consumer.partitions_for_topic(topic) or ())
 
-    def close(self) -> None:
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Leave the group and close the connections."""
         with broker_errors(self._connection):
-            self._consumer.close(autocommit=False, timeout_ms=int(_CLOSE_TIMEOUT_SECONDS * 1000))
+            self._consumer.close(autocommit=False, timeout_ms=int(timeout * 1000))
 
     def _need(self, topics: Sequence[str], there: Collection[str]) -> None:
         """Raise TransportError for topics that do not exist, whose records would never come."""

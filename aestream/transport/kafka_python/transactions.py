@@ -12,6 +12,7 @@ from typing import Any
 from kafka import errors as kafka_errors
 
 from aestream.errors import AestreamError, DeliveryError, NoAnswerError, TransactionError, TransportError
+from aestream.transport.base import CLOSE_SECONDS
 from aestream.transport.kafka_python.errors import Connection, broker_errors, said
 from aestream.transport.kafka_python.places import COMMIT_REFUSED
 from aestream.transport.kafka_python.sink import TOO_LARGE, KafkaSink
@@ -105,10 +106,10 @@ class TransactionalKafkaSink(KafkaSink):
         """A refused message ends its transaction."""
         self.reset()
 
-    def close(self) -> None:
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Abort what is not committed, and close the connections."""
         self._aborted()
-        super().close()
+        super().close(timeout)
 
     @property
     def _manager(self) -> Any:

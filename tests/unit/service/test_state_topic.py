@@ -14,7 +14,7 @@ from aestream.service.service import Service
 from aestream.service.state_topic import StateTopic
 from aestream.state.entries import Address, Messages, Reader
 from aestream.state.partition import LAYOUT
-from aestream.transport.base import Outlet
+from aestream.transport.base import CLOSE_SECONDS, Outlet
 from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, MemoryTopics
 from aestream.types import Partition, TopicState
@@ -42,7 +42,7 @@ class Silent(MemorySink):
     def flush(self, timeout: float) -> bool:  # noqa: ARG002
         return False
 
-    def close(self) -> None:
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:  # noqa: ARG002
         self.closed += 1
 
 

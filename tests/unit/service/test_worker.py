@@ -23,6 +23,7 @@ from aestream.service.ledger import Ledger
 from aestream.service.membership import GroupWatch
 from aestream.service.meter import Meter
 from aestream.service.metrics import WorkerMetrics
+from aestream.service.progress import Progress
 from aestream.service.reloads import Reloads
 from aestream.service.replay import Replay
 from aestream.service.service import Service
@@ -31,7 +32,7 @@ from aestream.service.take_over import TakeOver
 from aestream.service.worker import Worker
 from aestream.service.worker_service import WorkerService
 from aestream.settings import settings
-from aestream.transport.base import Source, TransactionalSink
+from aestream.transport.base import CLOSE_SECONDS, Source, TransactionalSink
 from aestream.transport.delivery import AtLeastOnce
 from aestream.transport.memory import MemoryBroker, MemoryHistory, MemorySink, MemorySource, MemoryTopics, Message
 from aestream.types import Batch, Changes, Membership, Partition
@@ -117,8 +118,8 @@ class Closed(MemorySink):
 
     closed = False
 
-    def close(self) -> None:
-        super().close()
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
+        super().close(timeout)
         self.closed = True
 
 
@@ -195,6 +196,7 @@ class Running:
             group=GroupWatch(session_timeout=SESSION, max_poll_interval=60),
             limits=InvalidLimits(max_ratio=1.0, max_consecutive=1000),
             ledger=nothing_kept(broker, self.service),
+            progress=Progress(timeout=60),
             meter=Meter(self.metrics),
             service=self.service,
             drain_timeout=1,

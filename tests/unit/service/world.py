@@ -20,6 +20,7 @@ from aestream.service.ledger import Ledger
 from aestream.service.membership import GroupWatch
 from aestream.service.meter import Meter
 from aestream.service.metrics import WorkerMetrics
+from aestream.service.progress import Progress
 from aestream.service.replay import Replay
 from aestream.service.service import Service
 from aestream.service.state_topic import StateTopic
@@ -197,6 +198,7 @@ class World:
             group=GroupWatch(session_timeout=10, max_poll_interval=60),
             limits=self.limits,
             ledger=Ledger(topic, TakeOver("group", topic, history, replay, service, patience=self.patience)),
+            progress=Progress(timeout=60),
             meter=Meter(WorkerMetrics(CollectorRegistry())),
             service=service,
             drain_timeout=1,
