@@ -154,7 +154,7 @@ def source(settings: Settings) -> Source:
         group_id=group_id(settings),
         max_records=settings.worker.max_batch_records,
         max_wait=settings.worker.max_batch_wait,
-        fetch_max_bytes=settings.worker.max_batch_bytes,
+        max_bytes=settings.worker.max_batch_bytes,
         **_chosen(settings, _CONSUMER),
     )
 

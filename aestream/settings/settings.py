@@ -242,7 +242,9 @@ class Worker(BaseModel):
     """The scoring loop."""
 
     max_batch_records: int = Field(5_000, gt=0, description="The most records in a batch.")
-    max_batch_bytes: ByteSize = Field(ByteSize(16 * 2**20), description="The most bytes in a fetch.")
+    max_batch_bytes: ByteSize = Field(
+        ByteSize(16 * 2**20), description="The most bytes in a fetch, and about the most in a batch."
+    )
     max_batch_wait: Duration = Field(0.02, description="How long to wait for more records while they keep arriving.")
     max_record_bytes: ByteSize = Field(ByteSize(2**20), description="A longer record becomes a dead letter.")
     drain_timeout: Duration = Field(30.0, description="How long a shutdown waits for the current batch.")

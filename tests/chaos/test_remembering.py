@@ -88,8 +88,9 @@ class Run:
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 def test_ten_kills_rebalances_and_a_new_model_change_no_flag(
-    cluster: Cluster, make_settings: Callable[..., dict[str, str]], tmp_path: Path
+    delivery: str, cluster: Cluster, make_settings: Callable[..., dict[str, str]], tmp_path: Path
 ) -> None:
     # 1. A model of 8 hosts, from their past. 2. One worker scores half of the stream, is given a new model, scores the
     # rest. 3. The same stream and models once more, with two workers, of which one is killed in each of ten turns, so
@@ -103,6 +104,8 @@ def test_ten_kills_rebalances_and_a_new_model_change_no_flag(
             | BY_HOST
             | {
                 "worker__max_batch_records": str(BATCH),
+                "delivery": delivery,
+                "kafka__transaction_timeout_ms": "4000",
                 "model__store": str(folder / "models"),
                 "model__poll_interval": "1h",
             }
@@ -143,6 +146,7 @@ def test_ten_kills_rebalances_and_a_new_model_change_no_flag(
     assert rough.episodes() == calm.episodes()
     assert {state for _, _, state in calm.episodes()} == {"opened", "ongoing", "closed"}
     again = sum(len(scores) - 1 for scores in found.values())
+    assert delivery == "at_least_once" or not again
     print(f"{len(found)} records, {KILLS} kills, {again} twice, all the same")  # noqa: T201
 
 

@@ -101,12 +101,13 @@ class Kafka:
             admin.close()
         return name
 
-    def source(self, topic: str, *, group: str = "g", max_records: int = 5000) -> Source:
+    def source(self, topic: str, *, group: str = "g", max_records: int = 5000, max_bytes: int = 2**24) -> Source:
         made = KafkaSource(
             [topic],
             connection=self.connection,
             group_id=self.group(topic, group),
             max_records=max_records,
+            max_bytes=max_bytes,
             max_wait=0.02,
             auto_offset_reset="earliest",
             isolation_level="read_committed",

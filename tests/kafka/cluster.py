@@ -31,7 +31,12 @@ class Cluster:
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
         self._producer = self._new_producer()
-        self._reader = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, max_poll_records=20_000)
+        self._reader = KafkaConsumer(
+            bootstrap_servers=bootstrap,
+            enable_auto_commit=False,
+            max_poll_records=20_000,
+            isolation_level="read_committed",  # what those see who are to see each result once
+        )
         self.admin = KafkaAdminClient(bootstrap_servers=bootstrap)
 
     def close(self) -> None:

@@ -7,43 +7,19 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 
 from aestream.demo.brokers import Broker
 from tests.brokers.apache import pause, resume
 from tests.kafka import records
-from tests.kafka.cluster import Cluster, place_of, score_of, wait_for
+from tests.kafka.cluster import Cluster, place_of, score_of
 from tests.kafka.secured import User
 from tests.kafka.service import Service, run
 from tests.kafka.test_limits import limit
 
 MakeSettings = Callable[..., dict[str, str]]
 ONCE = {"delivery": "exactly_once", "worker__max_batch_records": "50", "kafka__transaction_timeout_ms": "4000"}
-
-
-def committed(cluster: Cluster, topic: str) -> list[Any]:
-    """What those see who read committed messages, in a topic that nothing is written to any more."""
-    parts = [TopicPartition(topic, number) for number in cluster.ends(topic)]
-    reader = KafkaConsumer(
-        bootstrap_servers=cluster.bootstrap, isolation_level="read_committed", enable_auto_commit=False
-    )
-    reader.assign(parts)
-    reader.seek_to_beginning(*parts)
-    ends = cluster.ends(topic)
-    found: list[Any] = []
-
-    def done() -> bool:
-        found.extend(record for some in reader.poll(timeout_ms=200).values() for record in some)
-        return all(reader.position(part) >= ends[part.partition] for part in parts)
-
-    try:
-        wait_for(f"the end of {topic}", done)
-    finally:
-        reader.close()
-    return found
 
 
 class Stream:
@@ -76,9 +52,9 @@ class Stream:
 
     def each_once(self) -> None:
         """Each record has one score or one dead letter, and each flagged one an anomaly."""
-        scores = [score_of(found) for found in committed(self.cluster, self.settings["topics__scores"])]
-        letters = [dict(found.headers) for found in committed(self.cluster, self.settings["topics__dead_letters"])]
-        anomalies = [score_of(found) for found in committed(self.cluster, self.settings["topics__anomalies"])]
+        scores = [score_of(found) for found in self.cluster.read(self.settings["topics__scores"])]
+        letters = [dict(found.headers) for found in self.cluster.read(self.settings["topics__dead_letters"])]
+        anomalies = [score_of(found) for found in self.cluster.read(self.settings["topics__anomalies"])]
         seen = Counter(place_of(score)[1:] for score in scores)
         seen.update((int(one["aestream.dlq.partition"]), int(one["aestream.dlq.offset"])) for one in letters)
         ends = self.cluster.ends(self.topic)

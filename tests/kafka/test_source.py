@@ -28,10 +28,9 @@ def source(cluster: Cluster) -> Iterator[Open]:
             [topic],
             connection={"bootstrap_servers": [cluster.bootstrap]},
             group_id=group,
-            max_records=5000,
+            **{"max_records": 5000, "max_bytes": 2**24} | settings,
             max_wait=wait,
             auto_offset_reset=start,
-            **settings,
         )
         opened.append(made)
         return made
@@ -312,3 +311,15 @@ def test_a_batch_is_filled_while_the_broker_has_more(cluster: Cluster, source: O
     while sum(sizes) < 1000:
         sizes.append(len(member.poll(1)))
     assert [size for size in sizes if size] == [1000]
+
+
+def test_large_records_make_small_batches(source: Open, cluster: Cluster) -> None:
+    topic = cluster.topic(partitions=2)
+    cluster.send(topic, [b"x" * 1000] * 100)
+    opened = source(topic, group=cluster.name("group"), start="earliest", max_bytes=1_000_000, wait=1.0)
+    sizes: list[int] = []
+    cluster.send(topic, [b"x" * 100_000] * 200)
+    while sum(sizes) < 20_100_000:
+        sizes.append(sum(len(value or b"") for value in opened.poll(1.0).values))
+    assert max(sizes) < 4_000_000, sizes  # what one fetch brings at most, from each partition and for the next batch
+    assert sum(size > 1_000_000 for size in sizes) < len(sizes) / 2, sizes

@@ -33,7 +33,9 @@ class KafkaSource:
     """The input topics through a consumer group, with cooperative-sticky assignment.
 
     `connection` and `consumer` hold settings of KafkaConsumer under its own names. `topics` are names, or one regular
-    expression that begins with ^. Raises TransportError when a named topic does not exist.
+    expression that begins with ^. A batch has at most `max_records`, and about `max_bytes` of values: what is fetched
+    at once is bounded by the client, and how much of that is taken follows the size of the last records. Raises
+    TransportError when a named topic does not exist.
     """
 
     def __init__(
@@ -43,12 +45,15 @@ class KafkaSource:
         connection: Connection,
         group_id: str,
         max_records: int,
+        max_bytes: int,
         max_wait: float,
         auto_offset_reset: str,
         **consumer: Any,
     ) -> None:
         self._connection = connection
         self._max_records = max_records
+        self._max_bytes = max_bytes
+        self._record_bytes = 1.0  # of the last ones, on average
         self._max_wait = max_wait
         self._static = self._back = "group_instance_id" in consumer  # such a member may have been here before
         self._silent_since: float | None = None
@@ -60,6 +65,7 @@ class KafkaSource:
                 enable_auto_commit=False,
                 auto_offset_reset="none",  # Places chooses
                 max_poll_records=max_records,
+                fetch_max_bytes=max_bytes,
                 metadata_max_age_ms=_METADATA_MAX_AGE_MS,
                 allow_auto_create_topics=False,
                 exclude_internal_topics=True,
@@ -82,16 +88,16 @@ class KafkaSource:
     def poll(self, timeout: float, *, read: bool = True) -> Batch:
         """Wait for records; keep gathering for at most `max_wait` seconds while more are coming."""
         with broker_errors(self._connection):
-            parts = [self._poll(timeout, self._max_records) if read else self._stand_by(timeout)]
-            count = _count(parts[0])
+            parts = [self._poll(timeout, self._room()) if read else self._stand_by(timeout)]
+            count = self._weigh(parts[0])
             deadline = time.monotonic() + self._max_wait
-            while 0 < count < self._max_records and (left := deadline - time.monotonic()) > 0:
+            while 0 < count < self._room() and (left := deadline - time.monotonic()) > 0:
                 wait = left if self._more_is_stored(parts[-1]) else min(left, _GAP_SECONDS)
-                part = self._poll(wait, self._max_records - count)
+                part = self._poll(wait, self._room() - count)
                 if not part:
                     break
                 parts.append(part)
-                count += _count(part)
+                count += self._weigh(part)
             gone = dict(self._taken.since())
             for partition, lost in gone.items():
                 self._places.forget(partition, lost=lost)
@@ -215,6 +221,18 @@ class KafkaSource:
         self._see_whether_it_was_replaced()
         return found
 
+    def _room(self) -> int:
+        """How many records of the size of the last ones make a batch."""
+        return max(1, min(self._max_records, int(self._max_bytes / self._record_bytes)))
+
+    def _weigh(self, polled: Polled) -> int:
+        """Count records, and note how large they are."""
+        count = sum(map(len, polled.values()))
+        if count:
+            size = sum(len(record.value or b"") for found in polled.values() for record in found)
+            self._record_bytes = max(1.0, size / count)
+        return count
+
     def _stand_by(self, timeout: float) -> Polled:
         """Poll for the sake of the group alone: what comes is read again. The client may not resume what it pauses."""
         found = self._poll(timeout, 1)
@@ -286,7 +304,3 @@ class _Taken(ConsumerRebalanceListener):  # type: ignore[misc]
     def on_partitions_lost(self, lost: set[Any]) -> None:
         for partition in lost:
             self._partitions.append((partition, True))
-
-
-def _count(polled: Polled) -> int:
-    return sum(map(len, polled.values()))
