@@ -188,23 +188,28 @@ def result_sink(settings: Settings, limits: Mapping[str, int]) -> Sink:
     """The client that writes a worker's results, in transactions if each is to appear once."""
     if settings.delivery != "exactly_once":
         return sink(settings, limits)
+    return _transactional_sink(settings, settings.kafka.group_instance_id or uuid.uuid4().hex, limits)
+
+
+def try_a_transaction(settings: Settings) -> None:
+    """Open and close what a worker's transactions need. Raises TransportError if this user may not have it."""
+    _transactional_sink(settings, "validate", {}).close()
+
+
+def _transactional_sink(settings: Settings, name: str, limits: Mapping[str, int]) -> Sink:
+    """A sink with transactions under the worker's own name: a permanent one if it has that in its group.
+
+    A worker that comes back under a permanent name ends at once what it left open. Otherwise that ends with
+    `transaction_timeout_ms`.
+    """
     return TransactionalKafkaSink(
         connection=connection(settings),
-        transactional_id=_transactional_id(settings),
+        transactional_id=f"{group_id(settings)}-{name}",
         transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
         max_request_size=settings.kafka.max_request_size,
         limits=limits,
         **_chosen(settings, _PRODUCER),
     )
-
-
-def _transactional_id(settings: Settings) -> str:
-    """A worker's own name for its transactions: a permanent one if it has a permanent name in its group.
-
-    A worker that comes back under a permanent name ends at once what it left open. Otherwise that ends with
-    `transaction_timeout_ms`.
-    """
-    return f"{group_id(settings)}-{settings.kafka.group_instance_id or uuid.uuid4().hex}"
 
 
 def _chosen(settings: Settings, names: Sequence[str]) -> dict[str, Any]:

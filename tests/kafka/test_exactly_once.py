@@ -172,7 +172,12 @@ def test_the_right_to_its_transactional_id_is_named(
     last = found.stderr.splitlines()[-1]
     assert "access to the transactional id is denied" in last
     assert "grant this user WRITE on transactional ids that begin with the name of the consumer group" in last
-    user.grant(("transactional_id", f"{settings['kafka__group_id']}-one", "write"))
+    validated = run("validate", settings=settings, folder=tmp_path)
+    assert validated.returncode == 1
+    assert f"transactional ids {settings['kafka__group_id']}-*" in validated.stdout
+    for name in ("one", "validate"):
+        user.grant(("transactional_id", f"{settings['kafka__group_id']}-{name}", "write"))
+    assert run("validate", settings=settings, folder=tmp_path).returncode == 0
     secured_cluster.send(topic, records.values(100))
     with Service(["worker"], settings=settings, folder=tmp_path) as worker:
         group = settings["kafka__group_id"]
