@@ -50,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def make_settings(cluster: Cluster, trained: Path) -> Callable[..., Settings]:
     """Settings for a fresh group and fresh result topics, and a store of its own in `folder`."""
-    return partial(_settings, cluster, trained)
+    return partial(settings_for, cluster, trained)
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,7 @@ def secured_cluster(secured_kafka: ApacheKafka) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def secured_settings(secured_cluster: Cluster, trained: Path) -> Callable[..., Settings]:
     """The same as `make_settings` on the cluster with rules; a user's own settings say who it is."""
-    return partial(_settings, secured_cluster, trained)
+    return partial(settings_for, secured_cluster, trained)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     return call
 
 
-def _settings(
+def settings_for(
     cluster: Cluster, trained: Path, folder: Path, *inputs: str, partitions: int = 1, model: bool = True
 ) -> Settings:
     store = folder / "models"
