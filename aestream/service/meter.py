@@ -21,6 +21,7 @@ class Meter:
         self._metrics = metrics
         self._info: tuple[str, ...] | None = None  # labels of the model in use
         self._positions: Mapping[Partition, Position] = {}  # those that are shown
+        self._aborted = 0  # transactions
 
     def uses(self, model: LoadedModel) -> None:
         """Batches are scored with this model from here on."""
@@ -83,6 +84,11 @@ class Meter:
     def refused(self) -> None:
         """A commit was refused."""
         self._metrics.errors.labels("commit", "refused").inc()
+
+    def aborted(self, transactions: int) -> None:
+        """So many transactions in all were not committed, as far as this delivery knows."""
+        self._metrics.errors.labels("commit", "aborted").inc(max(transactions - self._aborted, 0))
+        self._aborted = transactions
 
     def remembers(self, memory: Memory) -> None:
         """How much is remembered, and of how many entities."""

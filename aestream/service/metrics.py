@@ -157,6 +157,7 @@ class WorkerMetrics(Metrics):
         for eviction in Eviction:
             self.state_evictions.labels(eviction)
         self.errors.labels("commit", "refused")
+        self.errors.labels("commit", "aborted")
 
 
 class TrainerMetrics(Metrics):

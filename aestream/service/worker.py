@@ -247,6 +247,7 @@ class Worker:
         self._tell(waits, len(assigned))
         positions = self._source.positions()
         self._meter.stands(positions, len(assigned))
+        self._meter.aborted(self._delivery.aborted)
         settled = positions if waits is None and not self._refused else {}
         stalled = self._progress.look(settled, self._source.committed())
         if stalled is not None:

@@ -158,6 +158,11 @@ class TransactionalSink(Sink, Protocol):
 class Delivery(Protocol):
     """Publishes the results of a batch, and commits it. The order of the two is the guarantee."""
 
+    @property
+    def aborted(self) -> int:
+        """How many transactions were not committed, so that what they held was published again."""
+        ...
+
     def publish(
         self, results: Sequence[Outgoing], *, patience: Callable[[], bool], topic_by_topic: bool = False
     ) -> None:

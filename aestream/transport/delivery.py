@@ -100,6 +100,11 @@ class AtLeastOnce:
             self._uncommitted.pop(partition, None)
 
     @property
+    def aborted(self) -> int:
+        """None: there are no transactions."""
+        return 0
+
+    @property
     def uncommitted(self) -> Mapping[Partition, int]:
         """Offsets whose results are published, and that are not committed yet."""
         return self._uncommitted
@@ -135,6 +140,12 @@ class ExactlyOnce(AtLeastOnce):
         self._begun = False
         self._spoilt = False  # by something that is not to be published after all
         self._failures = 0
+        self._aborted = 0
+
+    @property
+    def aborted(self) -> int:
+        """How many transactions the broker has ended."""
+        return self._aborted
 
     def publish(self, results: Sequence[Outgoing], *, patience: Patience, topic_by_topic: bool = False) -> None:
         """Steps 1 to 3; begins anew if the transaction is ended by the broker."""
@@ -223,6 +234,7 @@ class ExactlyOnce(AtLeastOnce):
 
     def _recover(self, error: TransactionError, patience: Patience) -> None:
         self._failures += 1
+        self._aborted += 1
         if self._failures > _MOST_ATTEMPTS:
             raise DeliveryError(f"{_MOST_ATTEMPTS} transactions in a row were not committed, the last one: {error}")
         _log.warning("a transaction was not committed, and what it held is published again: %s", error)
