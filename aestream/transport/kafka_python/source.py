@@ -24,6 +24,7 @@ from aestream.types import Batch, Changes, Membership, Partition, Position, Stan
 
 _QUESTION_TIMEOUT_MS = 1_000
 _METADATA_MAX_AGE_MS = 30_000  # how soon new partitions, and new topics that a pattern matches, are seen
+_AT_ONCE = 250  # records taken from the client before their size is looked at
 _SILENT_SECONDS = 2.0  # of a member without heartbeats
 _PAUSE_SECONDS = 0.05  # between two polls that are to read nothing
 _GAP_SECONDS = 0.005  # records that come more than this apart are not waited for
@@ -33,9 +34,8 @@ class KafkaSource:
     """The input topics through a consumer group, with cooperative-sticky assignment.
 
     `connection` and `consumer` hold settings of KafkaConsumer under its own names. `topics` are names, or one regular
-    expression that begins with ^. A batch has at most `max_records`, and about `max_bytes` of values: what is fetched
-    at once is bounded by the client, and how much of that is taken follows the size of the last records. Raises
-    TransportError when a named topic does not exist.
+    expression that begins with ^. A batch has at most `max_records`, and is not added to once its values have
+    `max_bytes`. Raises TransportError when a named topic does not exist.
     """
 
     def __init__(
@@ -53,7 +53,6 @@ class KafkaSource:
         self._connection = connection
         self._max_records = max_records
         self._max_bytes = max_bytes
-        self._record_bytes = 1.0  # of the last ones, on average
         self._max_wait = max_wait
         self._static = self._back = "group_instance_id" in consumer  # such a member may have been here before
         self._silent_since: float | None = None
@@ -88,16 +87,7 @@ class KafkaSource:
     def poll(self, timeout: float, *, read: bool = True) -> Batch:
         """Wait for records; keep gathering for at most `max_wait` seconds while more are coming."""
         with broker_errors(self._connection):
-            parts = [self._poll(timeout, self._room()) if read else self._stand_by(timeout)]
-            count = self._weigh(parts[0])
-            deadline = time.monotonic() + self._max_wait
-            while 0 < count < self._room() and (left := deadline - time.monotonic()) > 0:
-                wait = left if self._more_is_stored(parts[-1]) else min(left, _GAP_SECONDS)
-                part = self._poll(wait, self._room() - count)
-                if not part:
-                    break
-                parts.append(part)
-                count += self._weigh(part)
+            parts = self._gather(timeout) if read else self._stand_by(timeout)
             gone = dict(self._taken.since())
             for partition, lost in gone.items():
                 self._places.forget(partition, lost=lost)
@@ -221,19 +211,30 @@ class KafkaSource:
         self._see_whether_it_was_replaced()
         return found
 
-    def _room(self) -> int:
-        """How many records of the size of the last ones make a batch."""
-        return max(1, min(self._max_records, int(self._max_bytes / self._record_bytes)))
+    def _gather(self, timeout: float) -> list[Polled]:
+        """Take what comes, a little at a time, so that large records do not come by the thousand."""
+        parts: list[Polled] = []
+        count = size = asked = taken = 0
+        deadline, wait = 0.0, timeout
+        while count < self._max_records and size < self._max_bytes:
+            left = deadline - time.monotonic()
+            if parts:
+                if taken < asked and left <= 0:
+                    break
+                wait = max(left, 0.0) if self._more_is_stored(parts[-1]) else min(max(left, 0.0), _GAP_SECONDS)
+            asked = min(_AT_ONCE, self._max_records - count)
+            part = self._poll(wait, asked)
+            taken = sum(map(len, part.values()))
+            if not taken:
+                break
+            if not parts:
+                deadline = time.monotonic() + self._max_wait
+            parts.append(part)
+            count += taken
+            size += sum(len(record.value or b"") for found in part.values() for record in found)
+        return parts or [{}]
 
-    def _weigh(self, polled: Polled) -> int:
-        """Count records, and note how large they are."""
-        count = sum(map(len, polled.values()))
-        if count:
-            size = sum(len(record.value or b"") for found in polled.values() for record in found)
-            self._record_bytes = max(1.0, size / count)
-        return count
-
-    def _stand_by(self, timeout: float) -> Polled:
+    def _stand_by(self, timeout: float) -> list[Polled]:
         """Poll for the sake of the group alone: what comes is read again. The client may not resume what it pauses."""
         found = self._poll(timeout, 1)
         for partition, some in found.items():
@@ -241,7 +242,7 @@ class KafkaSource:
                 self._consumer.seek(partition, some[0].offset)
         if found:
             time.sleep(_PAUSE_SECONDS)
-        return {}
+        return []
 
     def _stay_with_the_join(self) -> None:
         """Keep the client working on a join until that has ended.
