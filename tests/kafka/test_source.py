@@ -321,5 +321,4 @@ def test_large_records_make_small_batches(source: Open, cluster: Cluster) -> Non
     cluster.send(topic, [b"x" * 100_000] * 200)
     while sum(sizes) < 20_100_000:
         sizes.append(sum(len(value or b"") for value in opened.poll(1.0).values))
-    assert max(sizes) < 4_000_000, sizes  # what one fetch brings at most, from each partition and for the next batch
-    assert sum(size > 1_000_000 for size in sizes) < len(sizes) / 2, sizes
+    assert max(sizes) < 4_000_000, sizes  # all that comes within a second would be 20 MB
