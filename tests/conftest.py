@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from tests.certificates import make as make_certificates
 # Torch's threads wait for one another in a loop: beside any other load two of them are many times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("AESTREAM_CACHE", str(Path(__file__).parents[1] / ".cache"))
-SASL_USERS = tuple(f"user{number}" for number in range(20))  # a fresh one for each test: a user keeps its rules
+SASL_USERS = tuple(f"user{number}" for number in range(60))  # a fresh one for each test: a user keeps its rules
 _ON_A_MACHINE = {"tests/deploy/test_run.py", "tests/deploy/test_services.py"}
 _OURS = ("AESTREAM_CACHE", "AESTREAM_TEST_")
 
@@ -75,22 +76,38 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def secured_kafka(certificates: Path) -> Iterator[ApacheKafka]:
-    """Apache Kafka that wants a login on its listener SASL, and where a user may do what a rule allows and no more.
+    """Apache Kafka that wants a login, and where a user may do what a rule allows and no more.
 
-    Without a login, on its listeners PLAINTEXT and TLS, everything is allowed.
+    On SASL and, with TLS, on SASLTLS: by PLAIN, SCRAM-SHA-512 or OAUTHBEARER with unsigned tokens; on MUTUAL by a
+    certificate. Without a login, on PLAINTEXT and TLS, everything is allowed.
     """
     users = "".join(f' user_{name}="{name}-secret"' for name in SASL_USERS)
-    login = f"org.apache.kafka.common.security.plain.PlainLoginModule required{users};"
+    modules = {
+        "plain": f"plain.PlainLoginModule required{users};",
+        "scram-sha-512": "scram.ScramLoginModule required;",
+        "oauthbearer": 'oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="nobody";',
+    }
+    protocols = {"SASL": "SASL_PLAINTEXT", "SASLTLS": "SASL_SSL", "TLS": "SSL", "MUTUAL": "SSL"}
     properties = {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL",
-        "sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.sasl.plain.sasl.jaas.config": login,
-        "listener.name.tls.ssl.keystore.type": "PEM",
-        "listener.name.tls.ssl.keystore.location": str(certificates / "broker.pem"),
+        "listener.security.protocol.map": ",".join(
+            f"{name}:{protocol}"
+            for name, protocol in ({"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"} | protocols).items()
+        ),
+        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512,OAUTHBEARER",
+        "connections.max.reauth.ms": "3600000",  # beyond it, and beyond the life of a token, a login is refreshed
+        "listener.name.mutual.ssl.client.auth": "required",
+        "listener.name.mutual.ssl.truststore.type": "PEM",
+        "listener.name.mutual.ssl.truststore.location": str(certificates / "authority.pem"),
     }
-    broker = ApacheKafka(properties=properties, listeners={"SASL": None, "TLS": None})
+    for name in ("sasltls", "tls", "mutual"):
+        properties[f"listener.name.{name}.ssl.keystore.type"] = "PEM"
+        properties[f"listener.name.{name}.ssl.keystore.location"] = str(certificates / "broker.pem")
+    for name, (mechanism, module) in itertools.product(("sasl", "sasltls"), modules.items()):
+        login = f"org.apache.kafka.common.security.{module}"
+        properties[f"listener.name.{name}.{mechanism}.sasl.jaas.config"] = login
+    broker = ApacheKafka(properties=properties, listeners=dict.fromkeys(protocols))
     for _ in _running(broker):
         yield broker
 

@@ -19,6 +19,7 @@ from aestream.transport.kafka_python.history import KafkaHistory
 from aestream.transport.kafka_python.sink import KafkaSink
 from aestream.transport.kafka_python.source import KafkaSource
 from aestream.transport.kafka_python.tls import tls_context
+from aestream.transport.kafka_python.tokens import FileTokens, provided
 from aestream.transport.kafka_python.topics import KafkaTopics
 from aestream.transport.kafka_python.transactions import TransactionalKafkaSink
 
@@ -92,16 +93,24 @@ def _login(settings: Settings) -> Iterator[str]:
             f"KAFKA__SASL_MECHANISM is {mechanism}, but AESTREAM_KAFKA__SECURITY_PROTOCOL is {protocol}, which does "
             "not log in: set it to SASL_SSL or SASL_PLAINTEXT"
         )
-    if mechanism is not None and mechanism != "GSSAPI":
+    if mechanism == "OAUTHBEARER":
+        given = (settings.kafka.sasl_oauth_token_file, settings.kafka.sasl_oauth_token_provider)
+        if (given[0] is None) == (given[1] is None):
+            fault = "is not set" if given[0] is None else "and AESTREAM_KAFKA__SASL_OAUTH_TOKEN_PROVIDER are both set"
+            yield f"KAFKA__SASL_OAUTH_TOKEN_FILE {fault}: OAUTHBEARER needs a file with a token, or else a provider"
+    elif mechanism is not None and mechanism != "GSSAPI":
         for field in ("sasl_plain_username", "sasl_plain_password"):
             if getattr(settings.kafka, field) is None:
                 yield f"KAFKA__{field.upper()} is not set: {mechanism} needs it"
 
 
 def _files(settings: Settings) -> Iterator[str]:
-    for field in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile"):
+    tls = settings.kafka.security_protocol.endswith("SSL")
+    fields = ["ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile"] if tls else []
+    fields += ["sasl_oauth_token_file"] if settings.kafka.sasl_mechanism == "OAUTHBEARER" else []
+    for field in fields:
         path = getattr(settings.kafka, field)
-        if path is None or not settings.kafka.security_protocol.endswith("SSL"):
+        if path is None:
             continue
         try:
             Path(path).open("rb").close()
@@ -121,6 +130,9 @@ def connection(settings: Settings) -> dict[str, Any]:
     chosen = _chosen(settings, _CONNECTION)
     if settings.kafka.security_protocol.endswith("SSL"):
         chosen["ssl_context"] = tls_context(**_chosen(settings, _TLS))
+    if settings.kafka.sasl_mechanism == "OAUTHBEARER":
+        file, provider = settings.kafka.sasl_oauth_token_file, settings.kafka.sasl_oauth_token_provider
+        chosen["sasl_oauth_token_provider"] = FileTokens(file) if file else provided(str(provider))
     return chosen
 
 

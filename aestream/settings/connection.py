@@ -39,10 +39,18 @@ class Kafka(BaseModel):
         "PLAINTEXT", description="Protocol for connecting to the brokers."
     )
     sasl_mechanism: Annotated[
-        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI"] | None, BeforeValidator(none_if_off)
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"] | None,
+        BeforeValidator(none_if_off),
     ] = Field(None, description="How to log in. Required with SASL_PLAINTEXT and SASL_SSL.")
     sasl_plain_username: OptionalText = Field(None, description="User name for PLAIN and SCRAM.")
     sasl_plain_password: OptionalSecret = Field(None, description="Password for PLAIN and SCRAM. A secret.")
+    sasl_oauth_token_file: OptionalText = Field(
+        None, description="File with the token for OAUTHBEARER. It is read at each login, so it may be renewed."
+    )
+    sasl_oauth_token_provider: OptionalText = Field(
+        None,
+        description="In place of the file: `package.module:Class`, a class whose method `token()` returns a token.",
+    )
     sasl_kerberos_name: OptionalText = Field(None, description="Kerberos principal for GSSAPI.")
     sasl_kerberos_service_name: str = Field("kafka", description="Kerberos service name for GSSAPI.")
     sasl_kerberos_domain_name: OptionalText = Field(None, description="Kerberos domain name for GSSAPI.")

@@ -68,9 +68,9 @@ def secured_settings(secured_cluster: Cluster, trained: Path) -> Callable[..., S
 
 
 @pytest.fixture
-def user(secured_kafka: ApacheKafka, secured_cluster: Cluster) -> User:
+def user(secured_kafka: ApacheKafka, secured_cluster: Cluster, certificates: Path) -> User:
     """Somebody without any rights on the cluster with rules."""
-    return User(secured_kafka, secured_cluster)
+    return User(secured_kafka, secured_cluster, certificates)
 
 
 @pytest.fixture

@@ -1,37 +1,83 @@
-"""A cluster with an authorizer: a user of its own for each test, who may do what the test grants."""
+"""A cluster with an authorizer: a user of its own for each test, who may do what the test grants, by each login."""
 
 from __future__ import annotations
 
+import base64
 import itertools
+import json
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
-from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ResourcePattern,
+    ResourceType,
+    UserScramCredentialUpsertion,
+)
 
 from tests.brokers.apache import ApacheKafka
+from tests.certificates import CLIENT, CLIENT_PASSWORD
 from tests.conftest import SASL_USERS
 from tests.kafka.cluster import Cluster, wait_for
 
 
+def unsigned_token(name: str, seconds: float) -> str:
+    """A token that says who somebody is for so long, and that only a broker for tests believes."""
+    parts = ({"alg": "none"}, {"sub": name, "iat": time.time() - 60, "exp": time.time() + seconds})
+    head, claims = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+    return f"{head}.{claims}."
+
+
 class User:
-    """Somebody who logs in with a password and has no rights but those that `grant` gives."""
+    """Somebody who logs in and has no rights but those that `grant` gives."""
 
     _names: Iterator[str] = itertools.cycle(SASL_USERS)
 
-    def __init__(self, broker: ApacheKafka, cluster: Cluster) -> None:
+    def __init__(self, broker: ApacheKafka, cluster: Cluster, certificates: Path) -> None:
+        self._broker = broker
         self._cluster = cluster
+        self._certificates = certificates
         self.name = next(self._names)
-        self.address = f"127.0.0.1:{broker.ports['SASL']}"
 
     @property
     def settings(self) -> dict[str, str]:
-        """How aestream logs in as this user."""
+        """How aestream logs in as this user with a password, without TLS."""
         return {
-            "kafka__bootstrap_servers": self.address,
+            "kafka__bootstrap_servers": f"127.0.0.1:{self._broker.ports['SASL']}",
             "kafka__security_protocol": "SASL_PLAINTEXT",
             "kafka__sasl_mechanism": "PLAIN",
             "kafka__sasl_plain_username": self.name,
             "kafka__sasl_plain_password": f"{self.name}-secret",
         }
+
+    def over_tls(self, mechanism: str, folder: Path) -> dict[str, str]:
+        """The same over TLS by `mechanism`, a SASL one or CERTIFICATE; a token is kept in `folder`."""
+        tls = {"kafka__ssl_cafile": str(self._certificates / "authority.pem")}
+        if mechanism == "CERTIFICATE":
+            self.name = f"CN={CLIENT}"
+            return tls | {
+                "kafka__bootstrap_servers": f"127.0.0.1:{self._broker.ports['MUTUAL']}",
+                "kafka__security_protocol": "SSL",
+                "kafka__ssl_certfile": str(self._certificates / "client.pem"),
+                "kafka__ssl_keyfile": str(self._certificates / "client.key"),
+                "kafka__ssl_password": CLIENT_PASSWORD,
+            }
+        tls |= {
+            "kafka__bootstrap_servers": f"127.0.0.1:{self._broker.ports['SASLTLS']}",
+            "kafka__security_protocol": "SASL_SSL",
+            "kafka__sasl_mechanism": mechanism,
+        }
+        if mechanism == "OAUTHBEARER":
+            file = folder / "token"
+            file.write_text(unsigned_token(self.name, 3600))
+            return tls | {"kafka__sasl_oauth_token_file": str(file)}
+        if mechanism.startswith("SCRAM"):
+            login = UserScramCredentialUpsertion(self.name, mechanism, f"{self.name}-secret")
+            assert self._cluster.admin.alter_user_scram_credentials([login]) == {self.name: None}
+        return self.settings | tls
 
     def grant(self, *rules: tuple[str, str, str]) -> None:
         """Allow (kind, name, operation), such as ("topic", "in", "read"), and wait until the broker knows."""

@@ -44,7 +44,7 @@ def test_what_the_guide_grants_is_enough_for_all_that_a_worker_and_a_trainer_do(
     topic = secured_cluster.topic()
     secured_cluster.send(topic, records.values(600))
     secured_cluster.send(topic, [records.anomaly(), b"{"])
-    settings = secured_settings(tmp_path, topic) | user.settings
+    settings = secured_settings(tmp_path, topic) | user.over_tls("PLAIN", tmp_path)
     user.grant_work(settings)
     validated = command("validate", settings=settings)
     assert validated.returncode == 0, validated.stdout + validated.stderr

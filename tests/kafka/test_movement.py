@@ -87,7 +87,7 @@ def test_to_describe_the_group_is_enough(secured_settings: Make, user: User, tmp
     group = settings["kafka__group_id"]
     names = ("security_protocol", "sasl_mechanism", "sasl_plain_username", "sasl_plain_password")
     connection = {name: settings[f"kafka__{name}"] for name in names}
-    topics = KafkaTopics({"bootstrap_servers": [user.address], **connection})
+    topics = KafkaTopics({"bootstrap_servers": [user.settings["kafka__bootstrap_servers"]], **connection})
     with pytest.raises(TransportError, match=f"group {group} is denied to this user: grant DESCRIBE on it"):
         topics.standings(group)
     user.grant(("group", group, "describe"))

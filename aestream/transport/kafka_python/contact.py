@@ -6,6 +6,7 @@ kafka-python's own start only reports a timeout: it drops what arrives together 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,20 +17,22 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.protocol.metadata import MetadataRequest
 
-from aestream.errors import ConfigurationError, TransportError
+from aestream.errors import AestreamError, ConfigurationError, TransportError
 from aestream.transport.kafka_python.errors import Connection, said, servers, suspects
 
 _TIMEOUT_MS = 30_000  # the client's own default
 _ATTEMPT_MS = 10_000
 _PAUSE_SECONDS = 0.5
+_REJECTED = re.compile(r"ALERT_\w*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")  # of the client's certificate
 _WORDS = {"111 ECONNREFUSED": "connection refused", "DNS Resolution failure": "the name cannot be resolved"}
 
 
 def make_contact(connection: Connection) -> None:
     """Return once a broker has answered; wait at most `bootstrap_timeout_ms` for that.
 
-    Raises TransportError when none answers in time or a certificate is not trusted, ConfigurationError when the client
-    cannot use an address, and what kafka-python raises when a broker refuses for good, such as a wrong password.
+    Raises TransportError when none answers in time or either side does not trust the other's certificate,
+    ConfigurationError when the client cannot use an address, and what kafka-python raises when a broker refuses for
+    good, such as a wrong password.
     """
     timeout = connection.get("bootstrap_timeout_ms", _TIMEOUT_MS) / 1000
     deadline = time.monotonic() + timeout
@@ -43,7 +46,12 @@ def make_contact(connection: Connection) -> None:
                     f"the certificate of Kafka at {server} is not trusted ({_reason(error)}): check "
                     "`ssl_cafile`, `ssl_crlfile` and `ssl_check_hostname`"
                 )
-            if not isinstance(error, kafka_errors.KafkaError | TransportError):
+            if _REJECTED.search(str(error)):
+                raise TransportError(
+                    f"Kafka at {server} accepts only clients with a certificate that it trusts ({_reason(error)}): "
+                    "check `ssl_certfile` and `ssl_keyfile`"
+                )
+            if not isinstance(error, kafka_errors.KafkaError | AestreamError):
                 raise ConfigurationError(f"the Kafka client cannot use {server}: {said(error)}") from error
             if not isinstance(error, kafka_errors.RetriableError):
                 raise error

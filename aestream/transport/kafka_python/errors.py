@@ -101,6 +101,8 @@ def credentials(connection: Connection) -> str:
     """The options that the login comes from."""
     if connection.get("sasl_mechanism") == "GSSAPI":
         return "`sasl_kerberos_name`, `sasl_kerberos_service_name` and the Kerberos ticket"
+    if connection.get("sasl_mechanism") == "OAUTHBEARER":
+        return "the token of `sasl_oauth_token_file` or `sasl_oauth_token_provider`"
     return "`sasl_plain_username` and `sasl_plain_password`"
 
 
