@@ -67,10 +67,16 @@ def secured_settings(secured_cluster: Cluster, trained: Path) -> Callable[..., S
     return partial(settings_for, secured_cluster, trained)
 
 
+@pytest.fixture(scope="session")
+def new_user(secured_kafka: ApacheKafka, secured_cluster: Cluster, certificates: Path) -> Callable[[], User]:
+    """Makes somebody without any rights on the cluster with rules."""
+    return partial(User, secured_kafka, secured_cluster, certificates)
+
+
 @pytest.fixture
-def user(secured_kafka: ApacheKafka, secured_cluster: Cluster, certificates: Path) -> User:
+def user(new_user: Callable[[], User]) -> User:
     """Somebody without any rights on the cluster with rules."""
-    return User(secured_kafka, secured_cluster, certificates)
+    return new_user()
 
 
 @pytest.fixture

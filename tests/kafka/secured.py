@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from kafka.admin import (
     ACL,
@@ -22,6 +24,7 @@ from tests.brokers.apache import ApacheKafka
 from tests.certificates import CLIENT, CLIENT_PASSWORD
 from tests.conftest import SASL_USERS
 from tests.kafka.cluster import Cluster, wait_for
+from tests.kafka.service import ROOT
 
 
 def unsigned_token(name: str, seconds: float) -> str:
@@ -29,6 +32,44 @@ def unsigned_token(name: str, seconds: float) -> str:
     parts = ({"alg": "none"}, {"sub": name, "iat": time.time() - 60, "exp": time.time() + seconds})
     head, claims = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
     return f"{head}.{claims}."
+
+
+class Right(NamedTuple):
+    """A line of the table of the least rights in docs/security.md."""
+
+    who: str
+    on: str
+    operation: str
+    otherwise: str
+
+    def __str__(self) -> str:
+        return f"{self.operation} on {self.on}"
+
+    def rules(self, settings: Mapping[str, str]) -> list[tuple[str, str, str]]:
+        """The rules that give it, as `User.grant` takes them."""
+        kind, *names = _RESOURCES[self.on]
+        return [(kind, one, self.operation) for name in names for one in settings[name].split(",")]
+
+
+RESULTS = {
+    "scores topic": "topics__scores",
+    "anomalies topic": "topics__anomalies",
+    "dead-letter topic": "topics__dead_letters",
+    "state topic": "state__topic",
+}
+_RESOURCES = {
+    "input topics": ("topic", "topics__input"),
+    "result topics": ("topic", *RESULTS.values()),
+    "consumer group": ("group", "kafka__group_id"),
+    **{name: ("topic", setting) for name, setting in RESULTS.items()},
+}
+
+
+def rights(who: str) -> list[Right]:
+    """What the documentation says somebody needs."""
+    page = (ROOT / "docs/security.md").read_text().partition("## The least rights")[2]
+    lines = re.findall(r"^\| ([\w ]+) \| ([\w -]+) \| ([A-Z]+) \| (.+) \|$", page, re.MULTILINE)
+    return [right for right in (Right(*line) for line in lines) if right.who == who]
 
 
 class User:
@@ -95,12 +136,6 @@ class User:
         for acl in acls:
             wait_for("the rule", lambda acl=acl: any(self._cluster.admin.describe_acls(acl)[0]))  # type: ignore[misc]
 
-    def grant_work(self, settings: dict[str, str], *without: tuple[str, str, str]) -> None:
-        """Allow what the documentation says a worker needs, except for some of it."""
-        rules = [
-            *(("topic", name, "read") for name in settings["topics__input"].split(",")),
-            *(("topic", settings[f"topics__{kind}"], "write") for kind in ("scores", "anomalies", "dead_letters")),
-            *(("topic", settings["state__topic"], operation) for operation in ("read", "write")),
-            ("group", settings["kafka__group_id"], "read"),
-        ]
-        self.grant(*(rule for rule in rules if rule not in without))
+    def grant_all(self, who: str, settings: Mapping[str, str], *, without: Right | None = None) -> None:
+        """Allow what the documentation says a worker, a trainer or a command needs, except for one of it."""
+        self.grant(*(rule for right in rights(who) if right != without for rule in right.rules(settings)))

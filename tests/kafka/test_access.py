@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from aestream.app import topics
+from aestream.settings import reference
+from aestream.settings.settings import load
 from tests.brokers.apache import ApacheKafka
 from tests.kafka import records
 from tests.kafka.cluster import Cluster
-from tests.kafka.secured import User
+from tests.kafka.secured import RESULTS, Right, User, rights
 from tests.kafka.service import Service
+
+_USEFUL = [right for right in rights("worker") if right.on == "state topic"]
+_NEEDED = [right for right in rights("worker") if right not in _USEFUL]
+_REMEMBERING = {"features__window": "5", "features__key": "host", "trainer__min_records": "100"}
 
 Make = Callable[..., dict[str, str]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -42,16 +49,16 @@ def test_what_the_guide_grants_is_enough_for_all_that_a_worker_and_a_trainer_do(
     secured_cluster: Cluster, secured_settings: Make, user: User, tmp_path: Path, command: Command
 ) -> None:
     topic = secured_cluster.topic()
-    secured_cluster.send(topic, records.values(600))
-    secured_cluster.send(topic, [records.anomaly(), b"{"])
-    settings = secured_settings(tmp_path, topic) | user.over_tls("PLAIN", tmp_path)
-    user.grant_work(settings)
+    secured_cluster.send(topic, [*records.values(600), records.anomaly(), b"{"])
+    settings = secured_settings(tmp_path, topic) | user.over_tls("PLAIN", tmp_path) | _REMEMBERING
+    user.grant_all("trainer", settings)
+    trained = command("train", settings=settings)
+    assert trained.returncode == 0, trained.stderr
+    assert "ERROR" not in trained.stderr.upper()
+    user.grant_all("worker", settings)
     validated = command("validate", settings=settings)
     assert validated.returncode == 0, validated.stdout + validated.stderr
     assert {line.split()[0] for line in validated.stdout.splitlines()} == {"ok"}
-    trained = command("train", settings=settings | {"trainer__min_records": "100"})
-    assert trained.returncode == 0, trained.stderr
-    assert "ERROR" not in trained.stderr.upper()
     with Service(["worker"], settings=settings, folder=tmp_path) as worker:
         group = settings["kafka__group_id"]
         worker.until("all committed", lambda: secured_cluster.committed(group, topic) == {0: 602})
@@ -59,40 +66,76 @@ def test_what_the_guide_grants_is_enough_for_all_that_a_worker_and_a_trainer_do(
     assert complaints(worker.log) == []
     assert secured_cluster.count(settings["topics__scores"]) == 601
     assert secured_cluster.count(settings["topics__dead_letters"]) == 1
+    assert secured_cluster.count(settings["state__topic"]) > 0
 
 
-@pytest.mark.parametrize(
-    ("kind", "what", "instead", "words"),
-    [
-        ("topic", "topics__input", None, "is not shown to this user: grant READ on it"),
-        ("topic", "topics__input", "describe", "is denied to this user: grant READ on it"),
-        ("topic", "topics__anomalies", None, "is not shown to this user: grant WRITE on it"),
-        ("topic", "topics__dead_letters", "describe", "is denied to this user: grant WRITE on it"),
-        ("group", "kafka__group_id", None, "is denied to this user: grant READ on it"),
-        ("group", "kafka__group_id", "describe", "is denied to this user: grant READ on it"),
-    ],
-)
-def test_each_right_that_is_missing_is_named_by_validate_and_by_the_worker(
+@pytest.mark.parametrize("right", _NEEDED, ids=str)
+def test_each_right_that_a_worker_lacks_is_named_by_validate_and_by_the_worker(
+    secured_cluster: Cluster, secured_settings: Make, user: User, tmp_path: Path, command: Command, right: Right
+) -> None:
+    assert right.otherwise == "does not start"
+    settings = secured_settings(tmp_path, secured_cluster.topic()) | user.settings
+    ((kind, name, _),) = right.rules(settings)
+    user.grant_all("worker", settings, without=right)
+
+    def said(problem: str) -> None:
+        (line,) = failed(command("validate", settings=settings))
+        assert f"{kind} {name}: {problem} to this user: grant {right.operation} on it" in line
+
+    said("is denied" if kind == "group" else "is not shown")
+    user.grant((kind, name, "DESCRIBE"))
+    said("is denied")
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        assert f"{kind} {name} is denied to this user: grant {right.operation} on it" in ended(worker)
+
+
+def test_a_worker_that_may_not_use_its_state_topic_scores_all_the_same(
+    secured_cluster: Cluster, secured_settings: Make, new_user: Callable[[], User], tmp_path: Path, command: Command
+) -> None:
+    topic = secured_cluster.topic()
+    secured_cluster.send(topic, records.values(600))
+    common = secured_settings(tmp_path, topic) | _REMEMBERING
+    assert command("train", settings=common).returncode == 0
+    for right in _USEFUL:
+        user, group = new_user(), secured_cluster.name("group")
+        settings = common | user.settings | {"kafka__group_id": group}
+        user.grant_all("worker", settings, without=right)
+        validated = command("validate", settings=settings)
+        assert validated.returncode == 0
+        told = f"topic {settings['state__topic']}: is denied to this user: grant {right.operation} on it"
+        (line,) = [line for line in validated.stdout.splitlines() if line.startswith("warning")]
+        assert told in line
+        with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+            worker.until("all committed", lambda group=group: secured_cluster.committed(group, topic) == {0: 600})
+            assert worker.stop() == 0
+        (line,) = complaints(worker.log)
+        assert told.replace(": is", " is") in line
+
+
+@pytest.mark.parametrize("right", rights("trainer"), ids=str)
+def test_each_right_that_a_trainer_lacks_is_named(
     secured_cluster: Cluster,
     secured_settings: Make,
     user: User,
     tmp_path: Path,
     command: Command,
-    kind: str,
-    what: str,
-    instead: str | None,
-    words: str,
+    right: Right,
 ) -> None:
     topic = secured_cluster.topic()
-    secured_cluster.send(topic, records.values(10))
-    settings = secured_settings(tmp_path, topic) | user.settings
-    user.grant_work(settings, (kind, settings[what], "read"), (kind, settings[what], "write"))
-    if instead:
-        user.grant((kind, settings[what], instead))
-    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
-        (line,) = failed(command("validate", settings=settings))
-        assert f"{kind} {settings[what]}: {words}" in line
-        assert f"{kind} {settings[what]} {words}" in ended(worker)
+    secured_cluster.send(topic, records.values(600))
+    settings = secured_settings(tmp_path, topic) | user.settings | _REMEMBERING | {"model__keep": "2"}
+    for seed in range(2):  # so that the next one makes it ask which versions the workers use
+        records.train(Path(settings["model__store"]), seed=seed)
+    user.grant_all("trainer", settings, without=right)
+    ((kind, name, operation),) = right.rules(settings)
+    trained = command("train", settings=settings)
+    told = f"{kind} {name} is {'denied' if kind == 'group' else 'not shown'} to this user: grant {operation} on it"
+    if right.on == "consumer group":
+        assert trained.returncode == 0
+        assert f"only the newest are kept: {told}" in trained.stderr
+    else:
+        assert trained.returncode == 1
+        assert told in trained.stderr
 
 
 def test_a_pattern_finds_what_is_shown(
@@ -101,7 +144,7 @@ def test_a_pattern_finds_what_is_shown(
     prefix = secured_cluster.name("many")
     shown, denied, hidden = (f"{prefix}.{name}" for name in ("shown", "denied", "hidden"))
     settings = secured_settings(tmp_path, f"^{prefix}") | user.settings
-    user.grant_work(settings | {"topics__input": shown})
+    user.grant_all("worker", settings | {"topics__input": shown})
     secured_cluster.admin.create_topics({name: {"num_partitions": 1} for name in (shown, denied, hidden)})
     well = command("validate", settings=settings)
     assert well.returncode == 0, well.stdout
@@ -113,27 +156,63 @@ def test_a_pattern_finds_what_is_shown(
     assert hidden not in well.stdout
 
 
-def test_topics_cannot_be_made_without_the_right_to(
+def test_topics_are_made_with_the_right_to_and_no_more(
     secured_cluster: Cluster, secured_settings: Make, user: User, tmp_path: Path, command: Command
 ) -> None:
     topic = secured_cluster.topic(partitions=2)
-    fresh = {f"topics__{kind}": secured_cluster.name(kind) for kind in ("scores", "anomalies", "dead_letters")}
-    state = secured_cluster.name("state")
-    settings = secured_settings(tmp_path, topic) | user.settings | fresh | {"state__topic": state}
-    hidden = command("topics", "create", settings=settings)
-    assert hidden.returncode == 1
-    assert topic in hidden.stderr
-    assert "not shown to this user" in hidden.stderr
-    user.grant(("topic", topic, "read"))
-    denied = command("topics", "create", settings=settings)
-    assert denied.returncode == 1
-    (line,) = denied.stderr.splitlines()
+    fresh = {setting: secured_cluster.name("fresh") for setting in RESULTS.values()}
+    settings = secured_settings(tmp_path, topic) | user.settings | fresh
+    described, create, describe, alter = rights("topics create")
+
+    def refused(words: str) -> None:
+        done = command("topics", "create", settings=settings)
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert words in line
+
+    refused("not shown to this user")
+    user.grant(*described.rules(settings), *describe.rules(settings), *alter.rules(settings))
     for name in fresh.values():
-        assert f"topic {name} cannot be created: grant this user CREATE on it" in line
-    user.grant(*(("topic", name, "create") for name in (*fresh.values(), state)))
+        refused(f"topic {name} cannot be created: grant this user CREATE on it")
+        user.grant(("topic", name, create.operation))
     made = command("topics", "create", settings=settings)
     assert made.returncode == 0, made.stderr
-    assert {len(secured_cluster.ends(name)) for name in (*fresh.values(), state)} == {2}
+    assert {len(secured_cluster.ends(name)) for name in fresh.values()} == {2}
+    secured_cluster.add_partitions(topic, 3)
+    grown = command("topics", "create", settings=settings)
+    assert grown.returncode == 0, grown.stderr
+    assert grown.stdout.count("now has 3 partitions") == len(fresh)
+
+
+def test_topics_get_no_more_partitions_without_the_right_to(
+    secured_cluster: Cluster, secured_settings: Make, user: User, tmp_path: Path, command: Command
+) -> None:
+    topic = secured_cluster.topic(partitions=2)
+    settings = secured_settings(tmp_path, topic) | user.settings  # the results have one partition
+    described, create, describe, alter = rights("topics create")
+    user.grant(*described.rules(settings), *create.rules(settings))
+    blind = command("topics", "create", settings=settings)
+    assert blind.returncode == 0
+    assert blind.stdout.startswith("nothing to create")
+    user.grant(*describe.rules(settings))
+    denied = command("topics", "create", settings=settings)
+    assert denied.returncode == 1
+    for _, name, operation in alter.rules(settings):
+        assert f"topic {name} cannot be given more partitions: grant this user {operation} on it" in denied.stderr
+
+
+def test_to_read_the_anomalies_is_enough_to_follow_them(
+    secured_cluster: Cluster, secured_settings: Make, user: User, tmp_path: Path, command: Command
+) -> None:
+    settings = secured_settings(tmp_path, secured_cluster.topic()) | user.settings
+    (right,) = rights("tail")
+    denied = command("tail", settings=settings)
+    assert denied.returncode == 1
+    assert f"{settings['topics__anomalies']} is not shown to this user: grant {right.operation} on it" in denied.stderr
+    secured_cluster.send(settings["topics__anomalies"], [b'{"score": 2.5}'])
+    user.grant_all("tail", settings)
+    loaded = load(overrides=reference.assignments([f"{k.replace('__', '.')}={v}" for k, v in settings.items()]))
+    assert list(next(topics.follow_anomalies(loaded, 1)).values) == [b'{"score": 2.5}']
 
 
 @pytest.mark.parametrize("arguments", ["train", "validate", "topics create", "init", "tail"])

@@ -170,7 +170,7 @@ def test_the_right_to_its_transactional_id_is_named(
 ) -> None:
     topic = secured_cluster.topic()
     settings = secured_settings(tmp_path, topic) | user.settings | ONCE | {"kafka__group_instance_id": "one"}
-    user.grant_work(settings)
+    user.grant_all("worker", settings)
     found = run("worker", settings=settings, folder=tmp_path)
     assert found.returncode == 1
     last = found.stderr.splitlines()[-1]

@@ -88,7 +88,7 @@ def test_limits_that_may_not_be_asked_for_are_learnt(
     group = settings["kafka__group_id"]
     limit(secured_cluster, settings["topics__dead_letters"], 20_000)
     limit(secured_cluster, settings["topics__scores"], 4000)
-    user.grant_work(settings)
+    user.grant_all("worker", settings)
     secured_cluster.send(topic, [LARGE, *records.values(50)], keys=[b"k", b"n" * 6000, *[b"k"] * 49])
     with Service(["worker"], settings=settings, folder=tmp_path) as worker:
         worker.until("all committed", lambda: secured_cluster.committed(group, topic) == {0: 51})

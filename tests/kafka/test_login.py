@@ -43,7 +43,7 @@ def test_a_worker_scores(
     topic = secured_cluster.topic()
     secured_cluster.send(topic, records.values(50))
     settings = secured_settings(tmp_path, topic) | user.over_tls(mechanism, tmp_path)
-    user.grant_work(settings)
+    user.grant_all("worker", settings)
     with Service(["worker"], settings=settings, folder=tmp_path) as worker:
         group = settings["kafka__group_id"]
         worker.until("all committed", lambda: secured_cluster.committed(group, topic) == {0: 50})
@@ -59,7 +59,7 @@ def test_a_worker_renews_its_login_from_the_token_file(
     seconds = 4.0
     topic = secured_cluster.topic()
     settings = secured_settings(tmp_path, topic) | user.over_tls("OAUTHBEARER", tmp_path)
-    user.grant_work(settings)
+    user.grant_all("worker", settings)
     group = settings["kafka__group_id"]
     file, stop = Path(settings["kafka__sasl_oauth_token_file"]), threading.Event()
 
@@ -101,7 +101,7 @@ def test_a_token_comes_from_a_class_of_the_users(
     monkeypatch.syspath_prepend(tmp_path)
     settings = secured_settings(tmp_path, secured_cluster.topic()) | user.over_tls("OAUTHBEARER", tmp_path)
     del settings["kafka__sasl_oauth_token_file"]
-    user.grant_work(settings)
+    user.grant_all("worker", settings)
 
     def validated(provider: str) -> subprocess.CompletedProcess[str]:
         return command("validate", settings=settings | {"kafka__sasl_oauth_token_provider": provider})

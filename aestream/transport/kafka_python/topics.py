@@ -90,9 +90,10 @@ class KafkaTopics:
         with self._admin() as admin:
             answers = admin.create_topics(wanted, raise_errors=False)["topics"]
             _refused("created", "CREATE", [answer for answer in answers if answer["error_code"] != there])
+            made = [answer["name"] for answer in answers if not answer["error_code"]]
             with contextlib.suppress(kafka_errors.KafkaTimeoutError):  # created, but not shown to this user
-                admin.wait_for_topics(names)
-        return [answer["name"] for answer in answers if not answer["error_code"]]
+                admin.wait_for_topics(made)
+        return made
 
     def grow(self, partitions: Mapping[str, int]) -> None:
         """Add partitions to topics, up to these counts. Raises TransportError when refused."""
