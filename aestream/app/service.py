@@ -17,7 +17,7 @@ from prometheus_client import (
 )
 
 import aestream
-from aestream.service.health import HttpServer
+from aestream.service.endpoints import HttpServer
 from aestream.service.metrics import Metrics
 from aestream.service.service import Service
 from aestream.settings import reference
@@ -51,8 +51,12 @@ def surrounded(
         health=service.health,
         registry=collectors,
         version=aestream.__version__,
+        tls_certfile=settings.http.tls_certfile,
+        tls_keyfile=settings.http.tls_keyfile,
+        username=settings.http.username,
+        password=settings.http.password.get_secret_value() if settings.http.password else None,
     )
-    _log.info("aestream %s, metrics at http://%s/metrics", aestream.__version__, server.address)
+    _log.info("aestream %s, metrics at %s/metrics", aestream.__version__, server.url)
     for name in reference.unknown_variables(os.environ):
         _log.warning("%s is not a setting and is ignored; `aestream config` lists all", name)
     try:

@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from aestream.errors import ConfigurationError
 from aestream.settings.connection import Kafka
+from aestream.settings.serving import Http
 from aestream.settings.values import (
     CountOrWord,
     Duration,
@@ -271,13 +272,6 @@ class DeadLetters(BaseModel):
 
     max_invalid_ratio: float = Field(0.5, gt=0, le=1, description="Dead letters as a share of the last 10,000 records.")
     max_consecutive_count: int = Field(1_000, gt=0, description="Dead letters in a row.")
-
-
-class Http(BaseModel):
-    """HTTP server for /metrics, /livez, /readyz and /version."""
-
-    host: str = Field("127.0.0.1", description="The address to listen on; 0.0.0.0 for all interfaces.")
-    port: int = Field(9108, ge=0, le=65535, description="The port; 0 picks a free one and logs it.")
 
 
 class Files(BaseModel):

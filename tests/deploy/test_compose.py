@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from aestream.settings.settings import Http, Worker
+from aestream.settings.serving import Http
+from aestream.settings.settings import Worker
 from tests.deploy.files import ADDRESSES, COMPOSE, DEPLOY, yaml_of
 from tests.deploy.tools import run
 

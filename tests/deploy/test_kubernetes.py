@@ -9,8 +9,10 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from aestream.service.health import Health, HttpServer
-from aestream.settings.settings import Http, Worker
+from aestream.service.endpoints import HttpServer
+from aestream.service.health import Health
+from aestream.settings.serving import Http
+from aestream.settings.settings import Worker
 from tests.deploy.files import BASE
 from tests.deploy.tools import run
 

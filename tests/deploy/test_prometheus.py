@@ -12,10 +12,12 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from aestream.service.health import Health, HttpServer
-from aestream.settings.settings import Http
+from aestream.service.endpoints import HttpServer
+from aestream.service.health import Health
+from aestream.settings.serving import Http
 from tests.deploy.files import (
     ADDRESSES,
+    BASE,
     DASHBOARD,
     DEPLOY,
     GUIDE,
@@ -50,6 +52,22 @@ def test_promtool_accepts_the_rules() -> None:
 
 def test_promtool_accepts_the_configuration() -> None:
     run("promtool", "check", "config", DEPLOY / "prometheus/prometheus.yml")
+
+
+def test_promtool_accepts_how_the_guide_scrapes_over_tls(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/security.md").read_text(), re.MULTILINE | re.DOTALL)
+    (config,) = [block for block in blocks if block.startswith("scrape_configs:")]
+    for path in re.findall(r"/etc/prometheus/([\w.-]+)", config):
+        (tmp_path / path).touch()
+    (tmp_path / "prometheus.yml").write_text(config.replace("/etc/prometheus", str(tmp_path)))
+    run("promtool", "check", "config", tmp_path / "prometheus.yml")
+    (monitor,) = [yaml.safe_load(block) for block in blocks if "kind: PodMonitor" in block]
+    (worker,) = [o for o in yaml.safe_load_all((BASE / "worker.yaml").read_text()) if o["kind"] == "StatefulSet"]
+    labels = worker["spec"]["template"]["metadata"]["labels"] | {"app.kubernetes.io/name": "aestream"}  # by kustomize
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    (container,) = worker["spec"]["template"]["spec"]["containers"]
+    assert endpoint["port"] in [port["name"] for port in container["ports"]]
 
 
 def test_the_alerts_fire_when_they_should() -> None:

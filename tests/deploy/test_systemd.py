@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from aestream.errors import ConfigurationError
-from aestream.settings.settings import Http, Worker
+from aestream.settings.serving import Http
+from aestream.settings.settings import Worker
 from tests.deploy.files import ROOT, UNITS
 from tests.deploy.tools import run
 

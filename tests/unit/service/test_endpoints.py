@@ -1,19 +1,28 @@
-"""The HTTP side: the four paths, the probes by a clock that the test owns, rude clients."""
+"""The HTTP side: the four paths, the probes by a clock that the test owns, rude clients, TLS and a login."""
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import functools
+import http.client
 import json
+import shutil
 import socket
+import ssl
 import struct
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from aestream.errors import ConfigurationError
-from aestream.service.health import Health, HttpServer
+from aestream.service.endpoints import HttpServer
+from aestream.service.health import Health
 from tests.unit.service.clock import Clock
 
 
@@ -103,8 +112,8 @@ def ipv6() -> bool:
 def listen(health: Health) -> Iterator[Callable[..., HttpServer]]:
     opened = []
 
-    def make(host: str, port: int = 0) -> HttpServer:
-        opened.append(HttpServer(host, port, health=health, registry=CollectorRegistry(), version="1"))
+    def make(host: str, port: int = 0, **options: str) -> HttpServer:
+        opened.append(HttpServer(host, port, health=health, registry=CollectorRegistry(), version="1", **options))
         return opened[-1]
 
     yield make
@@ -150,3 +159,86 @@ def test_a_host_that_is_not_ours_names_the_setting(host: str, listen: Callable[.
     assert host in str(caught.value)
     assert "`host`" in str(caught.value)
     assert "`port`" not in str(caught.value)
+
+
+@pytest.fixture
+def pair(certificates: Path, tmp_path: Path) -> dict[str, str]:
+    """Copies of a certificate and its key, which may be replaced."""
+    files = {"tls_certfile": "broker.crt", "tls_keyfile": "broker.key"}
+    return {option: str(shutil.copy(certificates / name, tmp_path)) for option, name in files.items()}
+
+
+def secured(server: HttpServer, path: str, authority: Path, login: str | None = None) -> tuple[int, str]:
+    """Ask over TLS, perhaps with `name:password`; return the status and the name in the server's certificate."""
+    context = ssl.create_default_context(cafile=authority)
+    context.check_hostname = False
+    host, _, port = server.address.rpartition(":")
+    connection = http.client.HTTPSConnection(host.strip("[]"), int(port), timeout=10, context=context)
+    with contextlib.closing(connection):
+        headers = {} if login is None else {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+        connection.request("GET", path, headers=headers)
+        certificate: Any = connection.sock.getpeercert()
+        return connection.getresponse().status, certificate["subject"][0][0][1]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", *(["::1"] if ipv6() else [])])
+def test_over_tls_a_login_is_needed_for_all_but_the_probes(
+    host: str, listen: Callable[..., HttpServer], health: Health, pair: dict[str, str], certificates: Path
+) -> None:
+    health.wait_for(None)
+    server = listen(host, username="scraper", password="s\u00e9cret:x", **pair)  # noqa: S106
+    assert server.url.startswith("https://")
+    ask = functools.partial(secured, server, authority=certificates / "authority.pem")
+    for path in ("/livez", "/readyz"):
+        assert ask(path) == (200, "broker")
+    for path in ("/metrics", "/version"):
+        assert ask(path, login="scraper:s\u00e9cret:x")[0] == 200
+        for wrong in (None, "scraper:", "scraper:s\u00e9cret", "other:s\u00e9cret:x", ":", "scraper"):
+            assert ask(path, login=wrong)[0] == 401
+    assert ask("/nothing")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "header", ["Basic", "Basic \u00e9", "Bearer c2NyYXBlcjpzZWNyZXQ=", "c2NyYXBlcjpzZWNyZXQ=", " "]
+)
+def test_a_login_that_is_none_is_refused(header: str, listen: Callable[..., HttpServer]) -> None:
+    server = listen("127.0.0.1", username="scraper", password="secret")  # noqa: S106
+    request = urllib.request.Request(f"{server.url}/metrics", headers={"Authorization": header})  # noqa: S310
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)  # noqa: S310
+    assert refused.value.code == 401
+    assert refused.value.headers["WWW-Authenticate"].startswith("Basic ")
+
+
+def test_a_client_without_tls_or_without_a_word_holds_up_nobody(
+    listen: Callable[..., HttpServer], pair: dict[str, str], certificates: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = listen("127.0.0.1", **pair)
+    host, port = server.address.split(":")
+    with socket.create_connection((host, int(port))), socket.create_connection((host, int(port))) as plain:
+        plain.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert secured(server, "/metrics", certificates / "authority.pem")[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_renewed_certificate_is_used_at_once(
+    listen: Callable[..., HttpServer], pair: dict[str, str], certificates: Path
+) -> None:
+    server = listen("127.0.0.1", **pair)
+    assert secured(server, "/livez", certificates / "authority.pem") == (200, "broker")
+    shutil.copy(certificates / "stranger.pem", pair["tls_certfile"])  # half replaced: the former pair still serves
+    assert secured(server, "/livez", certificates / "authority.pem") == (200, "broker")
+    shutil.copy(certificates / "stranger.key", pair["tls_keyfile"])
+    assert secured(server, "/livez", certificates / "stranger.pem") == (200, "stranger")
+
+
+@pytest.mark.parametrize(
+    ("option", "file"), [("tls_certfile", "none"), ("tls_certfile", "stranger.pem"), ("tls_keyfile", "client.key")]
+)
+def test_a_certificate_that_cannot_be_used_names_its_settings(
+    option: str, file: str, listen: Callable[..., HttpServer], pair: dict[str, str], certificates: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"`tls_certfile` or `tls_keyfile`: .* cannot be used") as caught:
+        listen("127.0.0.1", **(pair | {option: str(certificates / file)}))
+    assert file in str(caught.value)
+    assert "\n" not in str(caught.value)
