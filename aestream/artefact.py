@@ -137,8 +137,8 @@ def write(directory: Path, facts: Mapping[str, Any], arrays: Arrays) -> Manifest
         directory.mkdir(parents=True, exist_ok=True)
         if any(directory.iterdir()):
             raise ModelError(f"{directory} is not empty: save the model into a new or empty directory")
-        _write_file(directory / ARRAYS, content)
-        _write_file(directory / MANIFEST, text)  # last: a directory with a manifest is complete
+        write_file(directory / ARRAYS, content)
+        write_file(directory / MANIFEST, text)  # last: a directory with a manifest is complete
         sync(directory)
     except OSError as error:
         raise ModelError(
@@ -189,7 +189,8 @@ def _read_file(path: Path) -> bytes:
         raise ModelError(f"{path} cannot be read ({error.strerror}): train a model, or correct the path") from error
 
 
-def _write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Write a new file durably. Raises OSError."""
     with path.open("xb") as file:
         file.write(content)
         file.flush()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from aestream import signature
 from aestream.app import samplers
 from aestream.detector.detector import Detector
 from aestream.errors import ConfigurationError, ModelError
@@ -18,6 +20,7 @@ from aestream.sampling.file import FileSampler
 from aestream.sampling.sample import fit
 from aestream.settings import reference
 from aestream.settings.settings import Settings
+from aestream.signature import PublicKey
 
 # The matrices of a fit are small; and the same records and seed give the same model on every machine.
 TRAINING_THREADS = 1
@@ -28,6 +31,21 @@ def registry(settings: Settings) -> Registry:
     if "://" in settings.model.store:
         raise ConfigurationError(f"AESTREAM_MODEL__STORE: {settings.model.store!r} is not a folder: give a path")
     return LocalRegistry(Path(settings.model.store), settings.model.name, keep=settings.model.keep)
+
+
+def verify_key(settings: Settings) -> PublicKey | None:
+    """The key that must have signed a model; None if unsigned ones will do. Raises ConfigurationError."""
+    path = settings.model.verify_keyfile
+    return None if path is None else signature.public_key(path)
+
+
+def signer(settings: Settings) -> Callable[[Path], None]:
+    """What signs the files of a new version; it does nothing without a key. Raises ConfigurationError."""
+    path = settings.model.signing_keyfile
+    if path is None:
+        return lambda _folder: None
+    key = signature.private_key(path)
+    return lambda folder: signature.sign(folder, key, settings.model.name)
 
 
 def new_detector(settings: Settings) -> Detector:
@@ -140,8 +158,15 @@ def load_model(settings: Settings, version: str) -> LoadedModel:
 
 
 def _load(settings: Settings, folder: Path) -> Detector:
-    """Load a model, and check that it learnt from records as they are found in messages now. Raises ModelError."""
+    """Load a model, and check that it learnt from records as they are found in messages now. Raises ModelError.
+
+    If there is a key, its signature is checked first.
+    """
+    key = verify_key(settings)
+    signed = None if key is None else signature.verify(folder, key)
     detector = Detector.load(folder)
+    if signed not in {None, detector.manifest.sha256}:
+        raise ModelError(f"{folder} was changed while it was loaded: train again or roll back")
     here = settings.records.model_dump()
     trained = detector.manifest.metadata.get("layout", here)
     differs = [name for name, value in here.items() if trained.get(name) != value]

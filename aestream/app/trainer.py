@@ -37,6 +37,7 @@ def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) ->
         reporter,
         metadata={"layout": settings.records.model_dump()},
         needed=partial(_needed, settings) if settings.topics.input else tuple,
+        sign=models.signer(settings),
     )
 
 

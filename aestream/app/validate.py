@@ -48,6 +48,7 @@ def check_configuration(settings: Settings, *, group: bool = True) -> None:
         clients.group_id(settings)
     schedule.parse(settings.trainer.schedule)
     models.registry(settings)
+    models.verify_key(settings)
 
 
 def run(settings: Settings) -> Iterator[Check]:

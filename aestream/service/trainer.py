@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aestream.artefact import FieldNote
@@ -69,6 +70,7 @@ class Trainer:
     reporter: Reporter = field(default_factory=Reporter)
     metadata: Mapping[str, Any] = field(default_factory=dict)  # for the manifest, beside what the run finds
     needed: Callable[[], Collection[str]] = tuple  # old versions that the store is to keep
+    sign: Callable[[Path], None] = lambda _folder: None  # the files of a new version, before it is published
 
     def run(self, reason: str | None = None) -> Run:
         """Train once, publish the version and make it the current one.
@@ -103,7 +105,12 @@ class Trainer:
             **self.metadata,
             **({_REASON: reason} if reason is not None else {}),
         }
-        version = self.registry.publish(lambda folder: detector.save(folder, facts))
+
+        def write(folder: Path) -> None:
+            detector.save(folder, facts)
+            self.sign(folder)
+
+        version = self.registry.publish(write)
         self.registry.promote(version)
         self.registry.prune(self.needed)
         return Run(

