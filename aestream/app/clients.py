@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from aestream.errors import ConfigurationError
 from aestream.settings.settings import Model, Settings
+from aestream.settings.values import without_passwords
 from aestream.transport.base import Delivery, History, Sink, Source, Topics
 from aestream.transport.delivery import AtLeastOnce, ExactlyOnce
 from aestream.transport.kafka_python.history import KafkaHistory
@@ -56,7 +57,7 @@ def check(settings: Settings) -> None:
 def _names(settings: Settings) -> Iterator[str]:
     for server in settings.kafka.bootstrap_servers or [""]:
         if not _SERVER.fullmatch(server):
-            yield f"KAFKA__BOOTSTRAP_SERVERS: {server!r} is not an address: write host:port"
+            yield f"KAFKA__BOOTSTRAP_SERVERS: {without_passwords(server)!r} is not an address: write host:port"
     topics = settings.topics
     names = [("TOPICS__INPUT", name) for name in topics.input if not name.startswith("^")]
     names += [(f"TOPICS__{field.upper()}", getattr(topics, field)) for field in ("scores", "anomalies", "dead_letters")]

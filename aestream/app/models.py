@@ -20,6 +20,7 @@ from aestream.sampling.file import FileSampler
 from aestream.sampling.sample import fit
 from aestream.settings import reference
 from aestream.settings.settings import Settings
+from aestream.settings.values import without_passwords
 from aestream.signature import PublicKey
 
 # The matrices of a fit are small; and the same records and seed give the same model on every machine.
@@ -29,7 +30,8 @@ TRAINING_THREADS = 1
 def registry(settings: Settings) -> Registry:
     """The model store."""
     if "://" in settings.model.store:
-        raise ConfigurationError(f"AESTREAM_MODEL__STORE: {settings.model.store!r} is not a folder: give a path")
+        shown = without_passwords(settings.model.store)
+        raise ConfigurationError(f"AESTREAM_MODEL__STORE: {shown!r} is not a folder: give a path")
     return LocalRegistry(Path(settings.model.store), settings.model.name, keep=settings.model.keep)
 
 

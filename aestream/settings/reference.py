@@ -14,7 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ByteSize, SecretStr, TypeAdapte
 
 from aestream.errors import AestreamError, ConfigurationError
 from aestream.settings.settings import PREFIX, Settings
-from aestream.settings.values import UNITS, seconds
+from aestream.settings.values import UNITS, seconds, without_passwords
+
+_ADDRESSES = {"kafka.bootstrap_servers", "model.store"}
 
 # Options that do not bear the name of their setting.
 _OTHER_OPTIONS = {
@@ -33,7 +35,7 @@ def assignments(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or name not in known:
-            raise ConfigurationError(f"--set {pair}: write SECTION.NAME=VALUE; `aestream config` lists the names")
+            raise ConfigurationError(f"--set {name}: write SECTION.NAME=VALUE; `aestream config` lists the names")
         *sections, last = name.split(".")
         node = nested
         for section in sections:
@@ -142,7 +144,8 @@ def in_force(settings: Settings) -> Iterator[str]:
         value: Any = settings
         for part in setting.dotted.split("."):
             value = getattr(value, part)
-        yield f"{setting.variable}={written(value, duration=setting.duration)}"
+        text = written(value, duration=setting.duration)
+        yield f"{setting.variable}={without_passwords(text) if setting.dotted in _ADDRESSES else text}"
 
 
 def written(value: Any, *, duration: bool = False) -> str:

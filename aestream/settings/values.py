@@ -50,6 +50,11 @@ def pairs(value: object) -> object:
     return {name.strip(): size.strip() for name, _, size in found}
 
 
+def without_passwords(text: str) -> str:
+    """Hide the password in addresses such as `user:password@host` or `scheme://user:password@host`."""
+    return re.sub(r"((?:^|[\s,/])[^\s,/:@]*):\S+@", r"\1:***@", text)
+
+
 def none_if_off(value: object) -> object:
     """Read `off`, `none` and an empty text as None; leave anything else alone."""
     return None if isinstance(value, str) and value.strip().lower() in {"", "off", "none"} else value

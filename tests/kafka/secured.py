@@ -15,6 +15,7 @@ from kafka.admin import (
     ACL,
     ACLOperation,
     ACLPermissionType,
+    ACLResourcePatternType,
     ResourcePattern,
     ResourceType,
     UserScramCredentialUpsertion,
@@ -48,7 +49,8 @@ class Right(NamedTuple):
     def rules(self, settings: Mapping[str, str]) -> list[tuple[str, str, str]]:
         """The rules that give it, as `User.grant` takes them."""
         kind, *names = _RESOURCES[self.on]
-        return [(kind, one, self.operation) for name in names for one in settings[name].split(",")]
+        named = [one for name in names for one in settings[name].split(",")]
+        return [(kind, f"{one}-" if kind == "transactional_id" else one, self.operation) for one in named]
 
 
 RESULTS = {
@@ -61,6 +63,7 @@ _RESOURCES = {
     "input topics": ("topic", "topics__input"),
     "result topics": ("topic", *RESULTS.values()),
     "consumer group": ("group", "kafka__group_id"),
+    "transactional ids that begin with the group's name and a dash": ("transactional_id", "kafka__group_id"),
     **{name: ("topic", setting) for name, setting in RESULTS.items()},
 }
 
@@ -68,7 +71,7 @@ _RESOURCES = {
 def rights(who: str) -> list[Right]:
     """What the documentation says somebody needs."""
     page = (ROOT / "docs/security.md").read_text().partition("## The least rights")[2]
-    lines = re.findall(r"^\| ([\w ]+) \| ([\w -]+) \| ([A-Z]+) \| (.+) \|$", page, re.MULTILINE)
+    lines = re.findall(r"^\| ([\w ,]+) \| ([\w '-]+) \| ([A-Z_]+) \| (.+) \|$", page, re.MULTILINE)
     return [right for right in (Right(*line) for line in lines) if right.who == who]
 
 
@@ -121,14 +124,21 @@ class User:
         return self.settings | tls
 
     def grant(self, *rules: tuple[str, str, str]) -> None:
-        """Allow (kind, name, operation), such as ("topic", "in", "read"), and wait until the broker knows."""
+        """Allow (kind, name, operation), such as ("topic", "in", "read"), and wait until the broker knows.
+
+        The name of a transactional id is its beginning.
+        """
         acls = [
             ACL(
                 principal=f"User:{self.name}",
                 host="*",
                 operation=ACLOperation[operation.upper()],
                 permission_type=ACLPermissionType.ALLOW,
-                resource_pattern=ResourcePattern(ResourceType[kind.upper()], name),
+                resource_pattern=ResourcePattern(
+                    ResourceType[kind.upper()],
+                    name,
+                    ACLResourcePatternType.PREFIXED if kind == "transactional_id" else ACLResourcePatternType.LITERAL,
+                ),
             )
             for kind, name, operation in rules
         ]

@@ -179,8 +179,7 @@ def test_the_right_to_its_transactional_id_is_named(
     validated = run("validate", settings=settings, folder=tmp_path)
     assert validated.returncode == 1
     assert f"transactional ids {settings['kafka__group_id']}-*" in validated.stdout
-    for name in ("one", "validate"):
-        user.grant(("transactional_id", f"{settings['kafka__group_id']}-{name}", "write"))
+    user.grant_all("worker, exactly once", settings)
     assert run("validate", settings=settings, folder=tmp_path).returncode == 0
     secured_cluster.send(topic, records.values(100))
     with Service(["worker"], settings=settings, folder=tmp_path) as worker:
