@@ -55,18 +55,20 @@ def test_a_worker_scores(
 def test_a_worker_renews_its_login_from_the_token_file(
     secured_cluster: Cluster, secured_settings: Make, user: User, tmp_path: Path
 ) -> None:
-    # The broker ends a connection whose token has expired: the worker must log in again before, on the same connection.
-    seconds = 4.0
+    # The broker ends a connection whose token has expired. 1. The file is renewed. Result: the worker logs in again in
+    # time, on the same connections. 2. There is no token for a while. Result: it is not ready, and waits.
+    # 3. There is one again. Result: it goes on.
+    seconds = 6.0
     topic = secured_cluster.topic()
     settings = secured_settings(tmp_path, topic) | user.over_tls("OAUTHBEARER", tmp_path)
     user.grant_all("worker", settings)
     group = settings["kafka__group_id"]
-    file, stop = Path(settings["kafka__sasl_oauth_token_file"]), threading.Event()
+    file, stop, gone = Path(settings["kafka__sasl_oauth_token_file"]), threading.Event(), threading.Event()
 
     def renew() -> None:
         while not stop.is_set():
             fresh = file.with_suffix(".new")
-            fresh.write_text(unsigned_token(user.name, seconds) + "\n")
+            fresh.write_text("" if gone.is_set() else unsigned_token(user.name, seconds) + "\n")
             fresh.replace(file)
             stop.wait(0.5)
 
@@ -82,11 +84,17 @@ def test_a_worker_renews_its_login_from_the_token_file(
                 if time.monotonic() - began > 1.5 * seconds:
                     break
                 time.sleep(0.2)
+            assert complaints(worker.log) == []
+            gone.set()
+            worker.until("the wait", lambda: worker.get("/readyz") == (503, "waiting: an answer from Kafka\n"))
+            gone.clear()
+            secured_cluster.send(topic, records.values(10))
+            worker.until("committed", lambda: secured_cluster.committed(group, topic) == {0: sent + 10})
             assert worker.stop() == 0
     finally:
         stop.set()
         renewing.join()
-    assert complaints(worker.log) == []
+    assert "AESTREAM_KAFKA__SASL_OAUTH_TOKEN_FILE" in worker.log
 
 
 def test_a_token_comes_from_a_class_of_the_users(

@@ -17,8 +17,9 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.protocol.metadata import MetadataRequest
 
-from aestream.errors import AestreamError, ConfigurationError, TransportError
+from aestream.errors import ConfigurationError, TransportError
 from aestream.transport.kafka_python.errors import Connection, said, servers, suspects
+from aestream.transport.kafka_python.tokens import NoTokenError
 
 _TIMEOUT_MS = 30_000  # the client's own default
 _ATTEMPT_MS = 10_000
@@ -51,9 +52,9 @@ def make_contact(connection: Connection) -> None:
                     f"Kafka at {server} accepts only clients with a certificate that it trusts ({_reason(error)}): "
                     "check `ssl_certfile` and `ssl_keyfile`"
                 )
-            if not isinstance(error, kafka_errors.KafkaError | AestreamError):
+            if not isinstance(error, kafka_errors.KafkaError | TransportError):
                 raise ConfigurationError(f"the Kafka client cannot use {server}: {said(error)}") from error
-            if not isinstance(error, kafka_errors.RetriableError):
+            if isinstance(error, NoTokenError) or not isinstance(error, kafka_errors.RetriableError):
                 raise error
         if time.monotonic() + _PAUSE_SECONDS > deadline:
             reasons = ", ".join(f"{server}: {_reason(error)}" for server, error in refusals.items())

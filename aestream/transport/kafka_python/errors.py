@@ -9,6 +9,7 @@ from typing import Any
 from kafka import errors as kafka_errors
 
 from aestream.errors import ConfigurationError, TransportError
+from aestream.transport.kafka_python.tokens import NoTokenError
 
 Connection = Mapping[str, Any]
 
@@ -72,7 +73,8 @@ def broker_errors(connection: Connection) -> Iterator[None]:
             f"({said(error)})"
         ) from error
     except (kafka_errors.KafkaError, OSError) as error:
-        raise TransportError(f"Kafka at {where}: {said(error)}") from error
+        told = error.args[0] if isinstance(error, NoTokenError) else f"Kafka at {where}: {said(error)}"
+        raise TransportError(told) from error
     except (AssertionError, ImportError) as error:  # how the client refuses settings that do not go together
         raise ConfigurationError(f"the Kafka client refuses the settings in `connection`: {error}") from error
 

@@ -8,9 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kafka import errors as kafka_errors
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
-from aestream.errors import ConfigurationError, TransportError
+from aestream.errors import ConfigurationError
+
+
+class NoTokenError(kafka_errors.KafkaConnectionError):  # type: ignore[misc]
+    """There is no token at the moment. The client tries again, as it does while a broker does not answer."""
 
 
 class FileTokens(AbstractTokenProvider):  # type: ignore[misc]
@@ -21,14 +26,14 @@ class FileTokens(AbstractTokenProvider):  # type: ignore[misc]
         self._path = path
 
     def token(self) -> str:
-        """Return the file's text. Raises TransportError when there is none."""
+        """Return the file's text. Raises NoTokenError when there is none."""
         try:
             token = Path(self._path).read_text(encoding="ascii").strip()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
-            raise TransportError(f"`sasl_oauth_token_file`: {self._path} cannot be read ({reason})") from error
+            raise NoTokenError(f"`sasl_oauth_token_file`: {self._path} cannot be read ({reason})") from error
         if not token:
-            raise TransportError(f"`sasl_oauth_token_file`: {self._path} is empty: it should hold a token")
+            raise NoTokenError(f"`sasl_oauth_token_file`: {self._path} is empty: it should hold a token")
         return token
 
 
@@ -41,22 +46,22 @@ class ProvidedTokens(AbstractTokenProvider):  # type: ignore[misc]
         self._provider = provider
 
     def token(self) -> str:
-        """Return what the provider returns. Raises TransportError when it raises, or returns no text."""
+        """Return what the provider returns. Raises NoTokenError when it raises, or returns no text."""
         try:
             token = self._provider.token()
         except Exception as error:  # whatever the user's code raises
-            raise TransportError(f"{_named(self._name)} gives no token ({_said(error)})") from error
+            raise NoTokenError(f"{_named(self._name)} gives no token ({_said(error)})") from error
         if not isinstance(token, str) or not token:
-            raise TransportError(f"{_named(self._name)} gives no token, but {type(token).__name__}: return text")
+            raise NoTokenError(f"{_named(self._name)} gives no token, but {type(token).__name__}: return text")
         return token
 
     def extensions(self) -> Mapping[str, str]:
-        """Return what the login carries beside the token. Raises TransportError when the provider raises."""
+        """Return what the login carries beside the token. Raises NoTokenError when the provider raises."""
         found = getattr(self._provider, "extensions", dict)
         try:
             return dict(found())
         except Exception as error:
-            raise TransportError(f"{_named(self._name)} gives no extensions ({_said(error)})") from error
+            raise NoTokenError(f"{_named(self._name)} gives no extensions ({_said(error)})") from error
 
 
 @functools.cache  # all clients of a process share one, which may keep its token
