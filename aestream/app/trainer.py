@@ -54,6 +54,7 @@ def _needed(settings: Settings) -> set[str]:
 def run_trainer(settings: Settings) -> None:
     """The trainer as a service: HTTP, schedule, signals. Raises ConfigurationError before it begins."""
     check_configuration(settings, group=False)
+    models.signer(settings)
     when = schedule.parse(settings.trainer.schedule)
     with surrounded(settings, TrainerMetrics, stale_after=_STALE_SECONDS) as (metrics, service):
         work = TrainerService(

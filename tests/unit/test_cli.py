@@ -89,6 +89,11 @@ def test_wrong_configuration_is_2_and_one_line(
             "AESTREAM_KAFKA__SASL_PLAIN_PASSWORD is not set: PLAIN needs it",
         ),
         (["kafka.security_protocol=SSL", "kafka.ssl_cafile=ca.pem"], "ca.pem cannot be read (No such file"),
+        (["http.username=u"], "AESTREAM_HTTP__USERNAME is set and AESTREAM_HTTP__PASSWORD is not: set both"),
+        (["http.password=p"], "AESTREAM_HTTP__PASSWORD is set and AESTREAM_HTTP__USERNAME is not: set both"),
+        (["http.tls_keyfile=x"], "AESTREAM_HTTP__TLS_KEYFILE is set and AESTREAM_HTTP__TLS_CERTFILE is not"),
+        (["http.tls_certfile=none.pem"], "AESTREAM_HTTP__TLS_KEYFILE: none.pem cannot be used (No such file"),
+        (["model.verify_keyfile=none.pem"], "AESTREAM_MODEL__VERIFY_KEYFILE: none.pem cannot be used (No such file"),
     ],
 )
 def test_a_service_refuses_a_wrong_configuration_before_it_begins(
@@ -99,6 +104,12 @@ def test_a_service_refuses_a_wrong_configuration_before_it_begins(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"aestream {service}: ")
     assert words in line
+
+
+def test_a_trainer_refuses_a_key_that_it_cannot_sign_with(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trainer", "--set=topics.input=x", "--set=http.port=0", "--set=model.signing_keyfile=none.pem"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "AESTREAM_MODEL__SIGNING_KEYFILE: none.pem cannot be used (No such file" in line
 
 
 @pytest.mark.parametrize(
