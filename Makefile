@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick lint format bench bench-state bench-memory bench-quality docs clean
+.PHONY: help demo test test-quick lint format fuzz bench bench-state bench-memory bench-quality docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: $(VENV)/.dev ## set up, run all tests, show what they do not cover (ARGS="
 
 test-quick: $(VENV)/.dev ## the tests that need no broker
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract tests/docs $(ARGS)
+
+fuzz: $(VENV)/.dev ## 200,000 broken messages of every layout through the pipeline (ARGS="..." goes to pytest)
+	AESTREAM_TEST_FUZZ_INPUTS=200000 $(BIN)/python -m pytest tests/fuzz -s $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

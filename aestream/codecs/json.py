@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from aestream.codecs.base import Decoded
-from aestream.codecs.layouts import WHOLE, Layout, Records, value_of
+from aestream.codecs.layouts import WHOLE, Layout, Records, heads_of, value_of
 from aestream.codecs.parsing import Refused, parse, unframed
 from aestream.codecs.problems import Path, Problem, kind_of
 from aestream.codecs.reading import read
@@ -95,6 +95,8 @@ class JsonDecoder:
         self._layout = layout or Layout()
         self._may_lack_all = all(column.imputed for column in self._columns)
         self._asides = tuple(asides)
+        named = itertools.chain(self._asides, self._layout.where)
+        self._needed = {path[0] for path in self._paths}.union(*map(heads_of, named))
         self._typed: TypedRows | None = None
         if self._layout.plain:
             self._typed = TypedRows.of(self._paths, self._columns, self._asides, max_record_bytes=max_record_bytes)
@@ -131,7 +133,7 @@ class JsonDecoder:
         passed: Counter[PassedOver] = Counter()
         for row in rows:
             try:
-                records = _records(values[row], self._layout, self._max_bytes)
+                records = _records(values[row], self._layout, self._max_bytes, self._needed)
             except Refused as problem:
                 problems.append((row, WHOLE, (problem.reason, problem.message)))
                 continue
@@ -159,9 +161,9 @@ class JsonDecoder:
         return (Reason.WRONG_SHAPE, hint) if hint else problem
 
 
-def _records(value: bytes | None, layout: Layout, max_bytes: int) -> Records:
-    """The records in a value. Raises Refused where there can be none."""
-    return layout.tombstone() if value is None else layout.records(parse(value, max_bytes))
+def _records(value: bytes | None, layout: Layout, max_bytes: int, needed: Collection[str] | None = None) -> Records:
+    """The records in a value, with the fields that are `needed`. Raises Refused where there can be none."""
+    return layout.tombstone() if value is None else layout.records(parse(value, max_bytes), needed)
 
 
 def _scalars(values: Iterable[object]) -> list[Scalar]:

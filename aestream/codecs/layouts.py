@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aestream.codecs.envelopes import ENVELOPES, PLAIN, TIMES, Found, foreign, known_as
+from aestream.codecs.opentelemetry import opentelemetry
 from aestream.codecs.parsing import Refused
 from aestream.codecs.problems import Path, kind_of
 from aestream.types import PassedOver, Reason
@@ -19,6 +20,7 @@ WHOLE = -1  # the element of a record that is its whole message
 # The keys of an object that is one value of a record, and what may stand beside them.
 _NAMES = ("name", "metric", "key", "field", "label")
 _VALUES = ("value", "v", "val")
+_MOST_COPIES = 1_000_000  # of the fields beside the records of one message
 _ASIDE = {"unit", "units", "type", "timestamp", "time", "ts", "description"}
 
 
@@ -53,15 +55,20 @@ class Layout:
         """The field that holds the time in every record of this layout; None if there is none."""
         return TIMES.get(self.name)
 
-    def records(self, document: object) -> Records:
-        """Find the records in a document. Raises Refused where there can be none."""
+    def records(self, document: object, needed: Collection[str] | None = None) -> Records:
+        """Find the records in a document. Raises Refused where there can be none.
+
+        What all records of a message share is copied into each of them: only the fields that are `needed`, for one
+        message may have tens of thousands of fields and of records. None: all of them.
+        """
         if self.unpack is None and isinstance(document, list):
             counted = "1 record" if len(document) == 1 else f"{len(document)} records"
             raise Refused(Reason.WRONG_SHAPE, f"an array of {counted}: set `unpack`=.")
         if self.name == PLAIN and self.unpack is None and not self.where:
             return Records([(WHOLE, document)])
-        unpacked: Any = document if self.unpack is None else _unpacked(document, self.unpack)
-        opened = list(map(ENVELOPES[self.name], _listed(unpacked)))
+        beside = needed if self.name == PLAIN else None
+        unpacked: Any = document if self.unpack is None else _unpacked(document, self.unpack, beside)
+        opened = [self._opened(one, needed) for one in _listed(unpacked)]
         items = list(itertools.chain.from_iterable(map(_listed, opened)))
         several = isinstance(unpacked, list) or any(isinstance(one, list) for one in opened)
         passed = Counter([] if items else [PassedOver.NO_RECORDS])
@@ -74,6 +81,11 @@ class Layout:
             else:
                 found.append((place if several else WHOLE, item))
         return Records(found, passed)
+
+    def _opened(self, document: object, needed: Collection[str] | None) -> Found:
+        if self.name == "opentelemetry":
+            return opentelemetry(document, needed)
+        return ENVELOPES[self.name](document)
 
     def hint(self, record: object) -> str | None:
         """What a record of another layout is, and which setting would read it; None for one that fits."""
@@ -108,6 +120,11 @@ def paths_of(name: str) -> Iterator[Path]:
         yield from ((first, *path) for path in paths_of(rest))
 
 
+def heads_of(name: str) -> set[str]:
+    """The fields of a record in which `value_of` may find a dotted name."""
+    return {name, *(first for first, _ in _split(name))}
+
+
 def _split(name: str) -> Iterator[tuple[str, str]]:
     """A dotted name in two, at each of its dots."""
     parts = name.split(".")
@@ -128,7 +145,7 @@ def _is(value: object, wanted: str) -> bool:
     return value == wanted
 
 
-def _unpacked(document: object, path: str) -> dict[str, Any] | list[Any]:
+def _unpacked(document: object, path: str, needed: Collection[str] | None) -> dict[str, Any] | list[Any]:
     """The records of the array at a path, with the other fields beside each; or one, if they are named values."""
     array, others = (document, {}) if path == "." else _taken(document, path, path)
     if array is None:
@@ -138,6 +155,11 @@ def _unpacked(document: object, path: str) -> dict[str, Any] | list[Any]:
     values = _named_values(array, path)
     if values is not None:
         return {**others, **values}
+    if needed is not None:
+        others = {name: value for name, value in others.items() if name in needed}
+    if len(others) * len(array) > _MOST_COPIES:
+        told = f"{len(array)} records with {len(others)} fields beside each, more than {_MOST_COPIES} fields in all"
+        raise Refused(Reason.TOO_LARGE, told)
     return [{**others, **item} if isinstance(item, dict) else item for item in array]
 
 
@@ -165,7 +187,7 @@ def _named_values(array: Sequence[object], path: str) -> dict[str, Any] | None:
         if name is None or value is None or item.keys() - {name, value} - _ASIDE:
             return None
         if item[name] in values:
-            raise Refused(Reason.WRONG_SHAPE, f"{_at(path)} has two values called {item[name]!r}")
+            raise Refused(Reason.WRONG_SHAPE, f"{_at(path)} has two values called {item[name][:50]!r}")
         values[item[name]] = item[value]
     return values or None
 

@@ -89,6 +89,10 @@ def _complaint(value: bytes, text: str, error: BaseException) -> str:
     for magic, what in _FORMATS.items():
         if value.startswith(magic):
             return f"{what}, which is not read: send JSON, and let the Kafka producer compress"
-    if not text.lstrip()[:1].isprintable() or "\x00" in text or (text[0] not in "{[" and "\ufffd" in text):
+    if not text.lstrip()[:1].isprintable() or "\x00" in text or (text[:1] not in {"{", "["} and "\ufffd" in text):
         return "binary data, not JSON in UTF-8"
+    if isinstance(error, RecursionError):
+        return "not read: nested too deeply"
+    if isinstance(error, UnicodeEncodeError):
+        return "not read: a text in it has half of a surrogate pair, which is no character"
     return f"not JSON: {str(error).splitlines()[0][:200] if str(error) else type(error).__name__}"

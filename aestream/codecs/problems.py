@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from aestream.columns import Column, Kind, describe, is_number
-from aestream.quantities import stands_for_nothing, text_number, unit_of, unit_remedy
+from aestream.quantities import BASES, quantity, stands_for_nothing, text_number, unit_of, unit_remedy
 from aestream.types import Reason
 
 Path = tuple[str, ...]
@@ -28,12 +28,12 @@ def problem_at(document: object, path: Path, column: Column) -> Problem:
     if isinstance(value, float) and not math.isfinite(value):
         return Reason.NOT_FINITE, f"{name} is {describe(value)}"
     if isinstance(value, str) and column.kind is not Kind.CATEGORICAL and stands_for_nothing(value):
-        return Reason.MISSING_FEATURE, f"{name} is {value!r}, which stands for a missing value"
+        return Reason.MISSING_FEATURE, f"{name} is {value[:20]!r}, which stands for a missing value"
     if column.wire in {bool, str}:
         text = "a timestamp" if isinstance(value, str) else "text"
         wanted = "true or false" if column.wire is bool else text
         return Reason.WRONG_TYPE, f"{name} is {kind_of(value)}, not {wanted}"
-    return _not_a_number(name, value)
+    return _not_a_number(name, value, column)
 
 
 def kind_of(value: object) -> str:
@@ -48,15 +48,20 @@ def kind_of(value: object) -> str:
     return "something else"
 
 
-def _not_a_number(name: str, value: object) -> Problem:
+def _not_a_number(name: str, value: object, column: Column) -> Problem:
     """What is wrong with a value where a number belongs."""
     if isinstance(value, int) and not isinstance(value, bool) and not is_number(value):
         return Reason.NOT_FINITE, f"{name} is {describe(value)}"
     if isinstance(value, str):
         try:
-            text_number(value)
-        except ValueError:
+            if column.unit in BASES:
+                quantity(value, column.unit)
+            else:
+                text_number(value)
+        except ValueError as error:
             unit = unit_of(value)
+            if unit is not None and column.unit in BASES:
+                return Reason.NOT_NUMERIC, f"{name} is {error}"
             told = "" if unit is None else f" with a unit ({unit.name}): {unit_remedy(name, value)}"
             return Reason.NOT_NUMERIC, f"{name} is text{told or ', not a number'}"
         return Reason.NOT_FINITE, f"{name} is {value[:20]!r}"

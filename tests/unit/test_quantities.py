@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import math
 
 import numpy as np
@@ -73,3 +74,19 @@ def test_a_column_of_quantities_may_mix_units_but_not_kinds_of_them() -> None:
     with pytest.raises(ValueError, match=r"text with a unit of bytes \(kB\), not of seconds"):
         quantity("2 kB", "s")
     assert math.isnan(quantity("N/A", "s"))
+
+
+@pytest.mark.parametrize("text", ["9" * 400 + " ms", "1e400 ms", "9" * 400, "9" * 400 + "h1m"])
+def test_a_quantity_beyond_any_number_is_missing_alone_and_among_others(text: str) -> None:
+    assert math.isnan(quantity(text, "s"))
+    if not text.endswith("m"):
+        np.testing.assert_array_equal(quantities(["1 s", text], "s"), [1, np.nan])
+
+
+@pytest.mark.timeout(10)
+def test_a_megabyte_of_text_is_read_once() -> None:
+    n = 2**20
+    for text in ("9" * n, "9" * n + "x", "1." * n, " " * n + "1", "1" + " " * n + "\x00", "1h" * n + "x"):
+        unit_of(text)
+        with contextlib.suppress(ValueError):
+            quantities([text], "s")

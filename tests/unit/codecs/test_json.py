@@ -164,7 +164,9 @@ def test_json_behind_a_schema_registry_is_read() -> None:
         (b"\x08\x96\x01", "binary data, not JSON in UTF-8"),
         (b"cpu,host=a value=1", "not JSON: Expecting value"),
         (b'{"a":1,}', "not JSON: "),
-        (b'{"a":1,"b":NaN,"c":"\\ud800"}', "not JSON: "),
+        (b'{"a":1,"b":NaN,"c":"\\ud800"}', "half of a surrogate pair"),
+        (b"\xef\xbb\xbf", "not JSON: "),
+        (b'{"a":' + b"[" * 100_000, "nested too deeply"),
     ],
 )
 def test_what_is_not_json_is_named(value: bytes, message: str) -> None:

@@ -151,8 +151,16 @@ def test_opentelemetry_gives_a_record_for_each_resource() -> None:
     assert records(otlp(), OTLP) == []
     assert JsonCodec(LIMIT, OTLP).refusal(json.dumps(otlp()).encode()) is None
     assert refusal({"resourceLogs": []}, OTLP) == "logs or traces: metrics of OpenTelemetry have resourceMetrics"
-    assert refusal(otlp({"gauge": points({"asDouble": 1})}), OTLP).startswith("not OTLP in JSON")
-    assert refusal({"resourceMetrics": [5]}, OTLP).startswith("not OTLP in JSON")
+    broken = {
+        "name is null, not text": otlp({"gauge": points({"asDouble": 1})}),
+        "an element of resourceMetrics is a number, not an object": {"resourceMetrics": [5]},
+        "timeUnixNano is text, not a whole number": otlp({"name": "a", "gauge": points({"timeUnixNano": "soon"})}),
+        "asInt is a number, not a whole number": otlp({"name": "a", "gauge": points({"asInt": float("inf")})}),
+        "asDouble is an array, not a number": otlp({"name": "a", "gauge": points({"asDouble": [1]})}),
+        "dataPoints is an object, not an array": otlp({"name": "a", "gauge": {"dataPoints": {"a": 1}}}),
+    }
+    for told, document in broken.items():
+        assert refusal(document, OTLP) == f"not OTLP in JSON: {told}"
 
 
 @pytest.mark.parametrize(
