@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from aestream.types import Reason
+
 
 def add_uses(command: argparse.ArgumentParser) -> None:
     """Add the options for what a model does besides detection, named like the settings."""
@@ -29,6 +31,16 @@ def add_backtest(command: argparse.ArgumentParser) -> None:
     second.add_argument("--against-set", metavar="NAME=VALUE", help="compare with a model fitted with this setting")
     add("--plot", type=Path, metavar="FILE", help="draw the scores of the worst entities as PNG")
     add_output(command, "write the episodes")
+
+
+def add_dead_letters(command: argparse.ArgumentParser) -> None:
+    """Add the options that say which dead letters are meant, and what to do with them."""
+    add = command.add_argument
+    add("action", choices=("show", "replay"), help="show what lies in the topic; send it back to where it came from")
+    add("--reason", choices=[*Reason], metavar="REASON", help="only letters of this reason, such as not_numeric")
+    add("--last", type=int, default=10, metavar="N", help="show: the last N letters one by one (default: 10)")
+    add("--json", action="store_true", help="show: these letters as JSON, one on each line, and no table")
+    add("--dry-run", action="store_true", help="replay: say what would be sent, and send nothing")
 
 
 def add_output(command: argparse.ArgumentParser, write: str) -> None:

@@ -123,6 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     model.add_argument("version", nargs="?", help="default: the current version (show), the one before it (rollback)")
     model.add_argument("--json", action="store_true", help="show: print the manifest as it is")
+    arguments.add_dead_letters(add("dlq", "look at the dead letters, or send them back after a fix", _dlq))
     tail = add("tail", "print anomalies as they are found", _tail)
     tail.add_argument("--last", type=int, default=10, metavar="N", help="start with the last N anomalies (default: 10)")
     return parser
@@ -311,6 +312,23 @@ def _model(options: argparse.Namespace) -> int:
         else:
             terminal.model(manifest, f"{store.model}@{version}")
     return 0
+
+
+def _dlq(options: argparse.Namespace) -> int:
+    from aestream.app import dead_letters, letters  # noqa: PLC0415
+
+    loaded = _settings(options)
+    if options.action == "show":
+        with letters.working("reading") as progress:
+            found = dead_letters.look(loaded, reason=options.reason, last=options.last, progress=progress)
+        (letters.dump if options.json else letters.show)(found)
+        return 0
+    with letters.working("sending") as progress:
+        outcome = dead_letters.replay(
+            loaded, reason=options.reason, dry_run=options.dry_run, refused=letters.refused, progress=progress
+        )
+    letters.replayed(outcome, dry_run=options.dry_run)
+    return 1 if outcome.refused and not outcome.sent else 0
 
 
 def _tail(options: argparse.Namespace) -> int:

@@ -88,7 +88,8 @@ class Outgoing:
     """Messages for one topic, as columns of equal length.
 
     `sources` are the partitions of the records that the messages are about. `headers` is empty when no message has any.
-    `owner` is the partition that all messages belong to, if that is not their source.
+    `owner` is the partition that all messages belong to, if that is not their source. `timestamps`, in milliseconds
+    since the epoch, are empty, as None is a single one, for messages of now.
     """
 
     topic: str
@@ -97,6 +98,7 @@ class Outgoing:
     sources: Sequence[Partition]
     headers: Sequence[Headers] = ()
     owner: Partition | None = None
+    timestamps: Sequence[int | None] = ()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -111,12 +113,13 @@ class Outgoing:
         owners = self.sources if self.owner is None else [self.owner] * len(self)
         stay = [row for row, owner in enumerate(owners) if owner not in partitions]
         headers = [self.headers[row] for row in stay] if self.headers else ()
+        stamps = [self.timestamps[row] for row in stay] if self.timestamps else ()
         values, keys, sources = (
             [self.values[r] for r in stay],
             [self.keys[r] for r in stay],
             [self.sources[r] for r in stay],
         )
-        return Outgoing(self.topic, values, keys, sources, headers, self.owner)
+        return Outgoing(self.topic, values, keys, sources, headers, self.owner, stamps)
 
     def partitions(self, keep: Collection[str]) -> list[int | None]:
         """Each source's number if its topic is in `keep` or is this one; None leaves the choice to the key."""

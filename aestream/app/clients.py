@@ -14,8 +14,9 @@ from pydantic import SecretStr
 from aestream.errors import ConfigurationError
 from aestream.settings.settings import Model, Settings
 from aestream.settings.values import without_passwords
-from aestream.transport.base import Delivery, History, Sink, Source, Topics
+from aestream.transport.base import Bookmarks, Delivery, History, Sink, Source, Topics, TransactionalSink
 from aestream.transport.delivery import AtLeastOnce, ExactlyOnce
+from aestream.transport.kafka_python.bookmarks import KafkaBookmarks
 from aestream.transport.kafka_python.history import KafkaHistory
 from aestream.transport.kafka_python.sink import KafkaSink
 from aestream.transport.kafka_python.source import KafkaSource
@@ -201,28 +202,44 @@ def result_sink(settings: Settings, limits: Mapping[str, int]) -> Sink:
     """The client that writes a worker's results, in transactions if each is to appear once."""
     if settings.delivery != "exactly_once":
         return sink(settings, limits)
-    return _transactional_sink(settings, settings.kafka.group_instance_id or uuid.uuid4().hex, limits)
+    name = settings.kafka.group_instance_id or uuid.uuid4().hex
+    return _transactional_sink(settings, f"{group_id(settings)}-{name}", limits)
 
 
 def try_a_transaction(settings: Settings) -> None:
     """Open and close what a worker's transactions need. Raises TransportError if this user may not have it."""
-    _transactional_sink(settings, "validate", {}).close()
+    _transactional_sink(settings, f"{group_id(settings)}-validate", {}).close()
 
 
-def _transactional_sink(settings: Settings, name: str, limits: Mapping[str, int]) -> Sink:
-    """A sink with transactions under the worker's own name: a permanent one if it has that in its group.
+def _transactional_sink(settings: Settings, transactional_id: str, limits: Mapping[str, int]) -> TransactionalSink:
+    """A sink with transactions. Under a worker's own name: a permanent one if it has that in its group.
 
     A worker that comes back under a permanent name ends at once what it left open. Otherwise that ends with
     `transaction_timeout_ms`.
     """
     return TransactionalKafkaSink(
         connection=connection(settings),
-        transactional_id=f"{group_id(settings)}-{name}",
+        transactional_id=transactional_id,
         transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
         max_request_size=settings.kafka.max_request_size,
         limits=limits,
         **_chosen(settings, _PRODUCER),
     )
+
+
+def replayer(settings: Settings) -> tuple[TransactionalSink, Bookmarks]:
+    """The client that sends dead letters back: only one at a time, as each ends the transaction of the one before."""
+    return _transactional_sink(settings, replay_group(settings), {}), replay_marks(settings)
+
+
+def replay_marks(settings: Settings) -> Bookmarks:
+    """How far the dead letters have been sent back."""
+    return KafkaBookmarks(replay_group(settings), connection=connection(settings))
+
+
+def replay_group(settings: Settings) -> str:
+    """The group, and the transactional id, of those who send dead letters back: one for each dead-letter topic."""
+    return f"aestream-replay-{settings.topics.dead_letters}"
 
 
 def _chosen(settings: Settings, names: Sequence[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from aestream.types import Batch, Headers, Invalid, Outgoing, Partition, Reason
 
 EVENT_TYPE = "io.aestream.dead-letter.v1"
 PREFIX = "aestream.dlq."
+_EVENT = "ce_"
 _STAGE = b"decode"
 _ERROR_BYTES = 1000
 _WINDOW_RECORDS = 10_000
@@ -28,14 +29,12 @@ def dead_letters(topic: str, batch: Batch, invalid: Sequence[Invalid], *, max_by
     everywhere = batch.sources
     sources = [everywhere[problem.row] for problem in invalid]
     for partition, problem in zip(sources, invalid, strict=True):
-        value, key = batch.values[problem.row] or b"", batch.keys[problem.row]
-        original = tuple(
-            (name, content or b"")
-            for name, content in batch.headers[problem.row] or ()
-            if not name.startswith(PREFIX)  # it was a dead letter before: what counts is why it is one now
-        )
+        value, key = batch.values[problem.row], batch.keys[problem.row]
+        # if it was a dead letter before, what counts is why it is one now
+        original = own_headers(batch.headers[problem.row] or ())
         envelope = _envelope(partition, batch.offsets[problem.row], batch.timestamps[problem.row], problem)
         if message_bytes(value, key, (*original, *envelope)) > max_bytes:
+            value = value or b""
             truncated = (f"{PREFIX}truncated", str(len(value)).encode())
             envelope = (*_shortened(envelope, max_bytes // 8), truncated)
             room = max(0, max_bytes - message_bytes(b"", None, envelope))
@@ -44,9 +43,19 @@ def dead_letters(topic: str, batch: Batch, invalid: Sequence[Invalid], *, max_by
             value = value[: room - len(key or b"") - headers_bytes(original)]
         values.append(value)
         keys.append(key)
-        known = {name for name, _ in original}  # a CloudEvent stays the event that it was
-        headers.append((*original, *(pair for pair in envelope if pair[0] not in known)))
+        event_already = any(name.startswith(_EVENT) for name, _ in original)  # it stays the event that it was
+        headers.append((*original, *(pair for pair in envelope if not (event_already and pair[0].startswith(_EVENT)))))
     return Outgoing(topic, values, keys, sources, headers)
+
+
+def own_headers(headers: Headers) -> Headers:
+    """The headers of a record without those that a dead letter adds."""
+    ours = any(name == "ce_type" and content == EVENT_TYPE.encode() for name, content in headers)
+    return tuple(
+        (name, content or b"")
+        for name, content in headers
+        if not name.startswith(PREFIX) and not (ours and name.startswith(_EVENT))
+    )
 
 
 def _envelope(partition: Partition, offset: int, timestamp: int, problem: Invalid) -> Headers:
@@ -59,6 +68,7 @@ def _envelope(partition: Partition, offset: int, timestamp: int, problem: Invali
         "topic": partition.topic.encode(),
         "partition": str(partition.partition).encode(),
         "offset": str(offset).encode(),
+        "timestamp": str(timestamp).encode(),
     }
     return (*about, *((PREFIX + name, content) for name, content in fields.items()))
 

@@ -155,6 +155,21 @@ class TransactionalSink(Sink, Protocol):
         ...
 
 
+class Bookmarks(Protocol):
+    """How far a command has got in a topic: the offsets of a group that nobody joins, each with a note."""
+
+    def read(self, partitions: Collection[Partition]) -> Mapping[Partition, tuple[int, str]]:
+        """Read the offsets and notes of these partitions, of those that have one.
+
+        Raises TransportError when they cannot be read.
+        """
+        ...
+
+    def move(self, places: Mapping[Partition, tuple[int, str]], within: TransactionalSink) -> None:
+        """Commit the messages of a transaction with these offsets and notes. Raises what `within.commit` raises."""
+        ...
+
+
 class Delivery(Protocol):
     """Publishes the results of a batch, and commits it. The order of the two is the guarantee."""
 

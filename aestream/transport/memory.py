@@ -176,9 +176,10 @@ class MemorySink:
         for messages, partitions in sent:
             self._check(messages)
             headers = messages.headers or [()] * len(messages)
-            columns = zip(messages.values, messages.keys, headers, partitions, strict=True)
-            for value, key, header, partition in columns:
-                message = Message(value, key, header, int(time.time() * 1000))
+            stamps = messages.timestamps or [None] * len(messages)
+            columns = zip(messages.values, messages.keys, headers, partitions, stamps, strict=True)
+            for value, key, header, partition, stamp in columns:
+                message = Message(value, key, header, int(time.time() * 1000) if stamp is None else stamp)
                 self._broker.append(messages.topic, message, partition)
         return True
 

@@ -86,6 +86,22 @@ class Cluster:
         self._producer.flush(timeout=SECONDS)
         assert all(future.succeeded() for future in futures)
 
+    def post(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None,
+        headers: Sequence[tuple[str, bytes]],
+        partition: int,
+    ) -> None:
+        """Produce one record; it is stored once `flush` has returned."""
+        self._producer.send(topic, value, key, list(headers), partition)
+
+    def flush(self) -> None:
+        """Wait until what was posted is stored."""
+        self._producer.flush(timeout=SECONDS)
+
     def ends(self, topic: str) -> dict[int, int]:
         """The end offset of every partition."""
         partitions = self._reader.partitions_for_topic(topic)

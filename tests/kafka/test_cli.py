@@ -146,13 +146,6 @@ def test_tail_shows_the_anomalies(cluster: Cluster, make_settings: Make, tmp_pat
         tail.until("three lines", lambda: len(out.read_text().splitlines()) >= 3)
     assert "score 3.50 in/1/2 key k: cpu 9, expected 1 (75%)" in out.read_text()
 
-    # As the runbook of AestreamDeadLetterRateHigh has it.
-    cluster.send(settings["topics__dead_letters"], [b'{"cpu": "n/a"}'])
-    dead = ["tail", "--last", "5", "--set", f"topics.anomalies={settings['topics__dead_letters']}"]
-    with out.open("w") as file, Service(dead, settings=settings, folder=tmp_path, output=file) as tail:
-        tail.until("the dead letter", out.read_text)
-    assert out.read_text() == '{"cpu": "n/a"}\n'
-
 
 def test_init_looks_at_a_topic(cluster: Cluster, make_settings: Make, tmp_path: Path, command: Command) -> None:
     topic = cluster.topic("fresh", partitions=2)

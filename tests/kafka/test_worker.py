@@ -116,7 +116,7 @@ def test_bad_input_of_every_kind_is_a_dead_letter_with_its_reason_and_its_bytes(
     assert [dict(letter.headers)["aestream.dlq.error_type"].decode() for letter in letters] == [why for _, why in bad]
     for i, (letter, (value, _)) in enumerate(zip(letters, bad, strict=True)):
         headers = dict(letter.headers)
-        assert letter.value == (value or b"")
+        assert letter.value == value
         assert letter.key == b"bad-%d" % i
         assert letter.partition == 1
         assert headers["mine"] == b"\x01\xff"

@@ -81,7 +81,7 @@ def broker_errors(connection: Connection) -> Iterator[None]:
 
 def said(error: BaseException) -> str:
     """The class of an exception, and its message if it has one: kafka-python often has None in its place."""
-    words = " ".join(str(part) for part in error.args if part not in {None, ""})
+    words = " ".join(text for text in ("" if part is None else str(part) for part in error.args) if text)
     words = words.removeprefix(f"{type(error).__name__}: ")  # the client wraps some errors in their own class
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 

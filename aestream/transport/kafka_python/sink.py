@@ -62,11 +62,12 @@ class KafkaSink:
         """Hand the messages to the producer. Raises DeliveryError for a topic or a message that it refuses."""
         send = self._producer.send
         headers: Iterable[Any] = messages.headers or itertools.repeat(None)
-        columns = zip(messages.values, messages.keys, headers, messages.partitions(keep), strict=False)
+        stamps: Iterable[int | None] = messages.timestamps or itertools.repeat(None)
+        columns = zip(messages.values, messages.keys, headers, messages.partitions(keep), stamps, strict=False)
         try:
             futures = [
-                send(messages.topic, value, key, list(header) if header else None, partition)
-                for value, key, header, partition in columns
+                send(messages.topic, value, key, list(header) if header else None, partition, stamp)
+                for value, key, header, partition, stamp in columns
             ]
         except kafka_errors.MessageSizeTooLargeError as error:
             raise DeliveryError(f"a message for {messages.topic} is too large: {said(error)}") from error
