@@ -30,6 +30,8 @@ def dead_letters(topic: str, batch: Batch, invalid: Sequence[Invalid], *, max_by
     sources = [everywhere[problem.row] for problem in invalid]
     for partition, problem in zip(sources, invalid, strict=True):
         value, key = batch.values[problem.row], batch.keys[problem.row]
+        if key is None:
+            value = value or b""  # a client sends no message with neither
         # if it was a dead letter before, what counts is why it is one now
         original = own_headers(batch.headers[problem.row] or ())
         envelope = _envelope(partition, batch.offsets[problem.row], batch.timestamps[problem.row], problem)

@@ -35,6 +35,10 @@ def test_a_record_comes_back_as_it_was(value: bytes | None, headers: Headers) ->
     assert (letter.reason, letter.error, letter.refusal) == ("bad_json", "why", None)
 
 
+def test_a_record_with_neither_key_nor_value_comes_back_with_an_empty_one() -> None:
+    assert sent(None, key=None).value == b""  # the client would send no letter without both
+
+
 def test_a_letter_that_went_through_the_input_as_it_is_leaves_nothing_of_the_first_one() -> None:
     first = sent(b"x", (("own", b"1"),))
     again = sent(b"x", [*first.headers, ("aestream.dlq.topic", b"old"), ("ce_type", b"io.aestream.dead-letter.v1")])

@@ -88,7 +88,8 @@ def test_a_record_keeps_its_partition_as_long_as_there_is_one() -> None:
     for number, partition in enumerate((1, 1, 7)):
         letter(broker, number, REASONS[0], partition=partition)
     run(broker, Marks())
-    assert [int((m.value or b"").split()[0]) for m in broker.log[Partition("in", 1)]][:2] == [0, 1]
+    kept = [int((message.value or b"").split()[0]) for message in broker.log[Partition("in", 1)]]
+    assert [number for number in kept if number != 2] == [0, 1]
     assert sorted(sent(broker)) == [0, 1, 2]
 
 
