@@ -185,13 +185,14 @@ class Redelivery:
         return good
 
     def _refusal(self, letter: Letter) -> str | None:
-        """Why a letter cannot be sent to the topic that it names."""
+        """Why a letter cannot be sent to the topic that it names. Raises TransportError if this user may not write."""
         topic = self._state(letter)
-        remedy = f"create it, or take the record from the letter; it was at {letter.origin}"
         if topic.name == letter.partition.topic:
             return "it names the dead-letter topic itself as the origin of its record"
-        if (refusal := topic.refusal("WRITE", remedy)) is not None:
-            return f"topic {topic.name} {refusal}"
+        if not topic.partitions and not topic.hidden:
+            return f"topic {topic.name} does not exist any more; its record was at {letter.origin}"
+        if (refusal := topic.refusal("WRITE", "create it")) is not None:
+            raise TransportError(f"topic {topic.name} {refusal}")  # that can be changed, and a refusal is for good
         size = message_bytes(letter.value, letter.key, letter.headers)
         if topic.max_bytes is not None and size > topic.max_bytes:
             return f"it has {size} bytes, and topic {topic.name} accepts {topic.max_bytes}: raise its max.message.bytes"

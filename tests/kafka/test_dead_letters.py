@@ -22,6 +22,7 @@ from aestream.types import Batch, Headers, Invalid, Partition, Reason, Span
 from tests.kafka import records
 from tests.kafka.cluster import Cluster, place_of, score_of
 from tests.kafka.conftest import Command
+from tests.kafka.secured import User
 from tests.kafka.service import Service
 
 Make = Callable[..., dict[str, str]]
@@ -118,7 +119,7 @@ def test_letters_go_back_as_they_were_once_and_reason_by_reason(
     assert second.returncode == 0, second.stderr
     assert "sent 4 letters, 4 refused" in second.stdout
     assert f"cut (5000 bytes at first): the record is at {topic}/0/70" in second.stdout
-    assert "topic gone does not exist" in second.stdout
+    assert "topic gone does not exist any more; its record was at gone/0/70" in second.stdout
     assert f"refused {dead}/1/5: it does not say where" in second.stdout
     assert "names the dead-letter topic itself" in second.stdout
     third = command("dlq", "replay", settings=settings)
@@ -243,6 +244,32 @@ def test_the_example_on_the_page_is_what_happens(
         worker.until("the scores", lambda: cluster.count(scores) == 603)
         assert worker.stop() == 0
     assert cluster.count(dead) == 4
+
+
+def test_each_permission_that_the_page_names_is_needed_and_no_other(
+    secured_cluster: Cluster, secured_settings: Make, user: User, tmp_path: Path, command: Command
+) -> None:
+    topic = secured_cluster.topic(partitions=2)
+    settings = secured_settings(tmp_path, topic, partitions=2)
+    dead = settings["topics__dead_letters"]
+    write(secured_cluster, settings, topic, [b"a", b"b"], Reason.BAD_JSON)
+    group = f"aestream-replay-{dead}"
+    for kind, name, operation in (
+        ("transactional_id", group, "write"),
+        ("topic", dead, "read"),
+        ("group", group, "read"),
+        ("topic", topic, "write"),
+    ):
+        done = command("dlq", "replay", settings=settings | user.settings)
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("aestream dlq: ")
+        assert operation.upper() in line
+        user.grant((kind, name, operation))
+        if name == dead:
+            assert "bad_json" in command("dlq", "show", settings=settings | user.settings).stdout
+    done = command("dlq", "replay", settings=settings | user.settings)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "sent 2 letters"), done.stderr
 
 
 @pytest.mark.parametrize("action", ["show", "replay"])
