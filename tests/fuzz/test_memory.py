@@ -15,7 +15,7 @@ from tests.fuzz.worlds import STEPS, record, worlds
 
 WORLDS = [world for world in worlds() if not world.windows]
 GOOD = record(STEPS, "web-1", random.Random(1))
-SIZE = 200_000
+SIZE = 60_000
 # A record of no field takes 3 bytes of JSON in an array, and 600 of memory until its message is a dead letter.
 TIMES = 250
 FIXED = 8 * 2**20
@@ -56,14 +56,14 @@ CASES: dict[str, tuple[Layout, Callable[[], Sequence[bytes | None]]]] = {
     "elements": (ARRAY, lambda: [b'{"items":' + filled(b"{}") + b"}"]),
     "elements and many fields beside them": (
         ARRAY,
-        lambda: [b"{" + wide(8000) + b',"items":' + filled(b"{}") + b"}"],
+        lambda: [b"{" + wide(4000) + b',"items":' + filled(b"{}") + b"}"],
     ),
     "metrics": (TELEGRAF, lambda: [b'{"metrics":' + filled(b'{"fields":{}}') + b"}"]),
     "points and many attributes": (
         OTLP,
         lambda: [
             b'{"resourceMetrics":[{"resource":%s,"scopeMetrics":%s}]}'
-            % (attributes(3000), points(b"cpu", b'{"asInt":1}', 8000))
+            % (attributes(1000), points(b"cpu", b'{"asInt":1}', 4000))
         ],
     ),
     "points of a long name": (
