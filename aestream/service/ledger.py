@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections import deque
@@ -34,6 +33,7 @@ class _Round:
     part: Partition
     next: int
     clock: Clock
+    horizon: int
     left: deque[Key]
 
 
@@ -153,7 +153,7 @@ class Ledger:
         state = self._state(part)
         clock = state.clock
         now = Clock(clock.elapsed, clock.latest, clock.against)
-        return _Round(part, self._kept[part].next, now, deque(state.changed()))
+        return _Round(part, self._kept[part].next, now, state.horizon, deque(state.changed()))
 
     def _write_entries(self, to_do: _Round, most: int) -> int:
         """Write some entries; return how many."""
@@ -169,18 +169,20 @@ class Ledger:
     def _end(self, to_do: _Round, most: int) -> int:
         """Write the marker, and only then delete some of what it does without; return how many messages that is."""
         state, kept, clock = self._state(to_do.part), self._kept[to_do.part], to_do.clock
-        if kept.marker.next == to_do.next and not state.gone and not kept.useless and self._is_written(to_do.part):
+        forgotten = state.useless(to_do.horizon)
+        if self._is_written(to_do) and not forgotten and not kept.useless:
             return 0
         kept.marker = msgspec.structs.replace(
             kept.marker,
             next=to_do.next,
+            horizon=to_do.horizon,
             models=_since(kept.marker.models, to_do.next),
             elapsed=clock.elapsed,
             latest=clock.latest,
             against=clock.against,
         )
         self._mark(to_do.part, kept)
-        gone = list(itertools.islice(state.gone, most))
+        gone = forgotten[:most]
         useless, kept.useless = kept.useless[:most], kept.useless[most:]
         deleted = [*kept.writer.keys(gone), *useless]
         self._topic.send(to_do.part, Messages(deleted, [None] * len(deleted)))
@@ -188,10 +190,11 @@ class Ledger:
             del state.gone[key]
         return 1 + len(deleted)
 
-    def _is_written(self, part: Partition) -> bool:
-        """Whether the marker counts the entries as they are."""
-        state, marker = self._state(part), self._kept[part].marker
-        return (state.horizon, *state.logged()) == (marker.horizon, marker.count, marker.total)
+    def _is_written(self, to_do: _Round) -> bool:
+        """Whether the marker says what it would say at the end of a round."""
+        marker = self._kept[to_do.part].marker
+        says = (marker.next, marker.horizon, marker.count, marker.total)
+        return says == (to_do.next, to_do.horizon, *self._state(to_do.part).logged(to_do.horizon))
 
     def _write_markers(self, some: Mapping[Partition, Kept]) -> None:
         """Write markers at once."""
@@ -205,9 +208,9 @@ class Ledger:
             self._fail(error)
 
     def _mark(self, part: Partition, kept: Kept) -> None:
-        state = self._state(part)
-        count, total = state.logged()
-        kept.marker = msgspec.structs.replace(kept.marker, horizon=state.horizon, count=count, total=total)
+        """Write the marker with the entries counted as they are; who was forgotten since its offset is not then."""
+        count, total = self._state(part).logged(kept.marker.horizon)
+        kept.marker = msgspec.structs.replace(kept.marker, count=count, total=total)
         self._topic.send(part, kept.writer.marker(kept.marker))
 
     def _fail(self, error: AestreamError) -> None:

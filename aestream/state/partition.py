@@ -115,11 +115,15 @@ class PartitionState:
                 self.values["logged"][self.entities.places([key])] = self.gone.pop(key)
         return places
 
-    def logged(self) -> tuple[int, int]:
-        """How many entities have an entry that is of use, and the sum of their offsets."""
-        offsets = self.values["logged"]
-        used = offsets[offsets > self.horizon]
+    def logged(self, horizon: int) -> tuple[int, int]:
+        """How many entries have an offset beyond a horizon, and the sum of these: of whoever was not forgotten then."""
+        offsets = np.concatenate([self.values["logged"], np.fromiter(self.gone.values(), np.int64, len(self.gone))])
+        used = offsets[offsets > horizon]
         return len(used), int(used.sum())
+
+    def useless(self, horizon: int) -> list[Key]:
+        """The keys of entities that were forgotten, and of which an entry up to a horizon is left."""
+        return [key for key, logged in self.gone.items() if logged <= horizon]
 
     def changed(self) -> list[Key]:
         """The keys of entities that are not as their entry has them."""

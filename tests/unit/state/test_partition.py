@@ -77,10 +77,10 @@ def test_changed_entities_are_those_with_a_newer_offset_than_their_entry() -> No
     made = state({"a": 10, "b": 20})
     log(made, ["a"])
     assert made.changed() == ["b"]
-    assert made.logged() == (1, 10)
+    assert made.logged(0) == (1, 10)
     made.rewrite()
     assert made.changed() == ["a", "b"]
-    assert made.logged() == (0, 0)
+    assert made.logged(0) == (0, 0)
 
 
 def test_who_is_forgotten_leaves_an_entry_to_delete_and_the_others_count() -> None:
@@ -88,7 +88,9 @@ def test_who_is_forgotten_leaves_an_entry_to_delete_and_the_others_count() -> No
     log(made, ["a", "c"])
     assert forget(made, ["a", "b"]) == 2
     assert made.gone == {"a": 10}  # b has no entry
-    assert (made.horizon, made.logged()) == (20, (1, 30))
+    assert (made.horizon, made.logged(20)) == (20, (1, 30))
+    assert made.logged(5) == (2, 40)  # as of before that, a was not forgotten, and its entry is still needed
+    assert (made.useless(5), made.useless(20)) == ([], ["a"])
     assert forget(made, []) == 0
 
 
@@ -99,7 +101,7 @@ def test_who_comes_back_is_not_gone_and_its_entry_does_not_count_until_it_is_wri
     place = made.places(["a"])
     assert made.gone == {}
     assert made.values["logged"][place] == 10
-    assert made.logged() == (1, 20)
+    assert made.logged(made.horizon) == (1, 20)
     made.values["offset"][place] = 31
     log(made, ["a"])
-    assert made.logged() == (2, 51)
+    assert made.logged(made.horizon) == (2, 51)
