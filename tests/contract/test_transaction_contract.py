@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 
 import pytest
+from kafka import TopicPartition
+from kafka.errors import CommitFailedError
+from kafka.structs import OffsetAndMetadata
 
-from aestream.errors import DeliveryError, TooLargeError, TransactionError
+from aestream.errors import DeliveryError, NoAnswerError, TooLargeError, TransactionError
 from aestream.transport import delivery
 from aestream.transport.base import TransactionalSink
 from aestream.transport.delivery import ExactlyOnce
@@ -177,6 +181,27 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(
     assert len(set(work.seen(8))) == len(work.seen(8)) == 8
 
 
+def test_offsets_that_were_refused_are_not_in_the_next_transaction(
+    transport: Transport, request: pytest.FixtureRequest
+) -> None:
+    if "apache" not in request.node.name:
+        pytest.skip("only there a member can be out of date")
+    work = Work(transport)
+    work.batch()
+    member = work.source._consumer.group_metadata()  # type: ignore[attr-defined]
+    former = member._replace(generation_id=member.generation_id - 1)
+    first, second = (TopicPartition(work.input, number) for number in (0, 1))
+    with pytest.raises(CommitFailedError):
+        commit(work.sink, {first: 4, second: 4}, former)
+    work.sink.reset()
+    work.sink.begin()
+    commit(work.sink, {first: 3}, member)
+    assert work.source.recall([Partition(*first), Partition(*second)]) == {
+        Partition(*first): 3,
+        Partition(*second): 0,
+    }
+
+
 def test_results_of_a_partition_that_was_handed_over_are_not_published(
     transport: Transport, request: pytest.FixtureRequest
 ) -> None:
@@ -226,6 +251,15 @@ def test_transactions_that_never_end_well_are_given_up(transport: Transport, mon
     with pytest.raises(DeliveryError, match="10 transactions in a row were not committed, the last one: fenced"):
         work.delivery.commit(batch, patience=always)
     assert work.committed() == 0
+
+
+def commit(sink: TransactionalSink, offsets: Mapping[TopicPartition, int], member: object) -> None:
+    told = {part: OffsetAndMetadata(offset, "", -1) for part, offset in offsets.items()}
+    while True:
+        try:
+            return sink.commit(told, member)
+        except NoAnswerError:
+            continue
 
 
 def acknowledged(sink: TransactionalSink) -> None:

@@ -62,6 +62,8 @@ class TransactionalKafkaSink(KafkaSink):
     def begin(self) -> None:
         """Begin a transaction. Raises TransactionError."""
         self._begun = True
+        # The client (3.0.12) keeps refused offsets, and would commit them with the next transaction.
+        self._manager._pending_txn_offset_commits.clear()  # noqa: SLF001
         try:
             self._producer.begin_transaction()
         except kafka_errors.KafkaError as error:
