@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
-from kafka import TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CommitFailedError
 from kafka.structs import OffsetAndMetadata
 
@@ -16,7 +16,7 @@ from aestream.transport import delivery
 from aestream.transport.base import TransactionalSink
 from aestream.transport.delivery import ExactlyOnce
 from aestream.types import Batch, Outgoing, Partition
-from tests.contract.transports import MAX_BYTES, SECONDS, Transport, collect, deliver, outgoing
+from tests.contract.transports import MAX_BYTES, SECONDS, Kafka, Transport, collect, deliver, outgoing
 from tests.kafka.cluster import wait_for
 
 
@@ -181,6 +181,27 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(
     assert len(set(work.seen(8))) == len(work.seen(8)) == 8
 
 
+@pytest.mark.parametrize("count", [60, 120])
+def test_a_transaction_that_the_broker_ends_in_the_middle_is_begun_again(
+    transport: Transport, request: pytest.FixtureRequest, count: int
+) -> None:
+    # Once the first of many results is refused, the client sends nothing of the rest, and refuses nothing either.
+    if "apache" not in request.node.name:
+        pytest.skip("only there a transaction may take too long")
+    assert isinstance(transport, Kafka)
+    work = Work(transport, timeout_ms=1000)
+    batch = work.batch()
+    reader = KafkaConsumer(**transport.connection, isolation_level="read_committed")
+    wait_for("the end of the transaction", lambda: sum(reader.end_offsets([TopicPartition(work.results, 0)]).values()))
+    reader.close()
+    values = [b"%d" % i + b"x" * 2000 for i in range(count)]
+    results = Outgoing(work.results, values, [None] * count, batch.sources[:1] * count)
+    work.delivery.publish([results], patience=briefly())
+    assert work.delivery.commit(batch, patience=briefly())
+    seen = work.seen(8 + count)
+    assert len(set(seen)) == len(seen) == 8 + count
+
+
 def test_offsets_that_were_refused_are_not_in_the_next_transaction(
     transport: Transport, request: pytest.FixtureRequest
 ) -> None:
@@ -251,6 +272,12 @@ def test_transactions_that_never_end_well_are_given_up(transport: Transport, mon
     with pytest.raises(DeliveryError, match="10 transactions in a row were not committed, the last one: fenced"):
         work.delivery.commit(batch, patience=always)
     assert work.committed() == 0
+
+
+def briefly() -> Callable[[], bool]:
+    """Patience for a while: what hangs fails."""
+    deadline = time.monotonic() + 15
+    return lambda: time.monotonic() < deadline
 
 
 def commit(sink: TransactionalSink, offsets: Mapping[TopicPartition, int], member: object) -> None:

@@ -44,6 +44,7 @@ class TransactionalKafkaSink(KafkaSink):
         self, *, connection: Connection, transactional_id: str, transaction_timeout_ms: int, **settings: Any
     ) -> None:
         self._begun = False
+        self._epoch: Any = None  # the broker's name for this producer, as of the beginning
         self._offering: Any = None  # the offsets are on their way
         self._ending: Any = None  # the commit is
         super().__init__(
@@ -62,6 +63,7 @@ class TransactionalKafkaSink(KafkaSink):
     def begin(self) -> None:
         """Begin a transaction. Raises TransactionError."""
         self._begun = True
+        self._epoch = self._manager.producer_id_and_epoch
         # The client (3.0.12) keeps refused offsets, and would commit them with the next transaction.
         self._manager._pending_txn_offset_commits.clear()  # noqa: SLF001
         try:
@@ -74,11 +76,19 @@ class TransactionalKafkaSink(KafkaSink):
         try:
             super().send(messages, keep=keep)
         except DeliveryError:
+            self._need_transaction()
             error = self._manager.last_error
             if error is None:
                 raise
             failed = [(messages, place, error) for place in range(len(messages))]
             raise self._refusal(failed) from error
+
+    def flush(self, timeout: float) -> bool:
+        """Wait as any sink does. Raises TransactionError, too, once the broker has ended the transaction."""
+        done = super().flush(timeout)
+        if not done:
+            self._need_transaction()
+        return done
 
     def commit(self, offsets: Any, member: Any) -> None:
         """Commit the messages with offsets, by partition, for a member of a group."""
@@ -116,6 +126,16 @@ class TransactionalKafkaSink(KafkaSink):
     @property
     def _manager(self) -> Any:
         return self._producer._transaction_manager  # noqa: SLF001 - the producer's own methods wait for ever
+
+    def _need_transaction(self) -> None:
+        """Raise TransactionError if the client has left the transaction by itself.
+
+        It does (3.0.12) when it hears from a partition that the broker has ended that: it takes a new epoch, and what
+        waits to be sent is neither sent nor refused any more.
+        """
+        manager = self._manager
+        if self._begun and (manager.is_bumping_epoch() or manager.producer_id_and_epoch != self._epoch):
+            raise TransactionError("the broker has ended the transaction")
 
     def _wait(self, result: Any) -> None:
         self._producer._sender.wakeup()  # noqa: SLF001 - it may be waiting for messages
