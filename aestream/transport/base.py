@@ -147,6 +147,10 @@ class TransactionalSink(Sink, Protocol):
         """
         ...
 
+    def abort(self) -> bool:
+        """Abort the transaction, if there is one; False if that is not over soon, or not possible: then, `reset`."""
+        ...
+
     def reset(self) -> None:
         """End whatever transaction there is: it is aborted, unless its commit has begun.
 

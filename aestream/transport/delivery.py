@@ -10,7 +10,6 @@ What belongs to no batch, such as what is remembered of entities, takes the same
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -32,7 +31,7 @@ _FLUSH_SECONDS = 1.0
 _MOST_ATTEMPTS = 10  # transactions that fail one after the other
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 5.0  # before the next one
-_NEVER = "the broker did not acknowledge the results before the shutdown timed out"
+_NEVER = "the broker did not acknowledge the results in time"
 
 Patience = Callable[[], bool]
 
@@ -40,8 +39,8 @@ Patience = Callable[[], bool]
 class _Outlet:
     """Publishes what belongs to no batch the way that a delivery does."""
 
-    def __init__(self, delivery: AtLeastOnce, close: Callable[[], None]) -> None:
-        self.record = delivery.record
+    def __init__(self, record: Callable[..., None], close: Callable[[], None]) -> None:
+        self.record = record
         self.close = close
 
 
@@ -92,7 +91,7 @@ class AtLeastOnce:
     def outlet(self, open_sink: Callable[[], Sink]) -> Outlet:
         """Another sink: what it waits for holds up no batch."""
         sink = open_sink()
-        return _Outlet(AtLeastOnce(self._source, sink), sink.close)
+        return _Outlet(AtLeastOnce(self._source, sink).record, sink.close)
 
     def forget(self, partitions: Collection[Partition]) -> None:
         """Drop offsets of partitions that were taken away: another member may have committed further since."""
@@ -139,6 +138,7 @@ class ExactlyOnce(AtLeastOnce):
         self._held: list[Outgoing] = []  # acknowledged, and not committed yet
         self._begun = False
         self._spoilt = False  # by something that is not to be published after all
+        self._unsure = False  # whether what is held is committed
         self._failures = 0
         self._aborted = 0
 
@@ -149,6 +149,11 @@ class ExactlyOnce(AtLeastOnce):
 
     def publish(self, results: Sequence[Outgoing], *, patience: Patience, topic_by_topic: bool = False) -> None:
         """Steps 1 to 3; begins anew if the transaction is ended by the broker."""
+        if self._begun and self._sink.ending:  # a commit without an answer, which was not waited for any longer
+            done = self.commit(Batch(), patience=patience)
+            if self._begun and not done:
+                raise DeliveryError(_NEVER)
+            self._spoilt = self._spoilt or self._begun  # nothing of what it held is ours any more
         while True:
             try:
                 self._begin(patience)
@@ -169,6 +174,8 @@ class ExactlyOnce(AtLeastOnce):
 
     def commit(self, batch: Batch, *, patience: Patience) -> bool:
         """Step 4; with all steps before it, if the transaction is ended by the broker."""
+        if self._unsure:
+            self._learn(patience)
         self._uncommitted.update(batch.positions)
         while self._held or self._uncommitted:
             try:
@@ -179,18 +186,17 @@ class ExactlyOnce(AtLeastOnce):
             except NoAnswerError:
                 if not patience():
                     return False
-                continue
             except TransactionError as error:
+                self._unsure = True
                 self._recover(error, patience)
-                if not self._is_committed(patience):
-                    continue
-            self._held, self._uncommitted = [], {}
-            self._begun, self._failures = False, 0
+                self._learn(patience)
+            else:
+                self._settle()
         return True
 
     def outlet(self, open_sink: Callable[[], Sink]) -> Outlet:  # noqa: ARG002 - it would know no transaction
         """The same transactions: what fails is aborted, and no batch is in one of these."""
-        return _Outlet(self, lambda: None)
+        return _Outlet(self.record, lambda: None)
 
     def forget(self, partitions: Collection[Partition]) -> None:
         """Drop the offsets and the results of partitions that were taken away: another member publishes them."""
@@ -200,8 +206,7 @@ class ExactlyOnce(AtLeastOnce):
 
     def _begin(self, patience: Patience) -> None:
         """Step 1, unless it is done; with steps 2 and 3 for what a former transaction held."""
-        if self._spoilt:
-            self._reset(patience)
+        self._learn(patience)
         if not self._begun:
             self._sink.begin()
             self._begun = True
@@ -214,23 +219,30 @@ class ExactlyOnce(AtLeastOnce):
         committed = self._source.committed()
         return {owner: committed.get(owner, 0) for owner in owners} | self._uncommitted
 
-    def _is_committed(self, patience: Patience) -> bool:
-        """Whether the offsets of a transaction with an unknown end are committed, and so the messages."""
-        while True:
+    def _learn(self, patience: Patience) -> None:
+        """End the last transaction; if it is not known how its commit ended, ask for the offsets that it carried."""
+        if self._spoilt:
+            self._reset(patience)
+        while self._unsure:
             try:
                 there = self._source.recall(self._uncommitted)
             except NoAnswerError as error:
                 if not patience():
                     raise DeliveryError(_NEVER) from error
             else:
-                return bool(there) and all(there.get(part, 0) >= offset for part, offset in self._uncommitted.items())
+                self._unsure = False
+                if there and all(there.get(part, 0) >= offset for part, offset in self._uncommitted.items()):
+                    self._settle()
+
+    def _settle(self) -> None:
+        """All that was held is committed."""
+        self._held, self._uncommitted = [], {}
+        self._begun, self._failures = False, 0
 
     def _abort(self) -> None:
         """End the transaction now, if that is quick; else before the next one."""
-        self._begun, self._spoilt = False, True
-        with contextlib.suppress(TransportError):
-            self._sink.reset()
-            self._spoilt = False
+        self._begun = False
+        self._spoilt = not self._sink.abort()
 
     def _recover(self, error: TransactionError, patience: Patience) -> None:
         self._failures += 1
@@ -243,7 +255,7 @@ class ExactlyOnce(AtLeastOnce):
 
     def _reset(self, patience: Patience) -> None:
         """Leave no transaction behind."""
-        self._begun = False
+        self._begun, self._spoilt = False, True
         while True:
             try:
                 self._sink.reset()

@@ -236,6 +236,11 @@ class MemoryTransactionalSink(MemorySink):
         super().flush(0.0)
         self._begun = False
 
+    def abort(self) -> bool:
+        """Drop what was not committed."""
+        self.reset()
+        return True
+
     def reset(self) -> None:
         """Drop what was not committed."""
         self._sent.clear()

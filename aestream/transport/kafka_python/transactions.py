@@ -106,11 +106,21 @@ class TransactionalKafkaSink(KafkaSink):
             raise TransactionError(said(error)) from error
         self._begun, self._ending = False, None
 
+    def abort(self) -> bool:
+        """Abort the transaction; False if it is not over soon: `reset` ends it then."""
+        if not self._aborted():
+            return False
+        self._forget()
+        return True
+
     def reset(self) -> None:
         """Abort the transaction, by way of a new producer if need be: that ends it whatever its state."""
-        if not self._aborted():
+        if not self.abort():
             self._give_up()
             self._replace()
+            self._forget()
+
+    def _forget(self) -> None:
         self._sent.clear()
         self._begun, self._offering, self._ending = False, None, None
 
