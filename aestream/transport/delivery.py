@@ -31,6 +31,7 @@ _FLUSH_SECONDS = 1.0
 _MOST_ATTEMPTS = 10  # transactions that fail one after the other
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 5.0  # before the next one
+_OUTLET_SECONDS = 10.0  # in which no batch is published
 _NEVER = "the broker did not acknowledge the results in time"
 
 Patience = Callable[[], bool]
@@ -195,8 +196,13 @@ class ExactlyOnce(AtLeastOnce):
         return True
 
     def outlet(self, open_sink: Callable[[], Sink]) -> Outlet:  # noqa: ARG002 - it would know no transaction
-        """The same transactions: what fails is aborted, and no batch is in one of these."""
-        return _Outlet(self.record, lambda: None)
+        """The same transactions, with less patience: what fails is aborted, and no batch is in one of these."""
+
+        def record(messages: Sequence[Outgoing], *, patience: Patience) -> None:
+            until = time.monotonic() + _OUTLET_SECONDS
+            self.record(messages, patience=lambda: patience() and time.monotonic() < until)
+
+        return _Outlet(record, lambda: None)
 
     def forget(self, partitions: Collection[Partition]) -> None:
         """Drop the offsets and the results of partitions that were taken away: another member publishes them."""

@@ -9,7 +9,7 @@ import pytest
 from aestream.errors import DeliveryError, NoAnswerError, TransactionError, TransportError
 from aestream.transport import delivery as module
 from aestream.transport.delivery import ExactlyOnce
-from aestream.transport.memory import MemoryBroker, MemorySource, MemoryTransactionalSink, Message
+from aestream.transport.memory import MemoryBroker, MemorySink, MemorySource, MemoryTransactionalSink, Message
 from aestream.types import Batch, Outgoing, Partition
 
 IN, OUT, STATE = Partition("in", 0), Partition("out", 0), Partition("state", 0)
@@ -146,3 +146,15 @@ def test_an_end_that_could_not_be_learnt_is_asked_for_later(world: World) -> Non
     assert world.delivery.commit(Batch(), patience=always)
     assert world.delivery.commit(world.batch(), patience=always)
     assert world.seen() == [b"0", b"1", b"2", b"3"]
+
+
+def test_a_topic_for_state_that_acknowledges_nothing_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_OUTLET_SECONDS", 0.05)
+    world.sink.deaf = "state"
+    outlet = world.delivery.outlet(lambda: MemorySink(world.broker))
+    asked = iter(range(10**6))  # a patience that would be the worker's: only a stop ends it
+    with pytest.raises(DeliveryError, match="did not acknowledge"):
+        outlet.record([entry()], patience=lambda: next(asked) < 10**6 - 1)
+    assert world.delivery.commit(world.batch(), patience=always)
+    assert world.seen() == [b"0", b"1"]
+    assert world.seen(STATE) == []
