@@ -135,6 +135,27 @@ def test_a_broker_that_is_away_for_longer_than_a_transaction_may_take(stream: St
     stream.each_once()
 
 
+def test_a_stop_while_the_broker_is_away_ends_in_time(stream: Stream, pausable: Broker) -> None:
+    # The broker stands still in the middle of the work, and the worker is to end. It has three seconds to drain, some
+    # more to close its connections, and leaves nothing that readers of committed messages would see.
+    stream.send(4000)
+    with stream.worker(worker__drain_timeout="3s") as worker:
+        worker.until("the first results", lambda: stream.results() > 0)
+        pause(pausable)
+        try:
+            time.sleep(1)
+            worker.signal(signal.SIGTERM)
+            assert worker.ended(seconds=3 + 12) in {0, 1}, worker.log
+        finally:
+            resume(pausable)
+        assert "Traceback" not in worker.log
+        assert "the stacks of all threads" not in worker.log
+    with stream.worker() as worker:
+        worker.until("the end", stream.done)
+        assert worker.stop() == 0, worker.log
+    stream.each_once()
+
+
 def test_a_result_that_its_topic_refuses_is_cut_and_the_others_come_once(stream: Stream) -> None:
     limit(stream.cluster, stream.settings["topics__dead_letters"], 5000)
     with stream.worker(kafka__max_request_size="1000000") as worker:

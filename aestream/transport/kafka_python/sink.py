@@ -127,7 +127,9 @@ class KafkaSink:
         self._replace()
 
     def _replace(self) -> None:
-        """Open another producer in place of one that is closed."""
+        """Open another producer in place of one that is closed. Who waits for a broker that is away asks again."""
+        timeout = min(self._connection.get("bootstrap_timeout_ms", _ANSWER_TIMEOUT_MS), _ANSWER_TIMEOUT_MS)
+        self._connection = {**self._connection, "bootstrap_timeout_ms": timeout}
         self._producer = self._opened()
 
     def _opened(self) -> Any:
