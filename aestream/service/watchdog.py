@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ _log = logging.getLogger(__name__)
 _NAME = "watchdog"
 _LOOK_SECONDS = 1.0
 _LOOKS = 3  # in a row that see the same: a process that was suspended has its first look before its first beat
+_LATE_SECONDS = 5.0  # a look that comes this late: the whole process stood still, not just the loop
 _LAST_SECONDS = 5.0  # between the log and the end, in which the probes tell of it
 _GRACE_SECONDS = 15.0  # beyond the time to drain
 
@@ -40,8 +42,12 @@ class Watchdog:
         self._thread.join()
 
     def _watch(self) -> None:
-        seen = 0
+        seen, looked = 0, time.monotonic()
         while not self._over.wait(_LOOK_SECONDS):
+            now = time.monotonic()
+            if now - looked > _LOOK_SECONDS + _LATE_SECONDS:
+                self._service.beat()  # what the loop waits for may take as long as ever from here on
+            looked = now
             problem = self._problem()
             seen = seen + 1 if problem is not None else 0
             if problem is not None and seen >= _LOOKS:
