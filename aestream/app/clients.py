@@ -44,6 +44,7 @@ DELIVERIES: Mapping[str, Callable[[Source, Any], Delivery]] = {
 }
 _PRODUCER = ("batch_size", "linger_ms", "compression_type")
 
+_NEXT_CONTACT_MS = 30_000
 _SERVER = re.compile(r"\[[0-9A-Fa-f:.]+\](:\d{1,5})?|[^\s:/\[\]]+(:\d{1,5})?|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what Kafka accepts as the name of a topic or of a member
 
@@ -136,6 +137,16 @@ def connection(settings: Settings) -> dict[str, Any]:
         file, provider = settings.kafka.sasl_oauth_token_file, settings.kafka.sasl_oauth_token_provider
         chosen["sasl_oauth_token_provider"] = FileTokens(file) if file else provided(str(provider))
     return chosen
+
+
+def in_contact(settings: Settings) -> Settings:
+    """Settings for clients that are opened once a broker has answered: in an outage, none waits without a sign of life.
+
+    A long `bootstrap_timeout_ms` is meant for the start.
+    """
+    timeout = min(settings.kafka.bootstrap_timeout_ms, _NEXT_CONTACT_MS)
+    kafka = settings.kafka.model_copy(update={"bootstrap_timeout_ms": timeout})
+    return settings.model_copy(update={"kafka": kafka})
 
 
 def topics(settings: Settings) -> Topics:

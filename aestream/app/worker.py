@@ -85,6 +85,7 @@ def run_worker(settings: Settings) -> None:
 
 def _ledger(settings: Settings, service: Service, delivery: Delivery) -> Ledger:
     """Where what is remembered of entities is kept."""
+    settings = clients.in_contact(settings)
 
     def open_outlet(limits: Mapping[str, int]) -> Outlet:
         return delivery.outlet(lambda: clients.sink(settings, limits, patience=_STATE_SECONDS))

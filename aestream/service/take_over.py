@@ -144,7 +144,10 @@ class TakeOver:
 
     def _look(self, model: LoadedModel, starts: Mapping[Partition, Start], *, blind: bool) -> _Work | None:
         """Find out how each partition goes on; `blind`: without reading anything. None: stopped meanwhile."""
-        bounds = {part: (at, at) for part, (at, _) in starts.items()} if blind else self._history.bounds(starts)
+        bounds: Mapping[Partition, tuple[int, int]] = {part: (at, at) for part, (at, _) in starts.items()}
+        if not blind:
+            with self._service.asking():
+                bounds = self._history.bounds(starts)
         readers = self._read(model.pipeline.stream.store, starts, blind=blind)
         if readers is None:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
@@ -143,6 +144,23 @@ def test_a_stop_at_the_beginning_of_a_take_over_scores_nothing() -> None:
     world.work()
     assert not world.scores()
     assert not world.stored.committed
+
+
+class Slow(MemoryHistory):
+    """The broker takes its time to answer: longer than a worker may go without a sign of life."""
+
+    asking: ClassVar[list[bool]] = []
+
+    def bounds(self, partitions: Collection[Partition]) -> Mapping[Partition, tuple[int, int]]:
+        if Ending.latest.service is not None:
+            self.asking.append(Ending.latest.service.is_asking())
+        return super().bounds(partitions)
+
+
+def test_a_worker_that_asks_for_the_bounds_of_its_partitions_counts_as_alive() -> None:
+    World(source=Ending, history=Slow).work()
+    assert Slow.asking
+    assert all(Slow.asking)
 
 
 class NoMore(MemoryHistory):
