@@ -64,12 +64,12 @@ class TransactionalKafkaSink(KafkaSink):
         """Begin a transaction. Raises TransactionError."""
         self._begun = True
         self._epoch = self._manager.producer_id_and_epoch
-        # The client (3.0.12) keeps refused offsets, and would commit them with the next transaction.
-        self._manager._pending_txn_offset_commits.clear()  # noqa: SLF001
         try:
             self._producer.begin_transaction()
         except kafka_errors.KafkaError as error:
             raise TransactionError(said(error)) from error
+        # The client (3.0.12) keeps refused offsets, and would commit them with this transaction.
+        self._manager._pending_txn_offset_commits.clear()  # noqa: SLF001
 
     def send(self, messages: Outgoing, *, keep: Collection[str] = ()) -> None:
         """Hand the messages to the producer; raises what `flush` raises if the transaction has already failed."""
