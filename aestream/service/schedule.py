@@ -42,9 +42,10 @@ def parse(text: str) -> Schedule:
 def next_run(schedule: Schedule, *, last: Moment | None, now: Moment) -> Moment | None:
     """When the next run is due: at once if there was none yet or one was missed; never for `off`.
 
-    However many runs were missed, one makes up for all of them.
+    However many runs were missed, one makes up for all of them. A last run in the future was dated by a clock that has
+    been set back since: if it is further ahead than the next run, it is not waited for.
     """
-    due = schedule(last or now)
-    if due is None:
+    due, next_from_now = schedule(last or now), schedule(now)
+    if due is None or next_from_now is None:
         return None
-    return now if last is None else max(due, now)
+    return now if last is None or last > next_from_now else max(min(due, next_from_now), now)

@@ -224,11 +224,20 @@ class TrainerService:
             if self._reason is not None:
                 _log.info("%s: training again", self._reason)
                 return False
+            due = self._not_later(due)
             left = _BEAT_SECONDS if due is None else (due - self._now()).total_seconds()
             if self._service.stop.wait(max(0.0, min(left, _BEAT_SECONDS))):
                 return True
             if due is not None and self._now() >= due:
                 return False
+
+    def _not_later(self, due: datetime.datetime | None) -> datetime.datetime | None:
+        """Bring a run forward that is further away than the schedule ever lets it be: the clock was set back."""
+        latest = self._schedule(self._now())
+        if due is None or latest is None or due <= latest:
+            return due
+        _log.warning("the clock was set back: next training at %s", latest.isoformat(timespec="seconds"))
+        return latest
 
     def _moved(self) -> str | None:
         """Why moved entities ask for a training, in words; None if they do not."""

@@ -58,3 +58,12 @@ def test_one_run_makes_up_for_all_that_were_missed(missed: int) -> None:
     due = next_run(schedule, last=NOW - missed * HOUR, now=NOW)
     assert due == NOW
     assert next_run(schedule, last=NOW, now=NOW) == NOW + HOUR
+
+
+@pytest.mark.parametrize(
+    ("ahead", "wait"), [(HOUR / 60, 24 * HOUR), (23 * HOUR, 24 * HOUR), (25 * HOUR, 0 * HOUR), (9000 * HOUR, 0 * HOUR)]
+)
+def test_a_last_run_in_the_future_holds_up_none_for_longer_than_usual(
+    ahead: datetime.timedelta, wait: datetime.timedelta
+) -> None:
+    assert next_run(parse("every 24h"), last=NOW + ahead, now=NOW) == NOW + wait

@@ -140,6 +140,26 @@ def test_a_missed_run_is_made_up_for_once(tmp_path: Path) -> None:
     assert later.runs == [0, 6]
 
 
+def test_a_clock_that_is_set_back_holds_up_no_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(tmp_path, "every 6h", hours=1e6)
+    year = datetime.timedelta(days=365)
+
+    def set_back() -> None:
+        if scene.now > scene.begun + datetime.timedelta(hours=1):
+            scene.now -= year
+            scene.begun = scene.now
+            scene.each_wait = stop_after_the_second
+
+    def stop_after_the_second() -> None:
+        scene.stopped = len(scene.runs) > 1
+
+    scene.each_wait = set_back
+    with caplog.at_level("INFO"):
+        scene.service.run()
+    assert scene.runs == pytest.approx([0, 6], abs=0.01)
+    assert caplog.text.count("the clock was set back: next training at") == 1
+
+
 def test_after_a_restart_it_waits_for_what_is_due(tmp_path: Path) -> None:
     Scene(tmp_path, "every 6h", hours=1).service.run()
     again = Scene(tmp_path, "every 6h", hours=7)
