@@ -7,9 +7,12 @@ import json
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
+_SPARING_SECONDS = 30.0
+_MOST_KINDS = 1000  # of lines that the client is known to repeat; it has a few dozen
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -46,7 +49,8 @@ def setup(*, style: Literal["auto", "json", "plain"], level: str, reworded: Call
 
     Each message is logged as `reworded` returns it: the commands let it name variables in place of options.
     The Kafka client does not log: its errors are raised, and reported in one line. A service whose work has begun turns
-    its log on with `hear_client`. The client's tracebacks appear at `level` debug only.
+    its log on with `hear_client`. The client's tracebacks, and what it repeats again and again, appear at `level` debug
+    only.
     """
     plain = style == "plain" or (style == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
@@ -54,6 +58,7 @@ def setup(*, style: Literal["auto", "json", "plain"], level: str, reworded: Call
     root = logging.getLogger()
     if level != "debug":
         handler.addFilter(_no_farewell)
+        handler.addFilter(_Sparing())
         handler.addFilter(_in_one_line)
     if reworded is not None:
         handler.addFilter(functools.partial(_reword, reworded))
@@ -67,6 +72,32 @@ def hear_client(level: str) -> None:
     """Log what the Kafka client reports at this level or above."""
     logging.getLogger("kafka").setLevel(level.upper())
     logging.getLogger("kafka.net.selector").setLevel(max(logging.ERROR, logging.getLogger("kafka").level))
+
+
+class _Sparing:
+    """Logs each kind of line of the Kafka client twice a minute at most, with the number of those left out.
+
+    During an outage the client tries again and again, up to hundreds of times a second, and says so each time.
+    """
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, str], float] = {}
+        self._left_out: Counter[tuple[str, str]] = Counter()
+
+    def __call__(self, record: logging.LogRecord) -> bool:
+        kind, now = (record.name, str(record.msg)), time.monotonic()
+        if not record.name.startswith("kafka."):
+            return True
+        if now - self._said.get(kind, -_SPARING_SECONDS) < _SPARING_SECONDS:
+            self._left_out[kind] += 1
+            return False
+        if len(self._said) == _MOST_KINDS:
+            self._said.clear()
+        self._said[kind] = now
+        left_out = self._left_out.pop(kind, 0)
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} ({left_out} more like this one since the last)", ()
+        return True
 
 
 def _no_farewell(record: logging.LogRecord) -> bool:

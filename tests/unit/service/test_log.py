@@ -84,6 +84,28 @@ def test_what_the_kafka_client_had_under_way_when_it_was_closed_is_no_error(caps
     assert "NodeNotReadyError" in line
 
 
+@pytest.mark.parametrize(("level", "count"), [("info", 2), ("debug", 300)])
+def test_what_the_kafka_client_says_again_and_again_is_said_once_in_a_while(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, level: str, count: int
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    log.setup(style="plain", level=level)
+    log.hear_client("warning")
+    for second in range(60):
+        now = 1000.0 + second
+        for port in range(5):
+            logging.getLogger("kafka.net.manager").error("Connection %d lost: %s", port, "refused")
+        logging.getLogger("aestream").warning("ours is said each time")
+    lines = capsys.readouterr().err.splitlines()
+    assert sum("ours" in line for line in lines) == 60
+    client = [line for line in lines if "Connection" in line]
+    assert len(client) == count
+    if count == 2:
+        assert client[0].endswith("Connection 0 lost: refused")
+        assert client[1].endswith("Connection 0 lost: refused (149 more like this one since the last)")
+
+
 def test_auto_is_json_without_a_terminal_and_setup_twice_says_it_once(capsys: pytest.CaptureFixture[str]) -> None:
     log.setup(style="auto", level="info")
     log.setup(style="auto", level="info")
