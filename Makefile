@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick lint format fuzz bench bench-state bench-memory bench-quality docs clean
+.PHONY: help demo test test-quick lint format fuzz bench bench-state bench-memory bench-quality chaos soak docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,12 @@ bench-memory: $(VENV)/.dev ## memory of a worker over a million records and ten 
 
 bench-quality: $(VENV)/.bench ## detection quality on the data in AESTREAM_BENCH_DATA (ARGS="--quick": 5 minutes instead of 50)
 	$(BIN)/python -m tests.bench.quality $(ARGS)
+
+chaos: $(VENV)/.dev ## every fault on Apache Kafka, in both modes of delivery, and the table in docs/chaos.md (two hours)
+	AESTREAM_TEST_CHAOS=long AESTREAM_TEST_CHAOS_PAGE=docs/chaos.md $(BIN)/python -m pytest tests/chaos $(ARGS)
+
+soak: $(VENV)/.dev ## 10 million records and 20 new models: the worker's memory must grow by less than 5 %
+	$(BIN)/python -m tests.bench.memory --records 10000000 --most-growth 0.05 $(ARGS)
 
 docs: $(VENV)/.dev ## rewrite the generated parts of the documentation
 	$(BIN)/python -m tests.docs.generate

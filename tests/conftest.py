@@ -14,8 +14,11 @@ from xdist.scheduler import LoadFileScheduling
 
 from aestream.demo.brokers import Broker, EmbeddedKafka
 from aestream.errors import TransportError
-from tests.brokers.apache import ApacheKafka
+from tests.brokers.apache import QUICK_ABORTS, ApacheKafka
 from tests.certificates import make as make_certificates
+from tests.chaos.table import pytest_terminal_summary
+
+__all__ = ["pytest_terminal_summary"]
 
 # Torch's threads wait for one another in a loop: beside any other load two of them are many times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,7 +31,7 @@ _OURS = ("AESTREAM_CACHE", "AESTREAM_TEST_")
 _PROPERTIES = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
     "allow.everyone.if.no.acl.found": "true",
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",  # 10 s by default
+    **QUICK_ABORTS,
 }
 
 
@@ -54,7 +57,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def apache_kafka() -> Iterator[Broker]:
     """Apache Kafka of this session's own: it may be paused."""
-    yield from _running(ApacheKafka(properties=_PROPERTIES))
+    yield from running(ApacheKafka(properties=_PROPERTIES))
 
 
 @pytest.fixture(scope="session")
@@ -108,18 +111,19 @@ def secured_kafka(certificates: Path) -> Iterator[ApacheKafka]:
         login = f"org.apache.kafka.common.security.{module}"
         properties[f"listener.name.{name}.{mechanism}.sasl.jaas.config"] = login
     broker = ApacheKafka(properties=properties, listeners=dict.fromkeys(protocols))
-    for _ in _running(broker):
+    for _ in running(broker):
         yield broker
 
 
 @pytest.fixture(scope="session")
 def embedded_kafka() -> Iterator[str]:
     """Where the embedded broker listens."""
-    for broker in _running(EmbeddedKafka()):
+    for broker in running(EmbeddedKafka()):
         yield broker.bootstrap
 
 
-def _running(broker: Broker) -> Iterator[Broker]:
+def running(broker: Broker) -> Iterator[Broker]:
+    """Start a broker, and stop it at the end. Where it cannot be had, the tests are skipped, and fail in CI."""
     try:
         broker.start()
     except TransportError as error:

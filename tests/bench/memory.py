@@ -1,8 +1,10 @@
-"""Memory of a worker over a million records, with a new model after each tenth: it should stay where it is.
+"""Memory of a worker over a million records or more, with a new model now and then: it should stay where it is.
 
-    python -m tests.bench.memory [--records 1000000] [--bootstrap-servers HOST:PORT]
+    python -m tests.bench.memory [--records 1000000] [--most-growth 0.05] [--bootstrap-servers HOST:PORT]
 
-The resident memory of the worker's process, read when a tenth is scored and the next model is in use.
+The resident memory of the worker's process, read ten times or more: when a share of the records is scored and the next
+model is in use. The first two shares are the warm-up. What the worker has grown by since is compared with
+`--most-growth`, a share of its memory then, if that is given: the exit code is 1 if it is more.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from tests.bench.throughput import DEADLINE_SECONDS, broker, ends, environment, 
 from tests.stores import put
 
 ROUNDS = 10
+MOST_AT_ONCE = 500_000  # records of a share
+WARM_UP = 2  # shares
 console = Console()
 
 
@@ -49,10 +53,12 @@ def main() -> None:
     """Run the rounds and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--most-growth", type=float)
     parser.add_argument("--bootstrap-servers")
     options = parser.parse_args()
     use_threads(1)
-    share = options.records // ROUNDS
+    rounds = max(ROUNDS, options.records // MOST_AT_ONCE)
+    share = options.records // rounds
     matrix, values = records(share)
     with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
         surroundings = environment(bootstrap, folder) | {"AESTREAM_HTTP__PORT": str(free_port())}
@@ -64,7 +70,7 @@ def main() -> None:
         worker = subprocess.Popen([sys.executable, "-m", "aestream", "worker"], env=surroundings)
         store, process, rows = models.registry(loaded), psutil.Process(worker.pid), []
         try:
-            for turn in range(1, ROUNDS + 1):
+            for turn in range(1, rounds + 1):
                 fill(bootstrap, names, values)
                 wait(lambda: ends(consumer, scores) >= share * turn, worker)  # noqa: B023
                 current = store.open(str(store.current()))
@@ -79,6 +85,10 @@ def main() -> None:
     for turn, (done, size) in enumerate(rows, 2):
         table.add_row(f"{done:,}", str(turn), f"{size:,.0f}")
     console.print(table)
+    growth = rows[-1][1] / rows[WARM_UP - 1][1] - 1
+    console.print(f"since the first {rows[WARM_UP - 1][0]:,} records: {growth:+.1%}")
+    if options.most_growth is not None and growth > options.most_growth:
+        sys.exit(f"more than {options.most_growth:.0%}")
 
 
 def copy(version: Path, new: Path) -> None:

@@ -14,6 +14,9 @@ from aestream.demo.brokers import Broker, free_port
 from aestream.errors import TransportError
 from tests.brokers.jars import kafka_jars
 
+# How often a broker looks for transactions to abort: ten seconds by default.
+QUICK_ABORTS = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000"}
+
 
 class ApacheKafka(Broker):
     """Apache Kafka itself: broker and controller in one JVM, on free loopback ports."""
@@ -26,14 +29,22 @@ class ApacheKafka(Broker):
         listeners: Mapping[str, int | None] | None = None,
         log_file: Path | None = None,
         start_timeout: float = 60.0,
+        node: int = 1,
+        voters: Mapping[int, int] | None = None,
+        cluster_id: str | None = None,
     ) -> None:
         """Prepare a broker.
 
         `properties` add to or replace those of server.properties. `listeners` names further listeners and
         the loopback port that each advertises (of a proxy, say; None: its own); where each listens is in
-        `self.ports` once started.
+        `self.ports` once started. One of several brokers is told its own number, `node`, the ports of all controllers
+        by number, `voters`, and the `cluster_id` that they share.
         """
         super().__init__(log_file=log_file, start_timeout=start_timeout)
+        self._node = node
+        self._voters = voters
+        self._cluster_id = cluster_id
+        self._command: list[str] = []
         self._properties = dict(properties or {})
         self._jvm_options = list(jvm_options)
         self._listeners = dict(listeners or {})
@@ -43,11 +54,14 @@ class ApacheKafka(Broker):
         java = _java()
         classpath = f"{kafka_jars()}/*"
         self.ports = {name: free_port() for name in ("PLAINTEXT", "CONTROLLER", *self._listeners)}
+        if self._voters is not None:
+            self.ports["CONTROLLER"] = self._voters[self._node]
         config = folder / "server.properties"
         properties = self._server_properties(folder)
         config.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
         # A UUID as Kafka writes it: 22 characters of base64url. Hexadecimal ones never begin with a dash.
-        tool = ["kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22], "-c", str(config)]
+        cluster_id = self._cluster_id or uuid.uuid4().hex[:22]
+        tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(config)]
         formatted = subprocess.run(
             [java, "-Xmx128m", "-cp", classpath, *tool],
             capture_output=True,
@@ -57,8 +71,22 @@ class ApacheKafka(Broker):
         if formatted.returncode != 0:
             reason = " ".join((formatted.stderr or formatted.stdout).split())[-300:]
             raise TransportError(f"Kafka's storage could not be formatted: {reason}")
-        self._spawn([java, *self._jvm_options, "-cp", classpath, "kafka.Kafka", str(config)], folder)
+        self._command = [java, *self._jvm_options, "-cp", classpath, "kafka.Kafka", str(config)]
+        self._spawn(self._command, folder)
         return f"127.0.0.1:{self.ports['PLAINTEXT']}"
+
+    def halt(self) -> None:
+        """End the process as a power cut does. Its data stays, and so does its place."""
+        os.killpg(self.pid, signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+
+    def revive(self) -> None:
+        """Start it again after `halt`, on the same ports with the same data. Raises TransportError."""
+        if self.folder is None:
+            raise TransportError("the broker was never started")
+        self._spawn(self._command, self.folder)
+        self._await_port()
 
     def _server_properties(self, folder: Path) -> dict[str, str]:
         def addresses(ports: Mapping[str, int]) -> str:
@@ -66,8 +94,11 @@ class ApacheKafka(Broker):
 
         return {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{self.ports['CONTROLLER']}",
+            "node.id": str(self._node),
+            "controller.quorum.voters": ",".join(
+                f"{node}@127.0.0.1:{port}"
+                for node, port in (self._voters or {self._node: self.ports["CONTROLLER"]}).items()
+            ),
             "listeners": addresses(self.ports),
             "advertised.listeners": addresses(
                 {

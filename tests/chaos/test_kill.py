@@ -1,68 +1,68 @@
-"""kill -9, again and again, in the middle of a stream: no record is without its score or its dead letter."""
+"""kill -9 and rebalances, again and again, in the middle of a stream: no record is without its score or dead letter."""
 
 from __future__ import annotations
 
-import os
 import random
 import time
-from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import pytest
 
-from tests.kafka import records
-from tests.kafka.cluster import Cluster, place_of, score_of
+from tests.chaos.conftest import Stage
+from tests.chaos.form import DELIVERIES, FORM, TIMEOUT
+from tests.chaos.scene import Scene
 from tests.kafka.service import Service
 
-RECORDS = int(os.environ.get("AESTREAM_TEST_KILL_RECORDS", "30000"))
-KILLS = 10
-PARTITIONS = 2
+PARTITIONS = 4
 BATCH = 100  # many small batches, so that a kill hits one
 
 
-@pytest.mark.timeout(1800)
-def test_ten_kills_lose_nothing(cluster: Cluster, make_settings: Callable[..., dict[str, str]], tmp_path: Path) -> None:
-    # Ten times: 1. A tenth of the stream is added to what waits. 2. A worker starts. 3. Its first results appear.
-    # 4. kill -9, a random moment later. Then one more worker scores the rest and stops as asked.
-    # Result: every record has a score or a dead letter; some have two of the same, as at-least-once allows.
+@pytest.mark.timeout(TIMEOUT)
+@pytest.mark.parametrize("delivery", DELIVERIES)
+def test_kills_and_rebalances_lose_nothing(stage: Stage) -> None:
+    # 1. Two workers, and a share of the stream for each turn. 2. A turn: new results, then a random moment later kill
+    # -9 for one of the two and another one in its place, with and without static membership; or a third worker joins
+    # and one of the two is stopped in order. Result: every record has its score or dead letter, in order.
     rng = random.Random(3)
-    topic = cluster.topic(partitions=PARTITIONS)
-    settings = make_settings(tmp_path, topic, partitions=PARTITIONS)
-    settings |= {"worker__max_batch_records": str(BATCH)}
-    scores, letters, group = settings["topics__scores"], settings["topics__dead_letters"], settings["kafka__group_id"]
+    turns = ["kill"] * FORM.kills + ["rebalance"] * FORM.rebalances
+    rng.shuffle(turns)
+    share = FORM.records // len(turns)
+    name = "kill -9 at random moments, and orderly rebalances"
+    with stage(name, partitions=PARTITIONS, worker__max_batch_records=str(BATCH)) as scene:
+        names = iter(range(1000))
 
-    def results() -> int:
-        return cluster.count(scores) + cluster.count(letters)
+        def another(turn: int) -> Service:
+            static = f"static-{turn % 2}-{next(names)}" if turn % 4 > 1 else ""
+            return scene.worker(ready=False, kafka__group_instance_id=static)
 
-    share = RECORDS // KILLS
-    stream = [b"{" if i % 100 == 99 else value for i, value in enumerate(records.values(share))]
-    waiting = 0
-    for turn in range(KILLS):
-        settings["kafka__group_instance_id"] = "one" if turn % 2 else ""  # with and without static membership
-        cluster.send(topic, stream)
-        before = results()
-        with Service(["worker"], settings=settings, folder=tmp_path) as worker:
-            worker.until("new results", lambda before=before: results() > before)
+        pair = [another(0), another(0)]
+        pair[0].ready()
+        waiting = 0
+        for number, turn in enumerate(turns):
+            before = scene.results()
+            scene.feed.send(share)
+            scene.until("new results", partial(_more, scene, before))
             time.sleep(rng.uniform(0, share / 40_000))
-            worker.kill()
-        waiting += cluster.count(topic) - sum(cluster.committed(group, topic).values())
+            chosen = rng.randrange(2)
+            if turn == "kill":
+                pair[chosen].kill()
+                waiting += scene.cluster.count(scene.topic) - sum(scene.committed().values())
+                pair[chosen] = another(number)
+                scene.recovers()
+            else:
+                old, pair[chosen] = pair[chosen], another(number).ready()
+                assert old.stop() == 0, old.log
+                assert "Traceback" not in old.log
+            if number % 10 == 0:
+                scene.until("the end of a turn", scene.done)
+        rebalances = sum(worker.log.count("partitions assigned") for worker in scene.workers)
+        scene.says("partitions assigned")
+        verdict = scene.finish(times=f"{FORM.kills} kills, {FORM.rebalances} rebalances")
     assert waiting > share, "the kills came when all work was done: they prove nothing"
-
-    with Service(["worker"], settings=settings, folder=tmp_path) as worker:
-        ends = cluster.ends(topic)
-        worker.until("the end of the stream", lambda: cluster.committed(group, topic) == ends, seconds=900)
-        assert worker.stop() == 0, worker.log
-
-    seen = Counter(place_of(score_of(record))[1:] for record in cluster.read(scores))
-    for letter in cluster.read(letters):
-        headers = dict(letter.headers)
-        seen[int(headers["aestream.dlq.partition"]), int(headers["aestream.dlq.offset"])] += 1
-    everything = {(partition, offset) for partition, end in ends.items() for offset in range(end)}
-    assert len(everything) == share * KILLS
-    assert not everything - seen.keys(), "lost"
-    assert not seen.keys() - everything, "from nowhere"
-    twice = sum(count - 1 for count in seen.values())
+    assert rebalances >= FORM.rebalances
     # What was published and not committed is at most the batch in hand of each partition.
-    assert twice <= KILLS * BATCH * PARTITIONS
-    print(f"{len(everything)} records, {KILLS} kills, {waiting} waiting at the kills, 0 lost, {twice} twice")  # noqa: T201
+    assert verdict.duplicated <= 2 * FORM.kills * BATCH * PARTITIONS
+
+
+def _more(scene: Scene, before: int) -> bool:
+    return scene.results() > before

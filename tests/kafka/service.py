@@ -52,15 +52,19 @@ class Service:
         folder: Path,
         output: IO[str] | None = None,
         module: str | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
-        """Start a command, or in its place a `module` of the tests, with its own arguments."""
+        """Start a command, or in its place a `module` of the tests, with its own arguments.
+
+        `variables` are further ones of its environment, as they are.
+        """
         self.log_file = folder / f"{arguments[0]}-{len(list(folder.glob('*.log')))}.log"
         defaults = {"http__port": "0", "log__format": "plain"}
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *(("aestream", *arguments) if module is None else module.split())],
                 cwd=folder,
-                env=environment({**defaults, **settings}),
+                env=environment({**defaults, **settings}) | dict(variables or {}),
                 stdout=output or subprocess.DEVNULL,
                 stderr=log,
             )
