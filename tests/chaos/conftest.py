@@ -40,14 +40,14 @@ def stage(
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """The way to the broker that may be harmed."""
     with Proxy(tool("toxiproxy-server"), tmp_path_factory.mktemp("proxy") / "toxiproxy.log") as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def frail(proxy: Proxy) -> Iterator[ApacheKafka]:
     """A broker that may be stopped, and that workers reach through a proxy."""
     broker = ApacheKafka(properties=QUICK_ABORTS, listeners={"PROXY": proxy.port})
@@ -74,7 +74,7 @@ def frail_stage(
     seen.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def three(apache_kafka: Any) -> Iterator[ThreeBrokers]:  # noqa: ARG001 - skips where there is no broker at all
     """Three brokers."""
     with ThreeBrokers() as brokers:

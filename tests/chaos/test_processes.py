@@ -8,17 +8,16 @@ import time
 import pytest
 
 from tests.chaos.conftest import Stage
-from tests.chaos.form import FORM, LONG
+from tests.chaos.form import FORM, some
 from tests.kafka.service import Service
 
 BATCH = 100  # many small batches, so that a fault hits one
 
 
-def test_a_worker_that_commits_first_is_found_out(stage: Stage, delivery: str) -> None:
+@pytest.mark.parametrize("delivery", ["at_least_once"])  # wrong in one way is enough
+def test_a_worker_that_commits_first_is_found_out(stage: Stage) -> None:
     # The checker's own trial: a worker that commits before it publishes is killed in between. Result: records are lost,
     # and the verdict says so.
-    if delivery != "at_least_once":
-        pytest.skip("wrong in one way is enough")
     name = "kill -9 of a worker that is wrong on purpose: it commits first"
     with stage(name, worker__max_batch_records=str(BATCH)) as scene:
         scene.feed.start()
@@ -30,10 +29,7 @@ def test_a_worker_that_commits_first_is_found_out(stage: Stage, delivery: str) -
         with pytest.raises(AssertionError, match="Verdict"):
             scene.finish()
         assert scene.verdict.lost > 0
-        assert scene.verdict.faults("at_least_once") == {
-            "lost": scene.verdict.lost,
-            **({"unmatched": scene.verdict.unmatched} if scene.verdict.unmatched else {}),
-        }
+        assert scene.verdict.faults("at_least_once").keys() <= {"lost", "unmatched"}
 
 
 def test_sigterm_in_the_middle_of_a_batch(stage: Stage) -> None:
@@ -57,7 +53,7 @@ def test_sigterm_in_the_middle_of_a_batch(stage: Stage) -> None:
     assert verdict.duplicated == 0
 
 
-@pytest.mark.parametrize("alone", [False, True] if LONG else [False], ids=str)
+@pytest.mark.parametrize("alone", some([False, True]))
 def test_a_process_that_stands_still_for_longer_than_its_session(stage: Stage, alone: bool) -> None:
     # 1. A worker is stopped for twice as long as its group waits (SIGSTOP), alone or beside another one, which takes
     # over its partitions. 2. SIGCONT, with a batch in its hands that is no longer its own. Result: it joins again.

@@ -13,6 +13,7 @@ import pytest
 
 from aestream.registry.local import LocalRegistry
 from tests.chaos.conftest import Stage
+from tests.chaos.form import some
 from tests.kafka import records
 from tests.kafka.service import Service
 
@@ -29,9 +30,7 @@ def tamper(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize(
-    ("words", "damage"), [("truncated", truncate), ("tampered with", tamper)], ids=["truncated", "tampered"]
-)
+@pytest.mark.parametrize(("words", "damage"), some([("truncated", truncate), ("tampered with", tamper)]))
 def test_a_model_file_that_is_damaged(stage: Stage, words: str, damage: Callable[[Path], None]) -> None:
     # 1. A worker scores with the second of two versions. 2. That one's file is damaged. Result: the worker goes on with
     # what it has, and says so. 3. It is killed and starts again. Result: the older version serves, and it is said.
@@ -96,11 +95,12 @@ def read_only(folder: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("name", "harm", "words"),
-    [
-        ("model store on a full disk", without_room, "No space left on device"),
-        ("model store read-only", read_only, "Read-only file system"),
-    ],
-    ids=["full", "read-only"],
+    some(
+        [
+            ("model store on a full disk", without_room, "No space left on device"),
+            ("model store read-only", read_only, "Read-only file system"),
+        ]
+    ),
 )
 def test_a_store_that_cannot_be_written(stage: Stage, name: str, harm: Callable[[Path], object], words: str) -> None:
     # 1. A worker and a trainer. 2. The store cannot be written, and the trainer is to train. Result: it says why, in

@@ -23,7 +23,7 @@ from kafka.admin import (
 
 from tests.chaos.conftest import Stage
 from tests.chaos.feed import values
-from tests.chaos.form import LONG
+from tests.chaos.form import some
 from tests.chaos.scene import Scene
 from tests.kafka.cluster import Cluster, wait_for
 
@@ -57,7 +57,7 @@ def test_a_topic_that_is_deleted_and_made_anew(stage: Stage) -> None:
         assert len(scene.workers) == 1
 
 
-@pytest.mark.parametrize("start", ["latest", "earliest"] if LONG else ["latest"])
+@pytest.mark.parametrize("start", some(["latest", "earliest"]))
 def test_partitions_that_are_added(stage: Stage, start: str) -> None:
     # 1. A worker reads two partitions. 2. Two more, under load. Result: all of their records are scored, from the
     # first.
