@@ -20,22 +20,21 @@ BATCH = 100  # many small batches, so that a kill hits one
 @pytest.mark.timeout(TIMEOUT)
 @pytest.mark.parametrize("delivery", DELIVERIES)
 def test_kills_and_rebalances_lose_nothing(stage: Stage) -> None:
-    # 1. Two workers, and a share of the stream for each turn. 2. A turn: new results, then a random moment later kill
-    # -9 for one of the two and another one in its place, with and without static membership; or a third worker joins
-    # and one of the two is stopped in order. Result: every record has its score or dead letter, in order.
+    # 1. Two workers, and a share of the stream for each turn. 2. A turn: new results, then a random moment later one of
+    # the two gets kill -9 and a successor, with and without static membership; or a third worker joins and one of the
+    # two is stopped in order. Result: every record has its score or dead letter, in order.
     rng = random.Random(3)
     turns = ["kill"] * FORM.kills + ["rebalance"] * FORM.rebalances
     rng.shuffle(turns)
     share = FORM.records // len(turns)
     name = "kill -9 at random moments, and orderly rebalances"
     with stage(name, partitions=PARTITIONS, worker__max_batch_records=str(BATCH)) as scene:
-        names = iter(range(1000))
 
-        def another(turn: int) -> Service:
-            static = f"static-{turn % 2}-{next(names)}" if turn % 4 > 1 else ""
-            return scene.worker(ready=False, kafka__group_instance_id=static)
+        def another(name: str, turn: int) -> Service:
+            """With a permanent name in the group, or without."""
+            return scene.worker(ready=False, kafka__group_instance_id=name if turn % 4 > 1 else "")
 
-        pair = [another(0), another(0)]
+        pair = [another("one", 0), another("two", 0)]
         pair[0].ready()
         waiting = 0
         for number, turn in enumerate(turns):
@@ -47,10 +46,10 @@ def test_kills_and_rebalances_lose_nothing(stage: Stage) -> None:
             if turn == "kill":
                 pair[chosen].kill()
                 waiting += scene.cluster.count(scene.topic) - sum(scene.committed().values())
-                pair[chosen] = another(number)
+                pair[chosen] = another(("one", "two")[chosen], number)  # a permanent name comes back
                 scene.recovers()
             else:
-                old, pair[chosen] = pair[chosen], another(number).ready()
+                old, pair[chosen] = pair[chosen], another(f"beside-{number}", number).ready()
                 assert old.stop() == 0, old.log
                 assert "Traceback" not in old.log
             if number % 10 == 0:
