@@ -11,12 +11,7 @@ from tests.chaos.conftest import Stage
 from tests.chaos.form import FORM, SHORT, TIMEOUT
 from tests.chaos.scene import Scene
 
-# kafka-python 3.0.12: a producer whose coordinator has died can end up with no request of its transaction under way.
-STALLS = pytest.mark.xfail(reason="a commit waits for ever for an answer that was never asked for", strict=False)
-DELIVERIES = [pytest.param(one, marks=STALLS if one == "exactly_once" else ()) for one in FORM.deliveries]
 
-
-@pytest.mark.parametrize("delivery", DELIVERIES)
 @pytest.mark.skipif(SHORT, reason="three brokers take a minute: AESTREAM_TEST_CHAOS=both or long")
 @pytest.mark.timeout(TIMEOUT)
 def test_the_coordinator_of_the_group_moves(three_stage: Stage, three: ThreeBrokers) -> None:

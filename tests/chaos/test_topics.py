@@ -23,7 +23,7 @@ from kafka.admin import (
 
 from tests.chaos.conftest import Stage
 from tests.chaos.feed import values
-from tests.chaos.form import some
+from tests.chaos.form import FORM, some
 from tests.chaos.scene import Scene
 from tests.kafka.cluster import Cluster, wait_for
 
@@ -89,8 +89,9 @@ def test_a_result_topic_that_is_missing(stage: Stage) -> None:
             scene.cluster.admin.delete_topics([scores])
             scene.feed.start()
             scene.until("not ready", lambda: worker.get("/readyz")[0] == 503)
+            time.sleep(FORM.outage_seconds)  # the time itself is the fault
             create(scene.cluster, scores)
-        scene.says(f"topic.*{scores}", f"Topic {scores} not found")
+        scene.says(f"Topic {scores} not found", f"topic.*{scores}", "no answer from Kafka")
         scene.finish()
         assert len(scene.workers) == 1
 
@@ -152,7 +153,7 @@ def test_messages_that_a_topic_or_the_broker_does_not_take(stage: Stage) -> None
 def test_records_that_retention_deletes_before_they_are_read(stage: Stage) -> None:
     # 1. A worker stands still while records come. 2. Some that it has not read are deleted. 3. It goes on. Result: it
     # scores what is left, and says how many records it has missed.
-    with stage("offsets gone by retention", worker__max_batch_records="100") as scene:
+    with stage("offsets gone by retention", kafka__session_timeout_ms="45000") as scene:
         worker = scene.worker()
         scene.feed.start()
         scene.goes_on(200)

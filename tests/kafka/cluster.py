@@ -104,11 +104,22 @@ class Cluster:
         self._producer.flush(timeout=SECONDS)
 
     def ends(self, topic: str) -> dict[int, int]:
-        """The end offset of every partition."""
-        (known,) = self.admin.describe_topics([topic])  # the reader may not know of new partitions yet
-        partitions = sorted(partition["partition_index"] for partition in known["partitions"])
-        found = self._reader.end_offsets([TopicPartition(topic, p) for p in partitions])
-        return {partition.partition: end for partition, end in found.items()}
+        """The end offset of every partition, as soon as the broker says so."""
+
+        def look() -> dict[int, int] | None:
+            try:
+                (known,) = self.admin.describe_topics([topic])  # the reader may not know of new partitions yet
+                partitions = sorted(partition["partition_index"] for partition in known["partitions"])
+                found = self._reader.end_offsets([TopicPartition(topic, p) for p in partitions])
+            except KafkaError:
+                return None
+            return {partition.partition: end for partition, end in found.items()}
+
+        deadline = time.monotonic() + SECONDS
+        while (found := look()) is None:
+            assert time.monotonic() < deadline, f"no broker says where {topic} ends"
+            time.sleep(0.05)
+        return found
 
     def count(self, topic: str) -> int:
         return sum(self.ends(topic).values())
