@@ -36,7 +36,7 @@ class Row:
         recovery = "" if self.recovery is None else f"{self.recovery:.1f} s"
         counts = [f"{count:,}" for count in (self.records, self.lost, self.duplicated, self.out_of_order)]
         said = self.said.replace("|", "\\|")
-        return [self.fault, self.delivery.replace("_", "-"), self.times, *counts, recovery, said and f"`{said}`"]
+        return [self.fault, self.delivery.replace("_", "-"), self.times, *counts, recovery, said and f"`` {said} ``"]
 
 
 def keep(row: Row, record_property: Any) -> None:
