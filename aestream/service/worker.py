@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 0.5  # how long a poll waits when nothing comes; bounds how long a stop or a new model waits
 _TIDY_SECONDS = 1.0  # how often gauges are set
+_PATIENT_SECONDS = 5.0  # a broker may be silent for so long without a word about it
 _NAMED_PARTITIONS = 10  # in a line of the log; the others are counted
 _AWAY = "an answer from Kafka"
 
@@ -73,7 +74,7 @@ class Worker:
             max_bytes=max_bytes,
         )
         self._refused = 0  # commits refused since the last one that was accepted
-        self._tidied = 0.0
+        self._tidied = self._waited = self._waiting_since = 0.0
         self._told: str | None = "starting"  # what the worker waits for, as last logged
         self._model = model
         self._use(model)
@@ -230,6 +231,12 @@ class Worker:
     def _patience(self) -> bool:
         """Whether to keep waiting for the broker: always while running, and for `drain_timeout` once it is to end."""
         self._service.wait_for(_AWAY)  # `_tidy` clears it
+        now = time.monotonic()
+        if now - self._waited > _PATIENT_SECONDS:  # this is the first call in a while
+            self._waiting_since = now
+        self._waited = now
+        if now - self._waiting_since > _PATIENT_SECONDS:
+            self._tell(_AWAY, 0)
         self._service.beat()
         return self._service.draining(self._drain_timeout)
 

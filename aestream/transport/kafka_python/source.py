@@ -110,7 +110,8 @@ class KafkaSource:
         offsets = {TopicPartition(*part): offset for part, offset in positions.items() if part in mine}
         through: Commit | None = None
         if within is not None:
-            if len(offsets) < len(positions) and not within.ending:
+            # Without a generation, the broker would take this for a program that is in no group, and not refuse it.
+            if (member.generation_id < 0 or len(offsets) < len(positions)) and not within.ending:
                 return False
             through = partial(within.commit, member=member)
         elif not offsets:
