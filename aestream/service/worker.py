@@ -73,6 +73,7 @@ class Worker:
             sendable=sink.max_bytes,
             max_bytes=max_bytes,
         )
+        self._passing = garbage.Passing()
         self._refused = 0  # commits refused since the last one that was accepted
         self._tidied = self._waited = self._waiting_since = 0.0
         self._told: str | None = "starting"  # what the worker waits for, as last logged
@@ -190,6 +191,7 @@ class Worker:
             results = self._publish(results, write)
         self._upkeep.judged(results.scored)
         self._meter.published(batch, results)
+        self._passing.passed(batch.values)
 
     def _publish(self, results: Results, write: Callable[[], Results]) -> Results:
         """Publish the results; `write` smaller ones if a topic turns out to accept less than was known."""

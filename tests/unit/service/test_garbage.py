@@ -46,6 +46,19 @@ def test_a_cycle_that_outlived_one_model_goes_with_the_next() -> None:
     assert gone() is None
 
 
+def test_what_large_values_are_part_of_goes_while_they_go_through() -> None:
+    garbage.settle()
+    passing, cycle = garbage.Passing(), Cycle()
+    gone = weakref.ref(cycle)
+    del cycle
+    value = bytes(2**20)
+    for _ in range(64):
+        passing.passed([value, None])
+    assert gone() is not None
+    passing.passed([value])
+    assert gone() is None
+
+
 def test_a_process_that_settled_ends_without_a_word() -> None:
     # A library's own check at the end takes frozen objects for leaks.
     code = "from aestream.app import worker; from aestream.service import garbage; garbage.settle(); garbage.release()"
