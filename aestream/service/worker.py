@@ -20,7 +20,7 @@ from aestream.service.progress import Progress
 from aestream.service.service import Service
 from aestream.service.upkeep import Upkeep
 from aestream.service.watchdog import tell_stacks
-from aestream.transport.base import Delivery, Sink, Source
+from aestream.transport.base import CLOSE_SECONDS, Delivery, Sink, Source
 from aestream.types import Batch, Changes, Level, Partition, Standing
 
 _log = logging.getLogger(__name__)
@@ -131,8 +131,8 @@ class Worker:
         for step in (
             lambda: self._delivery.commit(Batch(), patience=self._patience),
             lambda: self._ledger.close(self._source.committed()),
-            lambda: self._sink.close(self._service.left(self._drain_timeout)),
-            lambda: self._source.close(self._service.left(self._drain_timeout)),
+            lambda: self._sink.close(min(CLOSE_SECONDS, self._service.left(self._drain_timeout))),
+            lambda: self._source.close(min(CLOSE_SECONDS, self._service.left(self._drain_timeout))),
         ):
             try:
                 step()

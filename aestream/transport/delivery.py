@@ -237,7 +237,8 @@ class ExactlyOnce(AtLeastOnce):
                     raise DeliveryError(_NEVER) from error
             else:
                 self._unsure = False
-                if there and all(there.get(part, 0) >= offset for part, offset in self._uncommitted.items()):
+                # all or none of them were: a partition that has gone on since is another member's
+                if any(there.get(part) == offset for part, offset in self._uncommitted.items()):
                     self._settle()
 
     def _settle(self) -> None:

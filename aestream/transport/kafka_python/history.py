@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka import errors as kafka_errors
 
 from aestream.errors import TransportError
 from aestream.transport.kafka_python.errors import Connection, broker_errors, servers
@@ -164,6 +165,14 @@ def _seek(consumer: KafkaConsumer, starts: Offsets) -> None:
         consumer.seek(part, start)
 
 
+def _is_before(consumer: KafkaConsumer, part: TopicPartition, end: int) -> bool:
+    """Whether there is more to read; so it is taken while no broker says how far it is."""
+    try:
+        return bool(consumer.position(part, timeout_ms=int(_POLL_SECONDS * 1000)) < end)
+    except kafka_errors.KafkaTimeoutError:
+        return True
+
+
 def _between(consumer: KafkaConsumer, starts: Offsets, ends: Offsets) -> Iterator[Batch]:
     """Read every partition from its start until it has reached its end."""
     open_parts = {part: end for part, end in ends.items() if starts[part] < end}
@@ -180,7 +189,7 @@ def _between(consumer: KafkaConsumer, starts: Offsets, ends: Offsets) -> Iterato
             last = time.monotonic()
             yield columns([{part: found for part, found in kept.items() if found}])
         # position(), not the last record: the end may be a transaction marker that is never delivered
-        left = {part: end for part, end in open_parts.items() if consumer.position(part) < end}
+        left = {part: end for part, end in open_parts.items() if _is_before(consumer, part, end)}
         if left and len(left) < len(open_parts):
             consumer.assign(list(left))
         open_parts = left

@@ -222,7 +222,7 @@ class Places:
         found = {}
         for part in parts:
             place, end = self._places[part], max(ends.get(part) or 0, self._consumer.highwater(part) or 0)
-            done = self._done(part)
+            done = self._done(part) if ends else place.committed  # no question that nobody answers
             lag, readable = max(end - done, 0), max((ends.get(part) or 0) - done, 0)
             newest = place.since if place.newest is None else place.newest
             found[Partition(*part)] = Position(lag, max(now - newest, 0.0) if lag else 0.0, readable)
