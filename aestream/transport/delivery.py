@@ -10,6 +10,7 @@ What belongs to no batch, such as what is remembered of entities, takes the same
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -263,12 +264,9 @@ class ExactlyOnce(AtLeastOnce):
     def _reset(self, patience: Patience) -> None:
         """Leave no transaction behind."""
         self._begun, self._spoilt = False, True
-        while True:
-            try:
+        while patience():  # asked first: a next producer may wait ten seconds for a broker
+            with contextlib.suppress(TransportError):
                 self._sink.reset()
-            except TransportError as error:
-                if not patience():
-                    raise DeliveryError(_NEVER) from error
-            else:
                 self._spoilt = False
                 return
+        raise DeliveryError(_NEVER)

@@ -207,7 +207,7 @@ def test_what_cannot_work_is_one_line(data: Path, tmp_path: Path) -> None:
     for arguments, code, words in (
         (["--data=gone.npz"], 1, "there is no recording gone.npz"),
         ([f"--data={data}", "--false-alarm-rate=3"], 2, "AESTREAM_THRESHOLD__FALSE_ALARM_RATE"),
-        ([f"--data={data}", "--set=nothing=1"], 2, "--set nothing=1"),
+        ([f"--data={data}", "--set=nothing=1"], 2, "--set nothing: write SECTION.NAME=VALUE"),
     ):
         command = [sys.executable, "-m", "aestream", "demo", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
