@@ -24,7 +24,7 @@ from aestream.types import Batch, Changes, Membership, Partition, Position, Stan
 
 _QUESTION_TIMEOUT_MS = 1_000
 _METADATA_MAX_AGE_MS = 30_000  # how soon new partitions, and new topics that a pattern matches, are seen
-_AT_ONCE = 250  # records taken from the client before their size is looked at
+_AT_ONCE = 250  # records taken from the client before their size is looked at; then up to four times as many again
 _SILENT_SECONDS = 2.0  # of a member without heartbeats
 _PAUSE_SECONDS = 0.05  # between two polls that are to read nothing
 _GAP_SECONDS = 0.005  # records that come more than this apart are not waited for
@@ -223,7 +223,8 @@ class KafkaSource:
                 if taken < asked and left <= 0:
                     break
                 wait = max(left, 0.0) if self._more_is_stored(parts[-1]) else min(max(left, 0.0), _GAP_SECONDS)
-            asked = min(_AT_ONCE, self._max_records - count)
+            fits = (self._max_bytes - size) * count // max(size, 1)  # of the size of those before
+            asked = max(1, min(self._max_records - count, max(_AT_ONCE, 4 * count), fits if count else _AT_ONCE))
             part = self._poll(wait, asked)
             taken = sum(map(len, part.values()))
             if not taken:
