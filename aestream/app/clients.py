@@ -200,13 +200,7 @@ def sink(settings: Settings, limits: Mapping[str, int], *, patience: float | Non
 
     It waits for a broker that is away, for so many seconds or, without `patience`, for as long as it takes.
     """
-    return KafkaSink(
-        connection=connection(settings),
-        max_request_size=settings.kafka.max_request_size,
-        limits=limits,
-        patience=patience,
-        **_chosen(settings, _PRODUCER),
-    )
+    return KafkaSink(patience=patience, **_sending(settings, limits))
 
 
 def result_sink(settings: Settings, limits: Mapping[str, int]) -> Sink:
@@ -229,13 +223,20 @@ def _transactional_sink(settings: Settings, transactional_id: str, limits: Mappi
     `transaction_timeout_ms`.
     """
     return TransactionalKafkaSink(
-        connection=connection(settings),
         transactional_id=transactional_id,
         transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
-        max_request_size=settings.kafka.max_request_size,
-        limits=limits,
-        **_chosen(settings, _PRODUCER),
+        **_sending(settings, limits),
     )
+
+
+def _sending(settings: Settings, limits: Mapping[str, int]) -> dict[str, Any]:
+    """What every sink is made of."""
+    return {
+        "connection": connection(settings),
+        "max_request_size": settings.kafka.max_request_size,
+        "limits": limits,
+        **_chosen(settings, _PRODUCER),
+    }
 
 
 def replayer(settings: Settings) -> tuple[TransactionalSink, Bookmarks]:

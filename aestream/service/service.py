@@ -59,13 +59,18 @@ class Service:
 
         The time runs from the request to stop, or from the shutdown if an error caused that.
         """
-        since = self._ending if self.stop.since is None else self.stop.since
+        since = self._since
         return since is None or time.monotonic() - since < timeout
 
     def left(self, timeout: float) -> float:
         """How many of these seconds are left, at least one: a connection that is closed in time says goodbye."""
-        since = self._ending if self.stop.since is None else self.stop.since
+        since = self._since
         return max(1.0, timeout if since is None else since + timeout - time.monotonic())
+
+    @property
+    def _since(self) -> float | None:
+        """When it was asked to stop, or began to shut down; None while it runs."""
+        return self._ending if self.stop.since is None else self.stop.since
 
     def stopping(self) -> None:
         """Note and report that the shutdown has begun."""

@@ -131,13 +131,17 @@ class Worker:
         for step in (
             lambda: self._delivery.commit(Batch(), patience=self._patience),
             lambda: self._ledger.close(self._source.committed()),
-            lambda: self._sink.close(min(CLOSE_SECONDS, self._service.left(self._drain_timeout))),
-            lambda: self._source.close(min(CLOSE_SECONDS, self._service.left(self._drain_timeout))),
+            lambda: self._sink.close(self._left()),
+            lambda: self._source.close(self._left()),
         ):
             try:
                 step()
             except AestreamError as error:
                 _log.warning("while shutting down: %s", error)
+
+    def _left(self) -> float:
+        """How long a connection may take to close, in seconds."""
+        return min(CLOSE_SECONDS, self._service.left(self._drain_timeout))
 
     def _take_model(self) -> bool:
         """Switch to a newly loaded model, between two batches, once all that the former one scored is committed.

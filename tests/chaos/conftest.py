@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,17 +62,11 @@ def frail_stage(
     frail: ApacheKafka, proxy: Proxy, trained: Path, delivery: str, tmp_path: Path, record_property: Any
 ) -> Iterator[Stage]:
     """Makes a scene on that broker."""
-    seen = Cluster(frail.bootstrap)
-    yield partial(
-        Scene,
-        cluster=seen,
-        make=partial(settings_for, seen, trained),
-        delivery=delivery,
-        folder=tmp_path,
-        record_property=record_property,
-        kafka__bootstrap_servers=f"127.0.0.1:{proxy.port}",
-    )
-    seen.close()
+    with closing(Cluster(frail.bootstrap)) as seen:
+        yield partial(
+            _scene_on(seen, trained, delivery, tmp_path, record_property),
+            kafka__bootstrap_servers=f"127.0.0.1:{proxy.port}",
+        )
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +81,11 @@ def three_stage(
     three: ThreeBrokers, trained: Path, delivery: str, tmp_path: Path, record_property: Any
 ) -> Iterator[Stage]:
     """Makes a scene on three brokers."""
-    seen = Cluster(three.bootstrap, replicas=3)
-    yield partial(
-        Scene,
-        cluster=seen,
-        make=partial(settings_for, seen, trained),
-        delivery=delivery,
-        folder=tmp_path,
-        record_property=record_property,
-    )
-    seen.close()
+    with closing(Cluster(three.bootstrap, replicas=3)) as seen:
+        yield _scene_on(seen, trained, delivery, tmp_path, record_property)
+
+
+def _scene_on(seen: Cluster, trained: Path, delivery: str, folder: Path, record_property: Any) -> Stage:
+    """Makes a scene on a cluster of one's own."""
+    make = partial(settings_for, seen, trained)
+    return partial(Scene, cluster=seen, make=make, delivery=delivery, folder=folder, record_property=record_property)
