@@ -20,7 +20,7 @@ from kafka import KafkaConsumer, TopicPartition
 from aestream.messages.dead_letters import dead_letters
 from aestream.types import Batch, Headers, Invalid, Partition, Reason, Span
 from tests.kafka import records
-from tests.kafka.cluster import Cluster, place_of, score_of
+from tests.kafka.cluster import Cluster, place_of, score_of, wait_for
 from tests.kafka.conftest import Command
 from tests.kafka.secured import User
 from tests.kafka.service import Service
@@ -138,28 +138,32 @@ def test_letters_go_back_as_they_were_once_and_reason_by_reason(
 def test_kills_in_the_middle_leave_neither_a_gap_nor_a_duplicate(
     cluster: Cluster, make_settings: Make, tmp_path: Path
 ) -> None:
-    # Many times: 1. `replay` starts. 2. kill -9 at a random moment. At last it runs to its end, and a worker scores.
+    # Many times: 1. 6,000 more letters. 2. `replay` starts. 3. kill -9 at a random moment. At last it runs to its end,
+    # and a worker scores.
     # Result: each record is in the input once, in the order of its partition, and has a score.
     rng = random.Random(1)
     topic = cluster.topic(partitions=2)
     settings = make_settings(tmp_path, topic, partitions=2)
-    values = records.values(10_000)
-    write(cluster, settings, topic, values, Reason.NOT_NUMERIC)
+    values = records.values(6_000 * KILLS)
     kills = 0
-    for _ in range(KILLS):
+    for turn in range(KILLS):
+        write(cluster, settings, topic, values[6_000 * turn : 6_000 * (turn + 1)], Reason.NOT_NUMERIC)
         before = cluster.count(topic)
         with Service(["dlq", "replay"], settings=settings, folder=tmp_path) as replay:
-            replay.until("something is sent", lambda before=before: cluster.count(topic) > before)
-            time.sleep(rng.uniform(0, 0.2))
-            kills += replay.process.poll() is None
+            running = replay.process
+            wait_for(
+                "something is sent", lambda at=before, it=running: cluster.count(topic) > at or it.poll() is not None
+            )
+            time.sleep(rng.uniform(0, 0.1))
+            kills += running.poll() is None
             replay.kill()
-    assert kills > KILLS // 2, "all was sent before it was killed: this proves nothing"
+    assert kills >= KILLS // 2, "all was sent before it was killed: this proves nothing"
     with Service(["dlq", "replay"], settings=settings, folder=tmp_path) as replay:
         assert replay.ended() == 0, replay.log
     found = committed(cluster, topic)
     for partition in range(2):
         sent = [record.value for record in found if record.partition == partition]
-        assert len(sent) == 5_000
+        assert len(sent) == 3_000 * KILLS
         assert sent == values[partition::2]
     with Service(["worker"], settings=settings, folder=tmp_path) as worker:
         group, last = settings["kafka__group_id"], {record.partition: record.offset + 1 for record in found}
