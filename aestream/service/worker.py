@@ -29,7 +29,7 @@ _IDLE_SECONDS = 0.5  # how long a poll waits when nothing comes; bounds how long
 _TIDY_SECONDS = 1.0  # how often gauges are set
 _PATIENT_SECONDS = 5.0  # a broker may be silent for so long without a word about it
 _NAMED_PARTITIONS = 10  # in a line of the log; the others are counted
-_AWAY = "an answer from Kafka"
+_AWAY, _UNTAKEN = "an answer from Kafka", "Kafka to accept results"
 
 
 class Worker:
@@ -236,13 +236,16 @@ class Worker:
 
     def _patience(self) -> bool:
         """Whether to keep waiting for the broker: always while running, and for `drain_timeout` once it is to end."""
-        self._service.wait_for(_AWAY)  # `_tidy` clears it
         now = time.monotonic()
         if now - self._waited > _PATIENT_SECONDS:  # this is the first call in a while
             self._waiting_since = now
-        self._waited = now
+        waits = _AWAY
         if now - self._waiting_since > _PATIENT_SECONDS:
-            self._tell(_AWAY, 0)
+            if not self._service.stop.is_set() and self._source.answers():
+                waits = _UNTAKEN
+            self._tell(waits, 0)
+        self._service.wait_for(waits)  # `_tidy` clears it
+        self._waited = time.monotonic()
         self._service.beat()
         return self._service.draining(self._drain_timeout)
 
@@ -288,6 +291,12 @@ class Worker:
             _log.info("ready, with %d partitions", partitions)
         elif waits is _AWAY:
             _log.warning("no answer from Kafka: nothing is scored until it is back; the worker keeps trying")
+        elif waits is _UNTAKEN:
+            _log.warning(
+                "Kafka answers, and does not accept results or commits: nothing is scored until it does; check that "
+                "these topics exist, and that all brokers run: %s",
+                ", ".join(self._model.pipeline.topics),
+            )
         else:
             _log.info("waiting for %s", waits)
 
