@@ -20,9 +20,10 @@ from aestream.codecs.reading import read
 from aestream.codecs.typed import TypedRows
 from aestream.columns import Column
 from aestream.features.schema import FeatureSchema
-from aestream.types import Invalid, PassedOver, Places, Reason, Scalar
+from aestream.types import Invalid, PassedOver, Reason, Scalar
 
 _NAMED = 3  # bad records of one message that its dead letter names
+_AT_ONCE_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,10 @@ class JsonDecoder:
         return _joined(decoded, self._others(values, others)) if others else decoded
 
     def _others(self, values: Sequence[bytes | None], rows: Sequence[int]) -> Decoded:
-        """Decode the values of some rows one by one."""
+        """Decode the values of some rows one by one, a few at a time: as records they may need 200 times the memory."""
+        return _appended([self._some(values, part) for part in _parts(values, rows)])
+
+    def _some(self, values: Sequence[bytes | None], rows: Sequence[int]) -> Decoded:
         found: list[dict[str, Any]] = []
         places: list[tuple[int, int]] = []  # of each record: its row, and its element
         problems: list[tuple[int, int, Problem]] = []
@@ -149,11 +153,10 @@ class JsonDecoder:
         good = np.ones(len(found), bool)
         good[list(unreadable)] = False
         of_row, element_of = np.asarray(places, np.intp).reshape(-1, 2)[good].T
-        elements: Places = element_of if (element_of != WHOLE).any() else np.empty(0, np.intp)
         usable = list(itertools.compress(found, good.tolist()))
         asides = {name: _scalars(map(value_of, usable, itertools.repeat(name))) for name in self._asides}
         invalid = list(_invalid(problems))
-        return Decoded(matrix[good], of_row, invalid, elements=elements, passed=passed, asides=asides)
+        return Decoded(matrix[good], of_row, invalid, elements=element_of, passed=passed, asides=asides)
 
     def _hinted(self, record: object, problem: Problem) -> Problem:
         """What is wrong with a record; that it is of another layout, if it lacks features for that."""
@@ -172,6 +175,30 @@ def _scalars(values: Iterable[object]) -> list[Scalar]:
         value if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)) else None
         for value in values
     ]
+
+
+def _parts(values: Sequence[bytes | None], rows: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Cut rows where their values have so many bytes."""
+    start = size = 0
+    for at, row in enumerate(rows):
+        size += len(values[row] or b"")
+        if size > _AT_ONCE_BYTES:
+            yield rows[start : at + 1]
+            start, size = at + 1, 0
+    yield rows[start:]
+
+
+def _appended(parts: Sequence[Decoded]) -> Decoded:
+    """The records of values that follow each other."""
+    elements = np.concatenate([part.elements for part in parts])
+    return Decoded(
+        np.concatenate([part.matrix for part in parts]),
+        np.concatenate([part.rows for part in parts]),
+        [problem for part in parts for problem in part.invalid],
+        elements=elements if (elements != WHOLE).any() else np.empty(0, np.intp),
+        passed=sum((Counter(part.passed) for part in parts), Counter[PassedOver]()),
+        asides={name: [value for part in parts for value in part.asides[name]] for name in parts[0].asides},
+    )
 
 
 def _joined(first: Decoded, second: Decoded) -> Decoded:

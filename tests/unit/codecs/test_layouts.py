@@ -231,6 +231,23 @@ def test_elements_are_numbered_and_the_bad_ones_named_in_one_dead_letter() -> No
     assert (second.row, second.reason) == (1, Reason.BAD_JSON)
 
 
+def test_values_of_many_bytes_are_decoded_like_each_of_them_alone() -> None:
+    decoder = JsonDecoder([("a",)], asides=["b"], max_record_bytes=2**21, layout=Layout(unpack=".", where={"on": "1"}))
+    filler = [{"c": "x" * 300_000, "on": 0}]
+    values = [
+        json.dumps([*filler, {"a": n, "b": f"b{n}", "on": 1}, {"a": "x", "on": 1}] if n % 5 else []).encode()
+        for n in range(20)
+    ]
+    together, alone = decoder.decode(values), [decoder.decode([value]) for value in values]
+    assert together.matrix.tolist() == [[n] for n in range(20) if n % 5]
+    assert together.rows.tolist() == [n for n in range(20) if n % 5]
+    assert together.elements.tolist() == [1] * 16
+    assert list(together.asides["b"]) == [f"b{n}" for n in range(20) if n % 5]
+    assert [problem.message for problem in together.invalid] == [p.message for part in alone for p in part.invalid]
+    assert [problem.row for problem in together.invalid] == together.rows.tolist()
+    assert together.passed == {PassedOver.FILTERED: 16, PassedOver.NO_RECORDS: 4}
+
+
 def test_arrays_of_a_known_form_are_unpacked_first() -> None:
     rows = [change("c", {"a": 1}), change("d", None), change("u", {"a": 2})]
     decoder = JsonDecoder([("a",)], max_record_bytes=LIMIT, layout=Layout("debezium", unpack="."))
