@@ -284,7 +284,8 @@ def _model(options: argparse.Namespace) -> int:
     from aestream import artefact  # noqa: PLC0415
     from aestream.app import models, terminal  # noqa: PLC0415
 
-    store = models.registry(_settings(options))
+    settings = _settings(options)
+    store = models.registry(settings)
     if options.action == "list":
         found = store.versions()
         try:
@@ -296,7 +297,7 @@ def _model(options: argparse.Namespace) -> int:
     elif options.action in {"promote", "rollback"}:
         version = options.version
         if version is not None:
-            store.promote(version)
+            models.promote(settings, version)
         elif options.action == "rollback":
             version = store.rollback()
         else:

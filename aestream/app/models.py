@@ -50,6 +50,14 @@ def signer(settings: Settings) -> Callable[[Path], None]:
     return lambda folder: signature.sign(folder, key, settings.model.name)
 
 
+def promote(settings: Settings, version: str) -> None:
+    """Make a version the current one. Raises ModelError if there is a key, and it has not signed this version."""
+    store, key = registry(settings), verify_key(settings)
+    if key is not None:
+        signature.verify(store.open(version), key)
+    store.promote(version)
+
+
 def new_detector(settings: Settings) -> Detector:
     """A detector to be fitted."""
     asked = "false_alarm_rate" in settings.threshold.model_fields_set

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from aestream import signature
 from aestream.cli import main
 from aestream.registry.local import LocalRegistry
-from tests import manifests
+from tests import keys, manifests
 from tests.kafka import records
 
 
@@ -242,6 +243,25 @@ def test_a_version_is_promoted_by_name(store: Path, capsys: pytest.CaptureFixtur
     assert registry.current() == new
     assert main(["model", "promote", "20200101T000000Z"]) == 1
     assert registry.current() == new
+
+
+def test_only_a_signed_version_is_promoted_where_there_is_a_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private, public = keys.make(tmp_path)
+    registry = LocalRegistry(Path("models"), "default")
+
+    def write(folder: Path) -> None:
+        manifests.write(folder)
+        signature.sign(folder, signature.private_key(private), "default")
+
+    signed, unsigned = registry.publish(write), registry.publish(manifests.write)
+    key = f"--set=model.verify_keyfile={public}"
+    assert main(["model", "promote", unsigned, key]) == 1
+    assert f"{unsigned} is not signed" in capsys.readouterr().err
+    assert registry.current() is None
+    assert main(["model", "promote", signed, key]) == 0
+    assert registry.current() == signed
 
 
 def test_a_pointer_to_nothing_is_told_beside_what_there_is(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
