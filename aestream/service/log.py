@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import re
 import sys
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import Literal
 
 _SPARING_SECONDS = 30.0
 _MOST_KINDS = 1000  # of lines that the client is known to repeat; it has a few dozen
+_NUMBER = re.compile(r"\b(0x)?[0-9a-f]*\d[0-9a-f]*\b")  # the client writes some into what else is the same line
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -85,7 +87,7 @@ class _Sparing:
         self._left_out: Counter[tuple[str, str]] = Counter()
 
     def __call__(self, record: logging.LogRecord) -> bool:
-        kind, now = (record.name, str(record.msg)), time.monotonic()
+        kind, now = (record.name, _NUMBER.sub("", str(record.msg))), time.monotonic()
         if not record.name.startswith("kafka."):
             return True
         if now - self._said.get(kind, -_SPARING_SECONDS) < _SPARING_SECONDS:
