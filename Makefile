@@ -14,9 +14,10 @@ SIDE_BY_SIDE := --numprocesses=2 --no-loadscope-reorder
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
+PARTS ?= compared scaling serving training
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick lint format fuzz bench bench-state bench-memory bench-quality chaos soak docs clean
+.PHONY: help demo test test-quick lint format fuzz bench bench-peers bench-state bench-memory bench-quality chaos soak docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,8 +44,14 @@ format: $(VENV)/.dev ## let ruff fix and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## throughput on Apache Kafka, compared with the client's bare copy loop
-	$(BIN)/python -m tests.bench.throughput $(ARGS)
+bench: $(VENV)/.dev ## every table of docs/benchmarks.md, on Apache Kafka, in an hour (PARTS="compared alone": some of them)
+	@set -e; for part in $(PARTS); do $(BIN)/python -m tests.bench.$$part --write $(ARGS); done
+
+bench-peers: $(VENV)/.dev ## set up the programs that `make bench` compares aestream with
+	$(BIN)/python -m venv .cache/peers
+	.cache/peers/bin/pip install --quiet --disable-pip-version-check --requirement tests/bench/peers/requirements.txt
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> .cache/peers/lib/python3.$$($(BIN)/python -c 'import sys; print(sys.version_info.minor)')/site-packages/aestream.pth
 
 bench-state: $(VENV)/.dev ## what it costs to remember 100,000 entities: memory, writing, taking over
 	$(BIN)/python -m tests.bench.state $(ARGS)
