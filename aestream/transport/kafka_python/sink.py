@@ -7,12 +7,12 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
 from aestream.errors import DeliveryError, TooLargeError, TransportError
 from aestream.transport.base import CLOSE_SECONDS
 from aestream.transport.kafka_python.errors import Connection, broker_errors, denied, said
+from aestream.transport.kafka_python.producer import ColumnProducer
 from aestream.transport.size import message_bytes
 from aestream.types import Outgoing
 
@@ -60,15 +60,8 @@ class KafkaSink:
 
     def send(self, messages: Outgoing, *, keep: Collection[str] = ()) -> None:
         """Hand the messages to the producer. Raises DeliveryError for a topic or a message that it refuses."""
-        send = self._producer.send
-        headers: Iterable[Any] = messages.headers or itertools.repeat(None)
-        stamps: Iterable[int | None] = messages.timestamps or itertools.repeat(None)
-        columns = zip(messages.values, messages.keys, headers, messages.partitions(keep), stamps, strict=False)
         try:
-            futures = [
-                send(messages.topic, value, key, list(header) if header else None, partition, stamp)
-                for value, key, header, partition, stamp in columns
-            ]
+            futures = self._hand_over(messages, messages.partitions(keep))
         except kafka_errors.MessageSizeTooLargeError as error:
             raise DeliveryError(f"a message for {messages.topic} is too large: {said(error)}") from error
         except kafka_errors.KafkaTimeoutError as error:
@@ -76,6 +69,19 @@ class KafkaSink:
         except (kafka_errors.KafkaError, AssertionError, ValueError) as error:
             raise DeliveryError(f"topic {messages.topic} refuses a message: {said(error)}") from error
         self._sent.append((messages, futures))
+
+    def _hand_over(self, messages: Outgoing, partitions: Sequence[int | None]) -> list[Any]:
+        """Send them; return their futures. Raises what the client raises."""
+        if not messages.headers and not messages.timestamps:
+            futures: list[Any] = self._producer.send_column(messages.topic, messages.values, messages.keys, partitions)
+            return futures
+        headers: Iterable[Any] = messages.headers or itertools.repeat(None)
+        stamps: Iterable[int | None] = messages.timestamps or itertools.repeat(None)
+        columns = zip(messages.values, messages.keys, headers, partitions, stamps, strict=False)
+        return [
+            self._producer.send(messages.topic, value, key, list(header) if header else None, partition, stamp)
+            for value, key, header, partition, stamp in columns
+        ]
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything sent is acknowledged. False: some acknowledgements are missing, call again."""
@@ -134,7 +140,7 @@ class KafkaSink:
 
     def _opened(self) -> Any:
         with broker_errors(self._connection):
-            return KafkaProducer(
+            return ColumnProducer(
                 **self._connection,
                 acks="all",
                 enable_idempotence=True,
