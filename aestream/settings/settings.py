@@ -168,7 +168,11 @@ class Worker(BaseModel):
     max_batch_bytes: ByteSize = Field(
         ByteSize(16 * 2**20), description="The most bytes in a fetch, and about the most in a batch."
     )
-    max_batch_wait: Duration = Field(0.02, description="How long to wait for more records while they keep arriving.")
+    max_batch_wait: Duration = Field(
+        0.02,
+        description="How long a batch is filled with records that the broker has already. None is held back for those "
+        "that may yet come.",
+    )
     max_record_bytes: ByteSize = Field(ByteSize(2**20), description="A longer record becomes a dead letter.")
     drain_timeout: Duration = Field(30.0, description="How long a shutdown waits for the current batch.")
     stall_timeout: Duration = Field(

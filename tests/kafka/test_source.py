@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -299,6 +300,27 @@ def test_a_lone_record_is_not_held_back(cluster: Cluster, source: Open) -> None:
     settle(member)
     cluster.send(topic, [b"x"], partition=0)
     assert read_until(member, {(topic, 0, 0)}) == {(topic, 0, 0)}
+
+
+@pytest.mark.timeout(SECONDS)
+def test_records_that_keep_coming_hold_none_of_them_back(cluster: Cluster, source: Open) -> None:
+    # They come for as long as nothing is read, with a batch of an hour and of more records than will ever be there.
+    topic, stop = cluster.topic(), threading.Event()
+    member = source(topic, group=cluster.name("group"), wait=3600, max_records=1_000_000)
+    settle(member)
+
+    def feed() -> None:
+        while not stop.is_set():
+            cluster.send(topic, [b"x"], partition=0)
+
+    with ThreadPoolExecutor(1) as pool:
+        feeding = pool.submit(feed)
+        try:
+            while not poll(member):
+                pass
+        finally:
+            stop.set()
+        feeding.result()
 
 
 def test_a_batch_is_filled_while_the_broker_has_more(cluster: Cluster, source: Open) -> None:

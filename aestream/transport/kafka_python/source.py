@@ -27,7 +27,7 @@ _METADATA_MAX_AGE_MS = 30_000  # how soon new partitions, and new topics that a 
 _AT_ONCE = 250  # records taken from the client before their size is looked at; then up to four times as many again
 _SILENT_SECONDS = 2.0  # of a member without heartbeats
 _PAUSE_SECONDS = 0.05  # between two polls that are to read nothing
-_GAP_SECONDS = 0.005  # records that come more than this apart are not waited for
+_FETCH_SECONDS = 0.005  # that a fetch of what is there takes
 
 
 class KafkaSource:
@@ -85,7 +85,7 @@ class KafkaSource:
                 self._places.look_back(matching(topics, there))
 
     def poll(self, timeout: float, *, read: bool = True) -> Batch:
-        """Wait for records; keep gathering for at most `max_wait` seconds while more are coming."""
+        """Wait for records; gather for at most `max_wait` seconds those that are there."""
         with broker_errors(self._connection):
             parts = self._gather(timeout) if read else self._stand_by(timeout)
             gone = dict(self._taken.since())
@@ -213,27 +213,37 @@ class KafkaSource:
         return found
 
     def _gather(self, timeout: float) -> list[Polled]:
-        """Take what comes, a little at a time, so that large records do not come by the thousand."""
+        """Take what is there, a little at a time, so that large records do not come by the thousand.
+
+        Nothing is held back for records that may yet come. Those are waited for that the broker has already, and, if
+        some came before this call, those that have come since: one more fetch brings them.
+        """
         parts: list[Polled] = []
-        count = size = asked = taken = 0
-        deadline, wait = 0.0, timeout
-        while count < self._max_records and size < self._max_bytes:
-            left = deadline - time.monotonic()
-            if parts:
-                if taken < asked and left <= 0:
-                    break
-                wait = max(left, 0.0) if self._more_is_stored(parts[-1]) else min(max(left, 0.0), _GAP_SECONDS)
-            fits = (self._max_bytes - size) * count // max(size, 1)  # of the size of those before
-            asked = max(1, min(self._max_records - count, max(_AT_ONCE, 4 * count), fits if count else _AT_ONCE))
-            part = self._poll(wait, asked)
+        count = size = 0
+        asked = min(_AT_ONCE, self._max_records)
+        part = self._poll(0.0, asked) if self.membership() is Membership.MEMBER else {}
+        since = bool(part)
+        part = part or self._poll(timeout, asked)
+        deadline = time.monotonic() + self._max_wait
+        while part:
             taken = sum(map(len, part.values()))
-            if not taken:
-                break
-            if not parts:
-                deadline = time.monotonic() + self._max_wait
             parts.append(part)
             count += taken
             size += sum(len(record.value or b"") for found in part.values() for record in found)
+            left = max(deadline - time.monotonic(), 0.0)
+            if count >= self._max_records or size >= self._max_bytes:
+                break
+            if self._more_is_stored(part):
+                wait = left
+            elif taken == asked:
+                wait = 0.0
+            elif since:
+                wait, since = min(left, _FETCH_SECONDS), False
+            else:
+                break
+            fits = (self._max_bytes - size) * count // max(size, 1)  # of the size of those before
+            asked = max(1, min(self._max_records - count, max(_AT_ONCE, 4 * count), fits))
+            part = self._poll(wait, asked)
         return parts or [{}]
 
     def _stand_by(self, timeout: float) -> list[Polled]:
