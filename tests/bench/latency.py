@@ -1,0 +1,183 @@
+"""End-to-end latency: from a record's creation until a consumer with a tight poll has its score.
+
+    python -m tests.bench.latency [--seconds 20] [--bootstrap-servers HOST:PORT]
+
+One worker, at least once and exactly once, at 1 and 10 records a second and at 10, 50 and 80 % of what it takes when
+records wait for it. A process of its own creates the records one by one, in time, without lingering; this one reads the
+scores, from 1,000 records a second on those of one of the four partitions. The key of a record is its time of
+creation: the three processes are on one machine, and have one clock. They share its cores, too, with the broker: a
+quiet machine with four cores or more shows the worker alone. The first lines are the floor: the records themselves,
+without a worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from rich.console import Console
+from rich.table import Table
+
+from aestream.app import clients, topics
+from aestream.settings import settings
+from tests.bench import throughput
+from tests.bench.throughput import PARTITIONS, environment, once, prepare, records, watch
+
+QUIET = (1, 10)  # records a second
+SHARES = (0.1, 0.5, 0.8)  # of the most that a worker takes
+MOST_RECORDS = 200_000  # of one line
+DIFFERENT = 2_000  # values that come again and again
+SAMPLED = 1_000  # records a second from which on one partition is read
+WARM_UP_SECONDS = 2.0
+START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; the latencies are in milliseconds."""
+
+    name: str
+    rate: float  # records a second
+    count: int
+    p50: float
+    p99: float
+    p999: float
+
+
+def feed(bootstrap: str, topic: str, rate: float, count: int) -> None:
+    """Create `count` records, each one in its time, spread over the partitions."""
+    _, values = records(min(count, DIFFERENT))
+    producer = KafkaProducer(bootstrap_servers=bootstrap, batch_size=131_072, linger_ms=0)
+    producer.partitions_for(topic)
+    start = time.monotonic()
+    for number, value in zip(range(count), itertools.cycle(values), strict=False):
+        wait = start + number / rate - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        producer.send(topic, value, b"%d" % time.time_ns(), partition=number % PARTITIONS)
+    producer.flush()
+    producer.close()
+
+
+def measure(name: str, bootstrap: str, source: str, target: str, rate: float, seconds: float) -> Row:
+    """Feed `source` for so many seconds while reading `target`."""
+    count = min(int(rate * (seconds + WARM_UP_SECONDS)), MOST_RECORDS)
+    partitions = range(1) if rate >= SAMPLED else range(PARTITIONS)
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=None, isolation_level="read_committed")
+    consumer.assign([TopicPartition(target, number) for number in partitions])
+    consumer.seek_to_end()
+    for number in partitions:
+        consumer.position(TopicPartition(target, number))
+    expected = len(range(0, count, PARTITIONS)) if len(partitions) == 1 else count
+    command = [sys.executable, "-m", "tests.bench.latency", "--feed", source, str(rate), str(count)]
+    feeder = subprocess.Popen([*command, "--bootstrap-servers", bootstrap])
+    created: list[int] = []
+    arrived: list[int] = []
+    try:
+        deadline = time.monotonic() + START_SECONDS + 2 * count / rate
+        while len(created) < expected:
+            found = consumer.poll(timeout_ms=100)
+            now = time.time_ns()
+            some = [int(record.key) for part in found.values() for record in part]
+            created += some
+            arrived += [now] * len(some)
+            if time.monotonic() > deadline:
+                sys.exit(f"{name}: {len(created)} of {expected} came in time")
+    finally:
+        feeder.terminate()
+        feeder.wait()
+        consumer.close(autocommit=False)
+    made = np.array(created)
+    took = (np.array(arrived) - made)[made >= made.min() + WARM_UP_SECONDS * 1e9] / 1e6
+    p50, p99, p999 = np.percentile(took, [50, 99, 99.9])
+    return Row(name, rate, len(took), float(p50), float(p99), float(p999))
+
+
+@contextlib.contextmanager
+def worker(given: Mapping[str, str]) -> Iterator[None]:
+    """A worker that has joined its group for as long as this runs."""
+    os.environ.update(given)
+    loaded = settings.load()
+    process = subprocess.Popen([sys.executable, "-m", "aestream", "worker"], env={**given})
+    consumer = KafkaConsumer(
+        bootstrap_servers=given["AESTREAM_KAFKA__BOOTSTRAP_SERVERS"], group_id=clients.group_id(loaded)
+    )
+    try:
+        parts = [TopicPartition(loaded.topics.input[0], number) for number in range(PARTITIONS)]
+        deadline = time.monotonic() + START_SECONDS
+        while not all(consumer.committed(part) is not None for part in parts):  # committed before the first record
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit("the worker did not begin")
+            time.sleep(0.2)
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+        consumer.close(autocommit=False)
+
+
+def rows(bootstrap: str, *, seconds: float = 20.0, count: int = 100_000) -> Iterator[Row]:
+    """Measure for about so many seconds a line; the most that a worker takes is measured with `count` records."""
+    matrix, values = records(count)
+    with tempfile.TemporaryDirectory() as folder:
+        given = environment(bootstrap, folder)
+        os.environ.update(given)
+        loaded = settings.load()
+        prepare(loaded, matrix)
+        source, target = given["AESTREAM_TOPICS__INPUT"], str(loaded.topics.scores)
+        throughput.fill(bootstrap, source, values)
+        for rate in (QUIET[-1], SAMPLED):
+            yield measure("no worker", bootstrap, source, source, rate, seconds)
+        deliveries = {"at least once": {}, "exactly once": once(given)}
+        for name, changes in deliveries.items():
+            run = environment(bootstrap, folder) | changes | {"AESTREAM_TOPICS__INPUT": source}
+            os.environ.update(run)
+            loaded = settings.load()
+            topics.create(loaded, partitions=PARTITIONS, replication=1, with_input=False)
+            target = str(loaded.topics.scores)
+            done = watch(name, [sys.executable, "-m", "aestream", "worker"], run, target, count)
+            most = done.records / done.seconds
+            fresh = f"{source}-{uuid.uuid4().hex[:8]}"
+            clients.topics(loaded).create([fresh], partitions=PARTITIONS, replication=1)
+            run |= {"AESTREAM_TOPICS__INPUT": fresh, "AESTREAM_KAFKA__GROUP_ID": fresh}
+            with worker(run):
+                for rate in QUIET:
+                    yield measure(name, bootstrap, fresh, target, rate, seconds)
+                for share in SHARES:
+                    what = f"{name}, {share:.0%} of {most:,.0f}/s"
+                    yield measure(what, bootstrap, fresh, target, share * most, seconds)
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--bootstrap-servers")
+    parser.add_argument("--feed", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.feed:
+        topic, rate, count = options.feed
+        feed(options.bootstrap_servers, topic, float(rate), int(count))
+        return
+    table = Table("", "records/s", "measured", "p50 ms", "p99 ms", "p99.9 ms", title="End-to-end latency")
+    with throughput.broker(options.bootstrap_servers) as bootstrap:
+        for row in rows(bootstrap, seconds=options.seconds):
+            figures = (f"{figure:.1f}" for figure in (row.p50, row.p99, row.p999))
+            table.add_row(row.name, f"{row.rate:,.0f}", f"{row.count:,}", *figures)
+            print(row, file=sys.stderr, flush=True)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
