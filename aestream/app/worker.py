@@ -38,9 +38,9 @@ _STATE_SECONDS = 1.0  # how long what is remembered may take to be acknowledged 
 def run_worker(settings: Settings) -> None:
     """The worker as a service: HTTP, model watcher, loop, signals. Raises ConfigurationError before it begins."""
     check_configuration(settings)
-    use_threads(settings.worker.threads)
+    threads = use_threads(settings.worker.threads)
     with surrounded(settings, WorkerMetrics, stale_after=_STALE_SECONDS) as (metrics, service):
-        metrics.inference_threads.set(settings.worker.threads)
+        metrics.inference_threads.set(threads)
         watcher = Watcher(
             models.registry(settings),
             lambda version: models.load_model(settings, version),

@@ -181,7 +181,12 @@ class Worker(BaseModel):
         description="A worker that scores nothing for so long, although Kafka answers and records can be read, ends: "
         "its log then shows where each of its threads is.",
     )
-    threads: int = Field(1, ge=1, description="Threads for inference. One worker per core is faster than more threads.")
+    threads: int = Field(
+        1,
+        ge=1,
+        description="The most threads for inference; never more than the cores that the process has, in a container "
+        "those of its limit. One worker per core is faster than more threads.",
+    )
 
 
 class Output(BaseModel):
