@@ -15,7 +15,7 @@ except PackageNotFoundError:  # run from a checkout that was never installed
 
 
 def __getattr__(name: str) -> object:
-    """Import the detector, and torch with it, only when somebody asks for it (PEP 562)."""
+    """Import the detector only when somebody asks for it (PEP 562)."""
     if name == "Detector":
         from aestream.detector.detector import Detector  # noqa: PLC0415 - `import aestream` must not cost a second
 

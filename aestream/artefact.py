@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -145,6 +147,15 @@ def write(directory: Path, facts: Mapping[str, Any], arrays: Arrays) -> Manifest
             f"{directory} cannot be written ({error.strerror}): check the path and its permissions"
         ) from error
     return manifest
+
+
+def versions(*names: str) -> dict[str, str]:
+    """Return the versions of libraries, without those that are not installed."""
+    found = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def read(directory: Path) -> tuple[Manifest, Arrays]:

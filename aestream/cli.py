@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     handler: Handler = options.handler
     if options.command in _SERVICES:
-        # A reload must not end a service that is still loading torch: the signal is held back until `Stop.listen`.
+        # A reload must not end a service that is still loading: the signal is held back until `Stop.listen`.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         with reference.naming_variables():
@@ -171,7 +171,7 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _worker(options: argparse.Namespace) -> int:
-    from aestream.app import worker  # noqa: PLC0415 - torch takes seconds to import
+    from aestream.app import worker  # noqa: PLC0415
 
     worker.run_worker(_settings(options))
     return 0

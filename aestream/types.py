@@ -15,6 +15,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 Vector: TypeAlias = NDArray[np.float64]  # (n,)
 Matrix: TypeAlias = NDArray[np.float64]  # (n, d): one row per record, one column per feature
+Floats: TypeAlias = NDArray[np.float32]  # of any shape: what networks compute with
 Flags: TypeAlias = NDArray[np.bool_]
 Stamps: TypeAlias = NDArray[np.int64]  # milliseconds since the epoch
 Codes: TypeAlias = NDArray[np.uint8]  # of an IntEnum

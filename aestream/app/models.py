@@ -8,10 +8,11 @@ from pathlib import Path
 from aestream import signature
 from aestream.app import samplers
 from aestream.detector.detector import Detector
+from aestream.detector.training import learner
 from aestream.errors import ConfigurationError, ModelError
 from aestream.features.roles import Roles
 from aestream.messages.scores import Renderer
-from aestream.models.threads import use_threads
+from aestream.networks.threads import use_threads
 from aestream.pipeline import LoadedModel, Pipeline
 from aestream.registry.base import Registry
 from aestream.registry.fallback import fall_back
@@ -22,9 +23,6 @@ from aestream.settings import reference
 from aestream.settings.settings import Settings
 from aestream.settings.values import without_passwords
 from aestream.signature import PublicKey
-
-# The matrices of a fit are small; and the same records and seed give the same model on every machine.
-TRAINING_THREADS = 1
 
 
 def registry(settings: Settings) -> Registry:
@@ -141,12 +139,14 @@ def fit_file(settings: Settings, file: Path) -> Detector:
 
 
 def fit_detector(settings: Settings, sampler: FileSampler) -> Detector:
-    """A detector fitted on a file, and not stored. Raises DataError when there is nothing to learn from the file."""
-    use_threads(TRAINING_THREADS)
-    sample = sampler.sample(progress=lambda _records, _wanted: None)
-    detector = fit(new_detector(settings), sample)
+    """A detector fitted on a file, and not stored.
+
+    Raises DataError when there is nothing to learn from the file, and ConfigurationError when torch is not installed.
+    """
+    learner()  # now, rather than when the file has been read
     use_threads(settings.worker.threads)
-    return detector
+    sample = sampler.sample(progress=lambda _records, _wanted: None)
+    return fit(new_detector(settings), sample)
 
 
 @reference.naming_variables()

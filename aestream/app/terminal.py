@@ -22,7 +22,7 @@ from aestream.messages.closings import Closing
 from aestream.messages.cloudevents import moment
 from aestream.messages.episodes import Episode
 from aestream.messages.scores import FeatureShare, Score
-from aestream.models.fit import Progress as Step
+from aestream.networks.progress import Progress as Step
 from aestream.registry.base import Version
 from aestream.sampling.held import Held
 from aestream.service.trainer import Reporter, Run

@@ -9,10 +9,10 @@ from pathlib import Path
 from aestream.app import clients, models, samplers
 from aestream.app.service import surrounded
 from aestream.app.validate import check_configuration
+from aestream.detector.training import learner
 from aestream.errors import AestreamError, ConfigurationError
 from aestream.inference.infer import Inference
-from aestream.models.fit import Progress
-from aestream.models.threads import use_threads
+from aestream.networks.progress import Progress
 from aestream.service import schedule
 from aestream.service.metrics import TrainerMetrics
 from aestream.service.movement import Movement
@@ -26,8 +26,8 @@ _STALE_SECONDS = 600.0
 
 
 def trainer(settings: Settings, reporter: Reporter, file: Path | None = None) -> Trainer:
-    """One retraining, from the input topics or from a file."""
-    use_threads(models.TRAINING_THREADS)
+    """One retraining, from the input topics or from a file. Raises ConfigurationError when torch is not installed."""
+    learner()  # now, rather than when the records have been read
     sampler, store = samplers.sampler(settings, file, settings.topics.input), models.registry(settings)
     return Trainer(
         sampler,
@@ -55,6 +55,7 @@ def run_trainer(settings: Settings) -> None:
     """The trainer as a service: HTTP, schedule, signals. Raises ConfigurationError before it begins."""
     check_configuration(settings, group=False)
     models.signer(settings)
+    learner()
     when = schedule.parse(settings.trainer.schedule)
     with surrounded(settings, TrainerMetrics, stale_after=_STALE_SECONDS) as (metrics, service):
         work = TrainerService(

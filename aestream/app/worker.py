@@ -11,7 +11,7 @@ from aestream.app import clients, models, topics
 from aestream.app.service import surrounded
 from aestream.app.validate import check_configuration
 from aestream.messages.dead_letters import InvalidLimits
-from aestream.models.threads import use_threads
+from aestream.networks.threads import use_threads
 from aestream.pipeline import LoadedModel
 from aestream.registry.watcher import Watcher
 from aestream.service import log

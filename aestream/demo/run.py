@@ -24,7 +24,7 @@ from aestream.demo.service import WorkerProcess
 from aestream.demo.stage import Stage
 from aestream.demo.verdict import Finding, Summary, judge
 from aestream.errors import AestreamError, ConfigurationError
-from aestream.models.threads import use_threads
+from aestream.networks.threads import use_threads
 from aestream.service import log
 from aestream.settings import reference
 from aestream.transport.base import Sink
@@ -249,7 +249,7 @@ class _Demo:
 
 def _need_packages(options: argparse.Namespace) -> None:
     """Raise ConfigurationError when the extra `demo` is not installed."""
-    needed = {"matplotlib": "matplotlib", "noida_db": "noida-db"}
+    needed = {"matplotlib": "matplotlib", "noida_db": "noida-db", "torch": "torch"}
     if options.bootstrap_servers:
         del needed["noida_db"]
     missing = [package for module, package in needed.items() if util.find_spec(module) is None]

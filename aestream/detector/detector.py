@@ -8,27 +8,25 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 
 import aestream
+from aestream import artefact
 from aestream.artefact import FieldNote, Manifest
 from aestream.columns import Kind
 from aestream.detector.advice import advice
 from aestream.detector.attribution import Attribution
-from aestream.detector.course import chart
 from aestream.detector.detection import Detection, Wanted
 from aestream.detector.fitted import Fitted
-from aestream.detector.learn import learn
-from aestream.detector.learn_series import learn_course
 from aestream.detector.options import Options
 from aestream.detector.series import Naming
 from aestream.detector.stream import Stream, refuse_unsorted
+from aestream.detector.training import learner
 from aestream.errors import DataError, ModelError
 from aestream.features.schema import FeatureSchema
 from aestream.features.series import keys_of, times_of
 from aestream.features.table import finite
 from aestream.inference.table import learn_table
-from aestream.models.fit import Progress
+from aestream.networks.progress import Progress
 from aestream.types import Flags, Key, Matrix, Vector
 
 # scikit-learn's `check_estimator` fits ten rows.
@@ -178,18 +176,13 @@ class Detector:
         The rows fall into contiguous stretches, and each member of the ensemble never sees one of them: that tells how
         much less the others err for having seen it, and the threshold is for rows that none has seen (cross-fitting).
 
-        Raises ConfigurationError when an option names a feature that does not exist, and DataError
-        when there are too few rows, or too few for the false-alarm rate, or values are not finite.
+        Raises ConfigurationError when an option names a feature that does not exist, or torch is not installed, and
+        DataError when there are too few rows, or too few for the false-alarm rate, or values are not finite.
         """
         matrix = finite(np.asarray(matrix, dtype=np.float64), schema)
         if len(matrix) < MIN_ROWS:
             raise DataError(f"{len(matrix)} records are too few to learn from: give at least {MIN_ROWS}")
-        if self.options.window == 1:
-            self._state, _ = learn(matrix, schema, self.options, progress)
-        else:
-            naming = naming or Naming(keys is not None, times is not None)
-            course = chart(matrix, schema, self.options, keys, times, naming)
-            self._state = learn_course(course, schema, self.options, progress)
+        self._state = learner()(matrix, schema, self.options, keys, times, naming, progress)
         self.fields, self._manifest = tuple(fields), None
         return self
 
@@ -356,7 +349,7 @@ class Detector:
         """
         about = {
             "created": datetime.now(UTC),
-            "versions": {"aestream": aestream.__version__, "torch": torch.__version__, "numpy": np.__version__},
+            "versions": {"aestream": aestream.__version__, **artefact.versions("torch", "numpy")},
             "metadata": dict(metadata or {}),
             "fields": [asdict(note) for note in self.fields],
         }

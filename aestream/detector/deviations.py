@@ -5,12 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Self, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from aestream.errors import ConfigurationError
 from aestream.features.encoder import FeatureEncoder
-from aestream.types import Flags, Matrix, Places, Vector
+from aestream.types import Flags, Floats, Matrix, Places, Vector
 
 # How often the network is asked again where some deviations do not count. More rounds move scores a little and no flag
 # (`tests/unit/detector/test_deviations.py`).
@@ -18,7 +16,7 @@ ROUNDS = 3
 _SIGNS = {"up": 1.0, "down": -1.0, "both": 0.0}
 
 
-Reconstruct: TypeAlias = Callable[[Tensor], Tensor]
+Reconstruct: TypeAlias = Callable[[Floats], Floats]
 Units: TypeAlias = Callable[[Matrix], Matrix]
 
 
@@ -26,12 +24,12 @@ class EveryDeviation:
     """The rule where none was asked for: every deviation counts."""
 
     def settle(
-        self, _reconstruct: Reconstruct, _matrix: Matrix, inputs: Tensor, rebuilt: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        self, _reconstruct: Reconstruct, _matrix: Matrix, inputs: Floats, rebuilt: Floats
+    ) -> tuple[Floats, Flags]:
         """The reconstructions (M, B, w) as they are, since the network need not run again; all inputs count, (B, w)."""
-        return rebuilt, torch.ones_like(inputs, dtype=torch.bool)
+        return rebuilt, np.ones(inputs.shape, bool)
 
-    def still(self, counts: Tensor, _matrix: Matrix, _rebuilt: Tensor) -> Tensor:
+    def still(self, counts: Flags, _matrix: Matrix, _rebuilt: Floats) -> Flags:
         """All that counted still does, (B, w)."""
         return counts
 
@@ -108,23 +106,22 @@ class Deviations:
         """Choose the rule for the encoder's features."""
         return cls(tolerances, encoder) if tolerances.any_asked() else EveryDeviation()
 
-    def still(self, counts: Tensor, matrix: Matrix, rebuilt: Tensor) -> Tensor:
+    def still(self, counts: Flags, matrix: Matrix, rebuilt: Floats) -> Flags:
         """Which of the inputs that counted, (B, w), still do so against these reconstructions (M, B, w).
 
         Of windows the inputs are (B, L w), and `matrix` has their rows one below the other, (B L, d).
         """
-        expected = rebuilt.mean(dim=0).double().numpy().reshape(len(matrix), -1)
+        expected = rebuilt.mean(axis=0).astype(np.float64).reshape(len(matrix), -1)
         rows = matrix, self.encoder.inverse(expected, matrix)
         now = self.tolerances.counts(*(rows if self.units is None else map(self.units, rows)))
-        return counts & torch.from_numpy(self.encoder.by_input(now)).reshape(counts.shape)
+        still: Flags = counts & self.encoder.by_input(now).reshape(counts.shape)
+        return still
 
     def told_in(self, units: Units) -> Self:
         """The same, where rows have to be taken to other units, (B, d) -> (B, d), to be compared."""
         return replace(self, units=units)
 
-    def settle(
-        self, reconstruct: Reconstruct, matrix: Matrix, inputs: Tensor, rebuilt: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def settle(self, reconstruct: Reconstruct, matrix: Matrix, inputs: Floats, rebuilt: Floats) -> tuple[Floats, Flags]:
         """Reconstruct rows without what does not count -> reconstructions (M, B, d), and what counts (B, w).
 
         A feature that does not count is taken for what the members expect of it on the whole, and the network is asked
@@ -138,8 +135,8 @@ class Deviations:
             rebuilt: the reconstructions of `inputs`, (M, B, d).
 
         """
-        counts = torch.ones_like(inputs, dtype=torch.bool)
+        counts = np.ones(inputs.shape, bool)
         for _ in range(ROUNDS):
             counts = self.still(counts, matrix, rebuilt)
-            rebuilt = reconstruct(torch.where(counts, inputs, rebuilt.mean(dim=0)))
+            rebuilt = reconstruct(np.where(counts, inputs, rebuilt.mean(axis=0)))
         return rebuilt, self.still(counts, matrix, rebuilt)

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from aestream import artefact
 from aestream.artefact import Manifest
@@ -16,9 +14,8 @@ from aestream.detector.attribution import Attribution, shares
 from aestream.detector.constants import Constants
 from aestream.detector.deviations import Deviations, EveryDeviation, Tolerances
 from aestream.detector.neighbours import Memory
-from aestream.detector.network import Network
+from aestream.detector.network import Network, represented
 from aestream.detector.options import Options
-from aestream.detector.representation import represented
 from aestream.detector.residuals import LatentBounds, ResidualScore
 from aestream.detector.rows import Frame, Judge, Judged, Rows
 from aestream.detector.series import Series, owners, with_rates, without_unseen
@@ -27,20 +24,20 @@ from aestream.detector.windows import Windows
 from aestream.errors import ConfigurationError, DataError, ModelError
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
-from aestream.models.base import Autoencoder, restore, state
+from aestream.networks.base import TrainedNetwork, restore
+from aestream.networks.skip import TrainedSkip  # noqa: F401
 from aestream.state.past import Steps
 from aestream.thresholds import calibrators
 from aestream.thresholds.base import Threshold
-from aestream.types import Arrays, Key, Matrix, Places, Vector
+from aestream.types import Arrays, Floats, Key, Matrix, Places, Vector
 
-# What a manifest that is half there brings up, down to torch's own RuntimeError for arrays of another shape.
+# What a manifest that is half there brings up.
 _UNUSABLE = (
     LookupError,
     TypeError,
     ValueError,
     AttributeError,
     ArithmeticError,
-    RuntimeError,
     ConfigurationError,
     DataError,
     zlib.error,
@@ -58,7 +55,7 @@ class Fitted:
     threshold: Threshold
     score_quantiles: Mapping[str, float]
     training: Mapping[str, Any]
-    representation: Autoencoder | None
+    representation: TrainedNetwork | None
     series: Series | None = None
 
     @property
@@ -72,7 +69,7 @@ class Fitted:
         return 1 if self.series is None else self.series.parts.past.window
 
     @property
-    def describing(self) -> Autoencoder:
+    def describing(self) -> TrainedNetwork:
         """The network that encodes and reconstructs: one of its own where the options asked for it."""
         return self.representation or self.judge.model
 
@@ -84,7 +81,7 @@ class Fitted:
         moving = self.constants.without(matrix)
         if not self.options.flag_unseen:
             moving = likeliest(moving, self.encoder, self.judge.model)
-        return Frame(moving, _tensor(self.encoder.transform(moving)), steady=self.constants.squares(matrix))
+        return Frame(moving, _float32(self.encoder.transform(moving)), steady=self.constants.squares(matrix))
 
     def among(self, steps: Steps, who: Places, times: Vector | None) -> tuple[Frame, Matrix]:
         """What the network sees of n records with those before them, and the records (n, d).
@@ -98,7 +95,7 @@ class Fitted:
         moving = series.scales.toward(self.constants.without(rows), owners(steps, who))
         known = moving if self.options.flag_unseen else without_unseen(moving, self.encoder)
         context = None if times is None else series.clock.inputs(times)
-        inputs, steady = _tensor(self.encoder.transform(known)), self.constants.squares(rows)
+        inputs, steady = _float32(self.encoder.transform(known)), self.constants.squares(rows)
         return Frame(known, inputs, steps.windows, who, context, steady, series.scales), rows[steps.windows[:, -1]]
 
     def judged(self, frame: Frame, threshold: Vector | float, *, latent: bool, reconstruction: bool) -> Judged:
@@ -142,9 +139,8 @@ class Fitted:
         model, codes = self.describing, np.asarray(latent, dtype=np.float32)
         if codes.ndim != 2 or codes.shape[1] != model.latent_size or not np.isfinite(codes).all():  # noqa: PLR2004
             raise DataError(f"latent vectors are finite and (n, {model.latent_size}), as `encode` gives: {codes.shape}")
-        with torch.inference_mode():
-            rebuilt = model.decode(torch.from_numpy(codes).expand(model.members, -1, -1))[0]
-        newest = rebuilt[:, -self.encoder.width :].double().numpy()
+        rebuilt = model.decode(np.broadcast_to(codes, (model.members, *codes.shape)))[0]
+        newest = rebuilt[:, -self.encoder.width :].astype(np.float64)
         # A timestamp is known by its time of day alone.
         rows = self.encoder.inverse(newest, np.full((len(codes), len(self.encoder.schema)), np.nan))
         if self.series is not None:
@@ -168,10 +164,10 @@ class Fitted:
         parts: dict[str, Arrays] = {
             "constants": self.constants.arrays(),
             "encoder": self.encoder.arrays(),
-            "model": state(self.judge.model),
+            "model": self.judge.model.weights,
             **self.judge.arrays(),
             "threshold": self.threshold.arrays(),
-            "representation": {} if self.representation is None else state(self.representation),
+            "representation": {} if self.representation is None else self.representation.weights,
             **({} if self.series is None else self.series.arrays()),
         }
         arrays = {f"{part}.{name}": array for part, named in parts.items() for name, array in named.items()}
@@ -185,7 +181,7 @@ class Fitted:
         def part(name: str) -> Arrays:
             return {key[len(name) + 1 :]: array for key, array in arrays.items() if key.startswith(f"{name}.")}
 
-        def network(name: str, described: Mapping[str, Any]) -> Autoencoder:
+        def network(name: str, described: Mapping[str, Any]) -> TrainedNetwork:
             return restore(described["kind"], described["config"], part(name))
 
         try:
@@ -232,7 +228,7 @@ class Fitted:
         encoder, (matrix, inputs) = self.encoder, frame.newest
         if self.representation is None or self.options.latent_size is not None:
             return self.constants.joined(self._back(encoder.inverse(expected, matrix), frame))
-        return self.constants.joined(self._back(encoder.correct(expected, inputs.numpy(), matrix), frame))
+        return self.constants.joined(self._back(encoder.correct(expected, inputs, matrix), frame))
 
 
 def asked(options: Options, schema: FeatureSchema) -> Tolerances:
@@ -246,7 +242,7 @@ def asked(options: Options, schema: FeatureSchema) -> Tolerances:
 
 
 def _judge(
-    model: Autoencoder,
+    model: TrainedNetwork,
     part: Callable[[str], Arrays],
     deviations: Deviations | EveryDeviation,
     options: Options,
@@ -262,9 +258,9 @@ def _judge(
     )
 
 
-def _tensor(inputs: Matrix) -> Tensor:
-    return torch.from_numpy(inputs.astype(np.float32))
+def _float32(inputs: Matrix) -> Floats:
+    return inputs.astype(np.float32)
 
 
-def _described(model: Autoencoder) -> dict[str, Any]:
+def _described(model: TrainedNetwork) -> dict[str, Any]:
     return {"kind": model.kind, "config": model.config()}

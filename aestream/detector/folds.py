@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 RowNumbers = npt.NDArray[np.int64]
 
@@ -30,7 +28,7 @@ class Folds:
         return cls([np.delete(numbers, fold) for fold in unseen], unseen)
 
 
-def evenly(folds: Sequence[RowNumbers], at_most: int) -> Tensor:
+def evenly(folds: Sequence[RowNumbers], at_most: int) -> RowNumbers:
     """Take equally many row numbers of each fold, spread over the whole of it -> (M, size)."""
     size = min(at_most, *(len(fold) for fold in folds))
-    return torch.from_numpy(np.stack([fold[np.linspace(0, len(fold) - 1, size).astype(np.int64)] for fold in folds]))
+    return np.stack([fold[np.linspace(0, len(fold) - 1, size).astype(np.int64)] for fold in folds])

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from aestream.detector.constants import Constants
 from aestream.detector.deviations import Deviations, EveryDeviation, Tolerances
@@ -22,11 +20,12 @@ from aestream.detector.rows import Judge, Rows
 from aestream.detector.unseen import likeliest
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
-from aestream.models.base import Autoencoder
 from aestream.models.dense import DenseAutoencoder
-from aestream.models.fit import Progress, Training, fit
+from aestream.models.fit import fit
+from aestream.networks.base import TrainedNetwork
+from aestream.networks.progress import Progress, Training
 from aestream.thresholds import calibrators
-from aestream.types import Matrix, Vector
+from aestream.types import Floats, Matrix, Vector
 
 # Each member of the ensemble leaves out one contiguous stretch of the training rows. That is for the threshold alone,
 # ranking is as good without: from 100 rows it flags 1.4 times the share asked for, without stretches 2.3 times
@@ -102,11 +101,12 @@ def learn(
         seed=options.seed,
         progress=progress,
     )
-    known = matrix if options.flag_unseen else likeliest(matrix, encoder, model)
+    trained = model.trained()
+    known = matrix if options.flag_unseen else likeliest(matrix, encoder, trained)
     if known is not matrix:
         matrix, rows = known, inputs_of(encoder, known)
     judge, errors = _learn_score(
-        model, matrix, rows, folds, encoder.weights, ground.deviations(encoder), options.memory
+        trained, matrix, rows, folds, encoder.weights, ground.deviations(encoder), options.memory
     )
     return calibrate(ground, encoder, judge, errors, rows, options, training, progress), errors
 
@@ -116,7 +116,7 @@ def calibrate(
     encoder: FeatureEncoder,
     judge: Judge,
     errors: Vector,
-    rows: Tensor,
+    rows: Floats,
     options: Options,
     training: Training,
     progress: Callable[[Progress], None] | None,
@@ -153,16 +153,15 @@ def latent_size(encoder: FeatureEncoder) -> int:
     return min(max(encoder.width // 2 + 1, LATENT[0]), LATENT[1])
 
 
-def inputs_of(encoder: FeatureEncoder, matrix: Matrix) -> Tensor:
+def inputs_of(encoder: FeatureEncoder, matrix: Matrix) -> Floats:
     """The inputs of (n, d) rows, (n, w)."""
-    return torch.from_numpy(encoder.transform(matrix).astype(np.float32))
+    return encoder.transform(matrix).astype(np.float32)
 
 
-@torch.inference_mode()
 def _learn_score(
-    model: Autoencoder,
+    model: TrainedNetwork,
     matrix: Matrix,
-    rows: Tensor,
+    rows: Floats,
     folds: Folds,
     weights: Vector | None,
     deviations: Deviations | EveryDeviation,
@@ -174,21 +173,21 @@ def _learn_score(
     the errors of those that count.
     """
     latents = model.encode(rows[evenly(folds.seen, STATISTICS_ROWS)])
-    bounds = LatentBounds.fit([latent.double().numpy() for latent in latents])
+    bounds = LatentBounds.fit(list(latents.astype(np.float64)))
     network = Network(model, bounds, deviations)
     residuals = [
-        _residuals(network, rows[own], member).double().numpy()
+        _residuals(network, rows[own], member).astype(np.float64)
         for member, own in enumerate(evenly(folds.unseen, STATISTICS_ROWS))
     ]
     scorer = ResidualScore.fit(residuals)
     if weights is not None:  # several inputs of one feature count as one
         scorer = scorer.weighted(weights)
     logs, any_counts = np.empty((model.members, len(rows))), np.empty(len(rows), bool)
-    counting_rows = torch.empty_like(rows)
+    counting_rows = np.empty_like(rows)
     for start in range(0, len(rows), CHUNK):
         place = slice(start, start + CHUNK)
         look = network.look(matrix[place], rows[place])
-        logs[:, place] = scorer.member_errors(look.residuals).log().numpy()
+        logs[:, place] = np.log(scorer.member_errors(look.residuals))
         counting_rows[place], any_counts[place] = look.counting_inputs, look.any_counts()
     errors = np.exp(_held_out(logs, folds))
     memory = None
@@ -210,6 +209,7 @@ def _held_out(logs: Matrix, folds: Folds) -> Vector:
     return means
 
 
-def _residuals(network: Network, rows: Tensor, member: int) -> Tensor:
+def _residuals(network: Network, rows: Floats, member: int) -> Floats:
     """Return what one member leaves of rows, (n, d) -> (n, d)."""
-    return torch.cat([inputs - network.reconstruct(inputs)[member] for inputs in torch.split(rows, CHUNK)])
+    parts = (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
+    return np.concatenate([inputs - network.reconstruct(inputs)[member] for inputs in parts])

@@ -6,21 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
-from aestream.detector.course import Course
+from aestream.detector.course import Course, chart
 from aestream.detector.fitted import Fitted
 from aestream.detector.learn import Ground, calibrate, inputs_of, learn
 from aestream.detector.learn_windows import learn_windows, shares_of, stretches
 from aestream.detector.options import Options
 from aestream.detector.rows import Frame
 from aestream.detector.scales import Scales, numbered
-from aestream.detector.series import Parts, Series, logs_of, owners, with_rates, without_unseen
+from aestream.detector.series import Naming, Parts, Series, logs_of, owners, with_rates, without_unseen
 from aestream.detector.windows import Windows
 from aestream.errors import DataError
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
-from aestream.models.fit import Progress
+from aestream.networks.progress import Progress
 from aestream.state.alarms import Alarms
 from aestream.state.entities import Entities, Values
 from aestream.state.episodes import Episodes
@@ -49,16 +48,25 @@ class Sample:
     whose: Places
 
 
-def learn_course(
-    course: Course,
+def learn_from(
+    matrix: Matrix,
     schema: FeatureSchema,
     options: Options,
+    keys: Sequence[Key] | None,
+    times: Vector | None,
+    naming: Naming | None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Fitted:
-    """Learn what is normal of the records of a course, alone where nothing before them says more.
+    """Learn what is normal from (n, d) rows in time order, each alone where nothing before it says more.
+
+    `keys` and `times` (n,), in seconds, are those of the rows, and `naming` says where they were found.
 
     Raises what `learn` raises.
     """
+    if options.window == 1:
+        return learn(matrix, schema, options, progress)[0]
+    naming = naming or Naming(keys is not None, times is not None)
+    course = chart(matrix, schema, options, keys, times, naming)
     if course.window > 1 or len(schema.counters):
         return learn_series(course, schema, options, progress)
     fitted, _ = learn(course.matrix, schema, options, progress)
@@ -153,7 +161,7 @@ def _learn_together(
         options=options,
         progress=progress,
     )
-    described = inputs[torch.from_numpy(newest)]
+    described = inputs[newest]
     fitted = calibrate(ground, encoder, judge, errors, described, options, training, progress)
     strange = _as_strangers(judge, encoder, frame, unscaled, errors, options) if sample.who.any() else None
     return fitted, scales, errors, strange

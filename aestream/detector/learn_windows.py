@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from aestream.detector.deviations import Deviations, EveryDeviation
 from aestream.detector.folds import Folds, evenly
@@ -14,10 +14,11 @@ from aestream.detector.options import Options
 from aestream.detector.residuals import LatentBounds, tails
 from aestream.detector.rows import Frame
 from aestream.detector.windows import CHUNK, Part, Windows, WindowScore
-from aestream.models.base import Autoencoder
 from aestream.models.dense import DenseAutoencoder
-from aestream.models.fit import Progress, Training, fit
-from aestream.types import Matrix, Places, Vector
+from aestream.models.fit import fit
+from aestream.networks.base import TrainedNetwork
+from aestream.networks.progress import Progress, Training
+from aestream.types import Floats, Matrix, Places, Vector
 
 MEMBERS = 4
 # About half as many latent numbers as a row has inputs, at least and at most so many.
@@ -74,23 +75,21 @@ def learn_windows(
         seed=options.seed,
         progress=progress,
     )
-    with torch.inference_mode():
-        bounds = _bounds(model, _Looked(frame), folds)
-        network = Network(model, bounds, deviations)
-        scorer = WindowScore(*_sizes(network, frame, stretch), _float32(shares))
-        windows = Windows(network, scorer)
-        return windows, _held_out(windows, frame, folds), training
+    trained = model.trained()
+    network = Network(trained, _bounds(trained, _Looked(frame), folds), deviations)
+    scorer = WindowScore(*_sizes(network, frame, stretch), shares.astype(np.float32))
+    windows = Windows(network, scorer)
+    return windows, _held_out(windows, frame, folds), training
 
 
-def shares_of(inputs: Tensor, weights: Vector | None) -> Vector:
+def shares_of(inputs: Floats, weights: Vector | None) -> Vector:
     """What each of w inputs counts, 1 in all, by the records (n, w) of the training sample.
 
     `weights` (w,): factors of the residuals, with which all features count equally; None: 1. Where entities are scaled
     each by itself, the records are those before that: a switch would have two values for each entity.
     """
     share = np.ones(inputs.shape[1]) if weights is None else np.square(weights)
-    low, high = inputs.amin(dim=0), inputs.amax(dim=0)
-    two = ((inputs == low) | (inputs == high)).all(dim=0).numpy()
+    two = ((inputs == inputs.min(axis=0)) | (inputs == inputs.max(axis=0))).all(axis=0)
     if two.any() and not two.all():
         share[two] *= min(1.0, TWO_VALUED * share[~two].sum() / share[two].sum())
     shares: Vector = share / share.sum()
@@ -117,17 +116,17 @@ class _Looked:
 
     frame: Frame
 
-    def __getitem__(self, numbers: Tensor, /) -> Tensor:
-        part = Part.of(self.frame, numbers.flatten().numpy(), with_matrix=False)
-        return part.asked(part.inputs).view(*numbers.shape, -1)
+    def __getitem__(self, numbers: NDArray[Any], /) -> Floats:
+        part = Part.of(self.frame, numbers.ravel(), with_matrix=False)
+        return part.asked(part.inputs).reshape(*numbers.shape, -1)
 
 
-def _bounds(model: Autoencoder, looked: _Looked, folds: Folds) -> LatentBounds:
+def _bounds(model: TrainedNetwork, looked: _Looked, folds: Folds) -> LatentBounds:
     latents = model.encode(looked[evenly(folds.seen, STATISTICS_ROWS)])
-    return LatentBounds.fit([latent.double().numpy() for latent in latents])
+    return LatentBounds.fit(list(latents.astype(np.float64)))
 
 
-def _sizes(network: Network, frame: Frame, stretch: Places) -> tuple[Tensor, Tensor]:
+def _sizes(network: Network, frame: Frame, stretch: Places) -> tuple[Floats, Floats]:
     """The usual sizes of the residuals of windows that a member has not seen, and their jumps: (E + 1, w) each.
 
     First those of all, then by entity. An entity's own are drawn towards those of all.
@@ -142,8 +141,8 @@ def _sizes(network: Network, frame: Frame, stretch: Places) -> tuple[Tensor, Ten
     for rows in np.split(np.argsort(who, kind="stable"), np.cumsum(np.bincount(who))[:-1])[1:]:
         share = len(rows) / (len(rows) + OWN_ROWS)
         logs.append(share * sizes(rows) + (1 - share) * shared if len(rows) else shared)
-    spread, jumps = np.exp(np.stack(logs, axis=1))
-    return _float32(spread), _float32(jumps)
+    spread, jumps = np.exp(np.stack(logs, axis=1)).astype(np.float32)
+    return spread, jumps
 
 
 def _size(residuals: Matrix) -> Matrix:
@@ -167,8 +166,7 @@ def _unseen_residuals(network: Network, frame: Frame, numbers: Places, stretch: 
         chosen = numbers[start : start + CHUNK]
         part = Part.of(frame, chosen, with_matrix=False)
         rebuilt = network.reconstruct(part.asked(part.inputs))  # (M, B, L w)
-        own = rebuilt[torch.from_numpy(stretch[chosen]), torch.arange(len(chosen))]
-        left.append((part.inputs - own).numpy())
+        left.append(part.inputs - rebuilt[stretch[chosen], np.arange(len(chosen))])
     return np.concatenate(left)
 
 
@@ -190,10 +188,6 @@ def _gap(windows: Windows, frame: Frame, chosen: Places, member: int) -> Vector:
     part = windows.part(frame, chosen)
     look = windows.look(part)
     rebuilt = windows.network.reconstruct(part.asked(look.counting_inputs))  # (M, B, L w)
-    logs = windows.scorer.error((part.inputs - rebuilt) * look.counts, part.who).log()
-    gap: Vector = (logs[member] - logs.mean(dim=0)).numpy()
+    logs = np.log(windows.scorer.error((part.inputs - rebuilt) * look.counts, part.who))
+    gap: Vector = logs[member] - logs.mean(axis=0)
     return gap
-
-
-def _float32(array: Matrix) -> Tensor:
-    return torch.from_numpy(array.astype(np.float32))

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from aestream.detector.residuals import LatentBounds
-from aestream.models.dense import DenseAutoencoder
+from aestream.detector.residuals import LatentBounds, drawn
+from aestream.networks.base import layer, relu
+from aestream.networks.dense import TrainedDense
+from aestream.types import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,48 +18,44 @@ class Merged:
     small layers between them become one matrix with a block for each member.
     """
 
-    model: DenseAutoencoder
+    model: TrainedDense
     bounds: LatentBounds
-    into: tuple[Tensor, Tensor] = field(init=False, repr=False)  # (1, M h) and (d + c, M h)
-    code: tuple[Tensor, Tensor] = field(init=False, repr=False)  # (1, M k) and (M h, M k)
-    border: tuple[Tensor, Tensor] = field(init=False, repr=False)  # (1, M k) and (M k, M k)
-    back: tuple[Tensor, Tensor] = field(init=False, repr=False)  # (1, M h) and (M k, M h)
-    out: tuple[Tensor, Tensor] = field(init=False, repr=False)  # (1, d) and (M h, d)
+    into: tuple[Floats, Floats] = field(init=False, repr=False)  # (d + c, M h) and (M h,)
+    code: tuple[Floats, Floats] = field(init=False, repr=False)  # (M h, M k) and (M k,)
+    border: tuple[Floats, Floats] = field(init=False, repr=False)  # (M k, M k) and (M k,)
+    back: tuple[Floats, Floats] = field(init=False, repr=False)  # (M k, M h) and (M h,)
+    out: tuple[Floats, Floats] = field(init=False, repr=False)  # (M h, d) and (d,)
 
-    @torch.no_grad()
     def __post_init__(self) -> None:
         """Lay out the weights."""
-        weights, biases = self.model.weights, self.model.biases
+        into, code, back, out = self.model.layers
+        count, bounds = self.model.members, self.bounds
         parts = {
-            "into": (biases[0].flatten()[None], (weights[0] * self.model.shown).transpose(0, 1).flatten(1)),
-            "code": (biases[1].flatten()[None], _blocks(weights[1])),
-            "border": (self.bounds.offset.flatten()[None], _blocks(self.bounds.whitening)),
-            "back": (biases[2].flatten()[None], _blocks(weights[2])),
-            "out": (biases[3].mean(dim=0), weights[3].flatten(0, 1) / self.model.members),
+            "into": (into[0].transpose(1, 0, 2).reshape(into[0].shape[1], -1), into[1]),
+            "code": (_blocks(code[0]), code[1]),
+            "border": (_blocks(bounds.whitening), bounds.offset),
+            "back": (_blocks(back[0]), back[1]),
+            "out": (out[0].reshape(-1, out[0].shape[2]) / np.float32(count), out[1].mean(axis=0)),
         }
-        for name, (bias, weight) in parts.items():
-            object.__setattr__(self, name, (bias.contiguous(), weight.contiguous()))
+        for name, (weight, bias) in parts.items():
+            object.__setattr__(self, name, (np.ascontiguousarray(weight), bias.ravel()))
 
-    def latent(self, inputs: Tensor) -> Tensor:
+    def latent(self, inputs: Floats) -> Floats:
         """(B, d + c) -> latent vectors within the bounds, (B, M, k)."""
-        hidden = torch.addmm(self.into[0], inputs, self.into[1]).relu_()
-        code = torch.addmm(self.code[0], hidden, self.code[1])
-        shape = (len(inputs), self.model.members, -1)
-        distance = torch.linalg.vector_norm(
-            torch.addmm(self.border[0], code, self.border[1]).view(shape), dim=2, keepdim=True
-        )
-        center = self.bounds.center.transpose(0, 1)  # (1, M, k)
-        return torch.lerp(center, code.view(shape), distance.clamp_(min=1.0).reciprocal_())
+        code = layer(relu(layer(inputs, *self.into)), *self.code)
+        shape = (len(inputs), self.model.members, self.model.latent_size)
+        apart = layer(code, *self.border).reshape(shape)
+        return drawn(code.reshape(shape), apart, self.bounds.center.transpose(1, 0, 2))
 
-    def __call__(self, inputs: Tensor) -> Tensor:
+    def __call__(self, inputs: Floats) -> Floats:
         """(B, d + c) -> the mean reconstruction (B, d)."""
-        hidden = torch.addmm(self.back[0], self.latent(inputs).flatten(1), self.back[1]).relu_()
-        return torch.addmm(self.out[0], hidden, self.out[1])
+        latent = self.latent(inputs)
+        return layer(relu(layer(latent.reshape(len(latent), -1), *self.back)), *self.out)
 
 
-def _blocks(members: Tensor) -> Tensor:
+def _blocks(members: Floats) -> Floats:
     """One matrix with a block for each member, (M, a, b) -> (M a, M b)."""
     count, ins, outs = members.shape
-    whole, numbers = torch.zeros(count, ins, count, outs), torch.arange(count)
+    whole, numbers = np.zeros((count, ins, count, outs), np.float32), np.arange(count)
     whole[numbers, :, numbers] = members
-    return whole.view(count * ins, count * outs)
+    return whole.reshape(count * ins, count * outs)

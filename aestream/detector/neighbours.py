@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from aestream.detector.folds import RowNumbers, evenly
 from aestream.detector.residuals import PRECISION, tails
-from aestream.types import Arrays, Vector
+from aestream.types import Arrays, Floats, Places, Vector
 
 # Distances computed at a time, which stay in a core's second cache: with half or twice as many a record costs as much
 # (`tests.bench.quality --parts cost`).
@@ -35,33 +33,41 @@ LARGEST, LEAST_SPREAD, STEEPEST = 0.1, 0.01, 10.0
 class Neighbours:
     """K weighed rows of w inputs (K, w) to be near to."""
 
-    rows: Tensor
-    table: Tensor = field(init=False, repr=False)
+    rows: Floats
+    table: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Lay the rows out: (inputs, 1) @ table (w + 1, K) are the squared distances, less the inputs' own norm."""
-        table = torch.cat([-2.0 * self.rows, self.rows.square().sum(dim=1, keepdim=True)], dim=1).T.contiguous()
-        object.__setattr__(self, "table", table)
+        table = np.concatenate([-2.0 * self.rows, np.square(self.rows).sum(axis=1, keepdims=True)], axis=1)
+        object.__setattr__(self, "table", np.ascontiguousarray(table.T))
 
-    def nearest(self, asked: Tensor) -> Vector:
+    def nearest(self, asked: Floats) -> Vector:
         """Return how far the nearest row is from weighed inputs, (B, w) -> (B,), at least PRECISION.
 
         A row does not vouch for itself: one that is asked about again is compared with the others.
         """
-        padded = torch.nn.functional.pad(asked, (0, 1), value=1.0)
-        number = torch.cat(
-            [_argmin(block @ self.table) for block in torch.split(padded, max(1, BLOCK // len(self.rows)))]
-        )
+        padded = np.ones((len(asked), asked.shape[1] + 1), np.float32)
+        padded[:, :-1] = asked
+        number, step = np.empty(len(asked), np.intp), max(1, BLOCK // len(self.rows))
+        squared = np.empty((min(step, len(asked)), len(self.rows)), np.float32)
+        for start in range(0, len(asked), step):
+            block = padded[start : start + step]
+            np.matmul(block, self.table, out=squared[: len(block)]).argmin(axis=1, out=number[start : start + step])
         # The product loses the digits of what is near: once more, for the one row that counts.
-        distance = torch.linalg.vector_norm(asked - self.rows[number], dim=1)
-        itself = torch.nonzero(distance == 0)[:, 0]
+        distance = self._apart(asked, number)
+        itself = np.flatnonzero(distance == 0)
         if len(itself):
             squared = padded[itself] @ self.table
-            squared[torch.arange(len(itself)), number[itself]] = torch.inf
-            number[itself] = _argmin(squared)
-            distance[itself] = torch.linalg.vector_norm(asked[itself] - self.rows[number[itself]], dim=1)
-        distances: Vector = distance.double().clamp_(min=PRECISION).numpy()
-        return distances
+            squared[np.arange(len(itself)), number[itself]] = np.inf
+            number[itself] = squared.argmin(axis=1)
+            distance[itself] = self._apart(asked[itself], number[itself])
+        return np.maximum(distance, PRECISION)
+
+    def _apart(self, asked: Floats, number: Places) -> Vector:
+        """How far weighed inputs (B, w) are from the rows with these numbers, (B,)."""
+        apart = asked - self.rows[number]
+        distance: Vector = np.sqrt(np.einsum("bw,bw->b", apart, apart)).astype(np.float64)
+        return distance
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +79,8 @@ class Memory:
     in ten normal records stay below.
     """
 
-    rows: Tensor
-    weights: Tensor
+    rows: Floats
+    weights: Floats
     worth: Vector
     clear: Vector
     levels: tuple[Neighbours, ...] = field(init=False, repr=False)
@@ -85,7 +91,7 @@ class Memory:
 
     @classmethod
     def fit(
-        cls, inputs: Tensor, unseen: Sequence[RowNumbers], errors: Vector, *, size: int, weights: Vector | None
+        cls, inputs: Floats, unseen: Sequence[RowNumbers], errors: Vector, *, size: int, weights: Vector | None
     ) -> tuple[Self, Vector]:
         """Keep at most `size` of (n, w) training inputs, evenly spread -> the memory, and the joined errors (n,).
 
@@ -94,9 +100,9 @@ class Memory:
         and less where it now and then jumps: as in the residual score, it is measured by its jumps.
         """
         relative = np.ones(inputs.shape[1]) if weights is None else weights
-        sample = inputs[:: max(1, len(inputs) // SAMPLE)].double().numpy()
+        sample = inputs[:: max(1, len(inputs) // SAMPLE)].astype(np.float64)
         jumps = tails((sample - sample.mean(axis=0)) / (sample.std(axis=0) + PRECISION))
-        weighing = torch.from_numpy((relative / jumps / np.linalg.norm(relative)).astype(np.float32))
+        weighing = (relative / jumps / np.linalg.norm(relative)).astype(np.float32)
         numbers = evenly([np.arange(len(inputs))], size)[0]
         rows = inputs[numbers] * weighing
         depth = 1 + max(0, int(np.log(len(rows) / FEWEST) / np.log(STEP)))
@@ -111,7 +117,7 @@ class Memory:
         memory = cls(rows, weighing, worth, np.array(clear))
         return memory, memory._cascade(errors, lambda level, left: far[level, left])
 
-    def join(self, errors: Vector, inputs: Tensor) -> Vector:
+    def join(self, errors: Vector, inputs: Floats) -> Vector:
         """The larger of reconstruction errors (B,) and of what the distances of (B, w) inputs are worth, (B,).
 
         The nearest of some rows is no nearer than the nearest of all. Where even its distance would be worth no more
@@ -119,7 +125,7 @@ class Memory:
         on it unless more than one normal record in ten is to be flagged.
         """
         asked = inputs * self.weights
-        return self._cascade(errors, lambda level, left: self.levels[level].nearest(asked[torch.from_numpy(left)]))
+        return self._cascade(errors, lambda level, left: self.levels[level].nearest(asked[left]))
 
     def _cascade(self, errors: Vector, far: Callable[[int, RowNumbers], Vector]) -> Vector:
         """Join errors (B,) with distances: `far` gives those on a level, of the rows that are left to ask about."""
@@ -134,18 +140,17 @@ class Memory:
 
     def arrays(self) -> Arrays:
         """Return what `from_arrays` reads."""
-        return {"rows": self.rows.numpy(), "weights": self.weights.numpy(), "worth": self.worth, "clear": self.clear}
+        return {"rows": self.rows, "weights": self.weights, "worth": self.worth, "clear": self.clear}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
         """Read what `arrays` returned."""
-        rows, weights = (torch.from_numpy(arrays[name]) for name in ("rows", "weights"))
-        return cls(rows, weights, arrays["worth"], arrays["clear"])
+        return cls(*(arrays[name] for name in ("rows", "weights", "worth", "clear")))
 
 
-def _levels(rows: Tensor, depth: int) -> tuple[Neighbours, ...]:
+def _levels(rows: Floats, depth: int) -> tuple[Neighbours, ...]:
     """From one in STEP ** (depth - 1) rows to all of them."""
-    return tuple(Neighbours(rows[:: STEP**finer].contiguous()) for finer in reversed(range(depth)))
+    return tuple(Neighbours(np.ascontiguousarray(rows[:: STEP**finer])) for finer in reversed(range(depth)))
 
 
 def _exchange(distances: Vector, errors: Vector) -> Vector:
@@ -166,8 +171,3 @@ def _largest(logs: Vector) -> tuple[float, float]:
     """Where the largest of (n,) values begin, and how far they exceed that in the mean."""
     largest = np.sort(logs)[-max(1, round(LARGEST * len(logs))) :]
     return float(largest[0]), max(float(largest.mean() - largest[0]), LEAST_SPREAD)
-
-
-def _argmin(rows: Tensor) -> Tensor:
-    """The place of the least of each row, (B, K) -> (B,): numpy's, which takes a twentieth of torch's time."""
-    return torch.from_numpy(rows.numpy().argmin(axis=1))

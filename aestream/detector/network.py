@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from torch import Tensor
+import numpy as np
 
 from aestream.detector.deviations import Deviations, EveryDeviation
 from aestream.detector.residuals import LatentBounds
-from aestream.models.base import Autoencoder
-from aestream.types import Flags, Matrix
+from aestream.networks.base import TrainedNetwork
+from aestream.types import Flags, Floats, Matrix
 
 # Rows looked at together: what fits into a core's cache. With half or twice as many a record costs as much
 # (`tests.bench.quality --parts cost`).
@@ -22,33 +22,36 @@ class Look:
     deviate in a way that counts.
     """
 
-    inputs: Tensor
-    latent: Tensor
-    rebuilt: Tensor
-    counts: Tensor
+    inputs: Floats
+    latent: Floats
+    rebuilt: Floats
+    counts: Flags
 
     @property
-    def expected(self) -> Tensor:
+    def expected(self) -> Floats:
         """What the members expect on the whole, (B, w)."""
-        return self.rebuilt.mean(dim=0)
+        expected: Floats = self.rebuilt.mean(axis=0)
+        return expected
 
     @property
-    def residuals(self) -> Tensor:
+    def residuals(self) -> Floats:
         """What each member leaves of the rows, (M, B, w), with 0 where it does not count."""
-        return (self.inputs - self.rebuilt).mul_(self.counts)
+        left = self.inputs - self.rebuilt
+        left *= self.counts
+        return left
 
     @property
-    def counting_inputs(self) -> Tensor:
+    def counting_inputs(self) -> Floats:
         """The rows, (B, w), with what is expected where an input does not count."""
         return self.without(~self.counts)
 
-    def without(self, inputs: Tensor) -> Tensor:
+    def without(self, inputs: Flags) -> Floats:
         """The rows, (B, w), with what is expected in place of these inputs, a mask (B, w)."""
-        return self.expected.where(inputs, self.inputs)
+        return np.where(inputs, self.expected, self.inputs)
 
     def any_counts(self) -> Flags:
         """Which rows have an input that counts, (B,)."""
-        flags: Flags = self.counts.any(dim=1).numpy()
+        flags: Flags = np.any(self.counts, axis=1)
         return flags
 
 
@@ -56,26 +59,36 @@ class Look:
 class Network:
     """An autoencoder that draws latent vectors back into their usual bounds, and knows which deviations count."""
 
-    model: Autoencoder
+    model: TrainedNetwork
     bounds: LatentBounds
     deviations: Deviations | EveryDeviation
 
-    def look(self, matrix: Matrix, inputs: Tensor) -> Look:
+    def look(self, matrix: Matrix, inputs: Floats) -> Look:
         """Look at rows, (B, d) in the user's units and (B, w) as inputs: without what does not count."""
         latent, rebuilt = self._rebuild(inputs)
         rebuilt, counts = self.deviations.settle(self.reconstruct, matrix, inputs, rebuilt)
         return Look(inputs, latent, rebuilt, counts)
 
-    def look_past(self, off: Tensor, look: Look, matrix: Matrix) -> Look:
+    def look_past(self, off: Flags, look: Look, matrix: Matrix) -> Look:
         """Look at the same rows once more without the inputs that are `off`, a mask (B, w)."""
         rebuilt = self.reconstruct(look.without(off | ~look.counts))
         counts = self.deviations.still(look.counts, matrix, rebuilt)
         return replace(look, rebuilt=rebuilt, counts=counts)
 
-    def reconstruct(self, inputs: Tensor) -> Tensor:
+    def reconstruct(self, inputs: Floats) -> Floats:
         """(B, w) -> reconstructions from within the bounds (M, B, w)."""
         return self._rebuild(inputs)[1]
 
-    def _rebuild(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def _rebuild(self, inputs: Floats) -> tuple[Floats, Floats]:
         latent = self.model.encode(inputs)
         return latent, self.model.decode(self.bounds.apply(latent))
+
+
+def represented(model: TrainedNetwork, inputs: Floats) -> tuple[Matrix, Matrix]:
+    """The latent vectors (n, k) and the reconstructions (n, w) of rows (n, w), by the first member."""
+    latent, rebuilt = np.empty((len(inputs), model.latent_size)), np.empty(inputs.shape)
+    for start in range(0, len(inputs), CHUNK):
+        place = slice(start, start + CHUNK)
+        code = model.encode(inputs[place])
+        latent[place], rebuilt[place] = code[0], model.decode(code).mean(axis=0)
+    return latent, rebuilt

@@ -3,14 +3,12 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from aestream.detector.network import CHUNK
-from aestream.models.base import Autoencoder
-from aestream.models.fit import Progress, fit
+from aestream.models.fit import fit
 from aestream.models.skip import SkipAutoencoder
-from aestream.types import Matrix
+from aestream.networks.base import TrainedNetwork
+from aestream.networks.progress import Progress
+from aestream.types import Floats
 
 # Units of each hidden layer, by `tests.bench.quality --parts reduction,denoising`.
 HIDDEN = 128
@@ -20,14 +18,14 @@ VALIDATION_ROWS = 2_000
 
 
 def represent(
-    rows: Tensor,
+    rows: Floats,
     *,
     latent_size: int | None,
     noise: float | None,
     steps: int,
     seed: int,
     progress: Callable[[Progress], None] | None = None,
-) -> SkipAutoencoder:
+) -> TrainedNetwork:
     """Train one network to return (n, d) scaled rows from `latent_size` numbers, and without noise.
 
     Without a latent size the latent vector has as many numbers as there are features, and nothing but noise is lost.
@@ -46,7 +44,7 @@ def represent(
     model = SkipAutoencoder(
         features=rows.shape[1], latent_size=latent_size or rows.shape[1], hidden=HIDDEN, members=1, seed=seed
     )
-    numbers = torch.arange(len(rows))
+    numbers = np.arange(len(rows))
     unseen, seen = numbers[HELD_OUT // 2 :: HELD_OUT], numbers[numbers % HELD_OUT != HELD_OUT // 2]
     unseen = unseen[:: -(-len(unseen) // VALIDATION_ROWS)]
     model.start(rows[seen], noise or 0.0)
@@ -63,15 +61,4 @@ def represent(
         patience=steps,
         progress=progress,
     )
-    return model
-
-
-@torch.inference_mode()
-def represented(model: Autoencoder, inputs: Tensor) -> tuple[Matrix, Matrix]:
-    """The latent vectors (n, k) and the reconstructions (n, w) of rows (n, w), by the first member."""
-    latent, rebuilt = np.empty((len(inputs), model.latent_size)), np.empty(tuple(inputs.shape))
-    for start in range(0, len(inputs), CHUNK):
-        place = slice(start, start + CHUNK)
-        code = model.encode(inputs[place])
-        latent[place], rebuilt[place] = code[0].numpy(), model.decode(code).mean(dim=0).numpy()
-    return latent, rebuilt
+    return model.trained()

@@ -12,10 +12,9 @@ from statistics import NormalDist
 from typing import Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from aestream.types import Arrays, Matrix, Vector
+from aestream.networks.base import layer
+from aestream.types import Arrays, Floats, Matrix, Vector
 
 # Values without a source of their own are compared with a smaller and a larger one by
 # `python -m tests.bench.quality --parts constants`.
@@ -52,9 +51,9 @@ class LatentBounds:
     latent @ whitening + offset is 1.
     """
 
-    center: Tensor
-    whitening: Tensor
-    offset: Tensor
+    center: Floats
+    whitening: Floats
+    offset: Floats
 
     @classmethod
     def fit(cls, latents: Sequence[Matrix]) -> Self:
@@ -74,21 +73,27 @@ class LatentBounds:
             offsets.append(-center[None] @ whitening)
         return cls(*(_float32(np.stack(parts)) for parts in (centers, whitenings, offsets)))
 
-    def apply(self, latent: Tensor) -> Tensor:
+    def apply(self, latent: Floats) -> Floats:
         """Draw latent vectors outside back to the border, towards the centre: (M, B, k) -> (M, B, k)."""
-        distance = torch.linalg.vector_norm(  # (M, B, 1), 1 at the border
-            torch.baddbmm(self.offset, latent, self.whitening), dim=2, keepdim=True
-        )
-        return torch.lerp(self.center, latent, distance.clamp_(min=1.0).reciprocal_())
+        return drawn(latent, layer(latent, self.whitening, self.offset), self.center)
 
     def arrays(self) -> Arrays:
         """Return what `from_arrays` reads."""
-        return {"center": self.center.numpy(), "whitening": self.whitening.numpy(), "offset": self.offset.numpy()}
+        return {"center": self.center, "whitening": self.whitening, "offset": self.offset}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
         """Read what `arrays` returned."""
-        return cls(*(torch.from_numpy(arrays[name]) for name in ("center", "whitening", "offset")))
+        return cls(*(arrays[name] for name in ("center", "whitening", "offset")))
+
+
+def drawn(latent: Floats, apart: Floats, center: Floats) -> Floats:
+    """Draw latent vectors to the border where their whitened ones, `apart`, are longer than 1; all of one shape."""
+    squares = np.einsum("...k,...k->...", apart, apart)
+    far = np.nonzero(squares > 1.0)
+    within, middle = latent.copy(), np.broadcast_to(center, latent.shape)[far]
+    within[far] = middle + (latent[far] - middle) / np.sqrt(squares[far])[:, None]
+    return within
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +106,9 @@ class ResidualScore:
     `offset` (1, d): whitened = residual @ whitening + offset. `spread` (d,): of each feature's residuals.
     """
 
-    whitening: Tensor
-    offset: Tensor
-    spread: Tensor
+    whitening: Floats
+    offset: Floats
+    spread: Floats
 
     @classmethod
     def fit(cls, residuals: Sequence[Matrix]) -> Self:
@@ -129,43 +134,47 @@ class ResidualScore:
         whitening = whitening / np.maximum(reach, _usual(white) / WILDEST)
         return cls(*map(_float32, (whitening, -_apply(whitening, center), together.std(axis=0) + PRECISION)))
 
-    def whiten(self, residual: Tensor) -> Tensor:
+    def whiten(self, residual: Floats) -> Floats:
         """(M, B, d) -> (M, B, d)."""
         if self.whitening.shape[0] == 1:
-            return torch.addcmul(self.offset, residual, self.whitening)
-        return torch.addmm(self.offset, residual.flatten(0, 1), self.whitening).view_as(residual)
+            return residual * self.whitening + self.offset
+        rows = residual.reshape(-1, residual.shape[2])
+        return layer(rows, self.whitening, self.offset).reshape(residual.shape)
 
-    def member_errors(self, residual: Tensor) -> Tensor:
-        """The error of each record by each member: (M, B, d) -> (M, B), float64."""
-        norm: Tensor = torch.linalg.vector_norm(self.whiten(residual), dim=2)
-        return norm.double().div_(residual.shape[2] ** 0.5).clamp_(min=TINY)
+    def member_errors(self, residual: Floats) -> Matrix:
+        """The error of each record by each member: (M, B, d) -> (M, B)."""
+        white = self.whiten(residual)
+        norm: Matrix = np.sqrt(np.einsum("mbd,mbd->mb", white, white).astype(np.float64) / residual.shape[2])
+        return np.maximum(norm, TINY, out=norm)
 
-    def error(self, residual: Tensor) -> Tensor:
-        """The error of each record: (M, B, d) -> (B,), float64, finite and above 0."""
-        return self.member_errors(residual).log().mean(dim=0).exp()
+    def error(self, residual: Floats) -> Vector:
+        """The error of each record: (M, B, d) -> (B,), finite and above 0."""
+        error: Vector = np.exp(np.log(self.member_errors(residual)).mean(axis=0))
+        return error
 
-    def squares(self, residual: Tensor) -> Tensor:
+    def squares(self, residual: Floats) -> Floats:
         """How far each feature is from what each member expects of it, squared: (M, B, d) -> (M, B, d).
 
         In its usual spreads. Neither whitened nor measured by its tails: that tells records apart better and features
         worse, since it spreads what one feature does over those that usually move with it.
         """
-        return (residual / self.spread).square_()
+        spreads: Floats = residual / self.spread
+        return np.square(spreads, out=spreads)
 
     def weighted(self, weights: Vector) -> Self:
         """The same, with the features (d,) counting by their weights."""
-        factor = torch.from_numpy(weights.astype(np.float32))
+        factor = weights.astype(np.float32)
         return type(self)(self.whitening * factor, self.offset * factor, self.spread / factor)
 
     def arrays(self) -> Arrays:
         """Return what `from_arrays` reads."""
         names = ("whitening", "offset", "spread")
-        return {name: getattr(self, name).numpy() for name in names}
+        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
         """Read what `arrays` returned."""
-        return cls(*(torch.from_numpy(arrays[name]) for name in ("whitening", "offset", "spread")))
+        return cls(*(arrays[name] for name in ("whitening", "offset", "spread")))
 
 
 def _whitening(centred: Matrix) -> Matrix:
@@ -204,5 +213,5 @@ def tails(white: Matrix) -> Vector:
     return np.maximum(reach / NormalDist().inv_cdf(1.0 - share / 2.0), STEADIEST)
 
 
-def _float32(array: Matrix) -> Tensor:
-    return torch.from_numpy(array.astype(np.float32))
+def _float32(array: Matrix) -> Floats:
+    return array.astype(np.float32)

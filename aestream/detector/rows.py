@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from aestream.detector.horizons import over_horizons
 from aestream.detector.neighbours import Memory
 from aestream.detector.network import CHUNK, Look, Network
 from aestream.detector.residuals import ResidualScore
 from aestream.detector.scales import Scales
-from aestream.models.base import Autoencoder
-from aestream.types import Arrays, Flags, Matrix, Places, Vector
+from aestream.networks.base import TrainedNetwork
+from aestream.types import Arrays, Flags, Floats, Matrix, Places, Vector
 
 # A feature that is so many of its usual spreads from what was expected is not asked what to expect of the others,
 # unless its square is less than this share of the largest: then it may only be drawn along. Three sigma; both by the
@@ -36,7 +34,7 @@ class Frame:
     """
 
     matrix: Matrix
-    inputs: Tensor
+    inputs: Floats
     windows: Places | None = None
     who: Places | None = None
     context: Matrix | None = None
@@ -47,7 +45,7 @@ class Frame:
         """Only some of the records."""
         if self.windows is None:
             steady = None if self.steady is None else self.steady[chosen]
-            return Frame(self.matrix[chosen], self.inputs[torch.from_numpy(chosen)], steady=steady)
+            return Frame(self.matrix[chosen], self.inputs[chosen], steady=steady)
         return replace(
             self,
             windows=self.windows[chosen],
@@ -56,12 +54,12 @@ class Frame:
         )
 
     @property
-    def newest(self) -> tuple[Matrix, Tensor]:
+    def newest(self) -> tuple[Matrix, Floats]:
         """The records themselves, (n, d') and (n, w)."""
         if self.windows is None:
             return self.matrix, self.inputs
         last = self.windows[:, -1]
-        return self.matrix[last], self.inputs[torch.from_numpy(last)]
+        return self.matrix[last], self.inputs[last]
 
     def moved(self, constants: int) -> Matrix:
         """The parts of so many constants in the square of each record's strength, (n, c).
@@ -77,7 +75,7 @@ class Frame:
         moved = np.zeros((count, constants))
         some = np.flatnonzero((self.steady.sum(axis=1) > 0)[self.windows].any(axis=1))
         squares = self.steady[self.windows[some]]  # (s, L, c)
-        moved[some] = np.maximum(squares[:, -1], np.square(over_horizons(torch.from_numpy(squares)).numpy()))
+        moved[some] = np.maximum(squares[:, -1], np.square(over_horizons(squares)))
         return moved
 
 
@@ -108,7 +106,7 @@ class Judge(Protocol):
     """Judges records, alone or with those before them."""
 
     @property
-    def model(self) -> Autoencoder:
+    def model(self) -> TrainedNetwork:
         """The network."""
 
     def judge(self, frame: Frame, *, latent: bool = False, rebuilt: bool = False) -> Judged:
@@ -130,7 +128,7 @@ class Rows:
     memory: Memory | None
 
     @property
-    def model(self) -> Autoencoder:
+    def model(self) -> TrainedNetwork:
         """The network."""
         return self.network.model
 
@@ -138,38 +136,36 @@ class Rows:
         """Judge the records of a frame."""
         matrix, inputs = frame.newest
         count, width = inputs.shape
-        error, any_counts, counting = np.empty(count), np.empty(count, bool), torch.empty_like(inputs)
+        error, any_counts, counting = np.empty(count), np.empty(count, bool), np.empty_like(inputs)
         judged = Judged(
             error,
             np.empty((count, self.network.model.latent_size)) if latent else None,
             np.empty((count, width)) if rebuilt else None,
         )
-        with torch.inference_mode():
-            for start in range(0, count, CHUNK):
-                place = slice(start, start + CHUNK)
-                look = self.network.look(matrix[place], inputs[place])
-                error[place] = self.scorer.error(look.residuals).numpy()
-                counting[place], any_counts[place] = look.counting_inputs, look.any_counts()
-                if judged.latent is not None:
-                    judged.latent[place] = look.latent[0].numpy()
-                if judged.rebuilt is not None:
-                    judged.rebuilt[place] = look.expected.numpy()
-            if self.memory is not None:  # after the network, not in turns with it: each fills the core's cache
-                error = self.memory.join(error, counting)
+        for start in range(0, count, CHUNK):
+            place = slice(start, start + CHUNK)
+            look = self.network.look(matrix[place], inputs[place])
+            error[place] = self.scorer.error(look.residuals)
+            counting[place], any_counts[place] = look.counting_inputs, look.any_counts()
+            if judged.latent is not None:
+                judged.latent[place] = look.latent[0]
+            if judged.rebuilt is not None:
+                judged.rebuilt[place] = look.expected
+        if self.memory is not None:  # after the network, not in turns with it: each fills the core's cache
+            error = self.memory.join(error, counting)
         return replace(judged, error=error * any_counts)
 
     def blame(self, frame: Frame) -> Blame:
         """Explain the records of a frame: an input is as far off as to the member that can make the most of it."""
         matrix, inputs = frame.newest
-        shape = tuple(inputs.shape)
+        shape = inputs.shape
         blame = Blame(np.empty(shape), np.empty(shape), np.empty(shape[0], bool))
-        with torch.inference_mode():
-            for start in range(0, shape[0], CHUNK):
-                place = slice(start, start + CHUNK)
-                look = self._look_past_the_clear(matrix[place], inputs[place])
-                blame.expected[place] = look.expected.numpy()
-                blame.squares[place] = self.scorer.squares(look.residuals).amin(dim=0).numpy()
-                blame.counts[place] = look.any_counts()
+        for start in range(0, shape[0], CHUNK):
+            place = slice(start, start + CHUNK)
+            look = self._look_past_the_clear(matrix[place], inputs[place])
+            blame.expected[place] = look.expected
+            blame.squares[place] = self.scorer.squares(look.residuals).min(axis=0)
+            blame.counts[place] = look.any_counts()
         return blame
 
     def arrays(self) -> Mapping[str, Arrays]:
@@ -180,17 +176,18 @@ class Rows:
             "memory": {} if self.memory is None else self.memory.arrays(),
         }
 
-    def _look_past_the_clear(self, matrix: Matrix, inputs: Tensor) -> Look:
+    def _look_past_the_clear(self, matrix: Matrix, inputs: Floats) -> Look:
         """Look at rows, (B, d) and (B, w), and once more without what is clearly off.
 
         A feature that is clearly off draws along what is expected of the others, which would share its blame. It is
         taken for what the members expect of it on the whole, and the network is asked once more.
         """
         look = self.network.look(matrix, inputs)
-        squares = self.scorer.squares(look.residuals).mean(dim=0)
+        squares = self.scorer.squares(look.residuals).mean(axis=0)
         return self.network.look_past(clearly_off(squares), look, matrix)
 
 
-def clearly_off(squares: Tensor) -> Tensor:
+def clearly_off(squares: Floats) -> Flags:
     """Which inputs are far off, and not perhaps drawn along, by their squared deviations (B, w): a mask (B, w)."""
-    return (squares > CLEARLY_OFF**2) & (squares > DRAWN_ALONG * squares.amax(dim=1, keepdim=True))
+    off: Flags = (squares > CLEARLY_OFF**2) & (squares > DRAWN_ALONG * squares.max(axis=1, keepdims=True))
+    return off

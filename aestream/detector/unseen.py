@@ -6,16 +6,13 @@ Their own input would say "none of these", which is far from all that training h
 from collections.abc import Callable
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from aestream.detector.network import CHUNK
 from aestream.features.encoder import FeatureEncoder
-from aestream.types import Matrix
+from aestream.types import Floats, Matrix
 
 
-@torch.inference_mode()
-def likeliest(matrix: Matrix, encoder: FeatureEncoder, model: Callable[[Tensor], Tensor]) -> Matrix:
+def likeliest(matrix: Matrix, encoder: FeatureEncoder, model: Callable[[Floats], Floats]) -> Matrix:
     """Replace unseen categories in (n, d) rows by what the members expect from the rest of the row -> (n, d).
 
     `model` is scaled rows (B, w) to reconstructions (M, B, w). The same matrix comes back if it has none.
@@ -29,6 +26,6 @@ def likeliest(matrix: Matrix, encoder: FeatureEncoder, model: Callable[[Tensor],
         place = odd[start : start + CHUNK]
         rows, mask = matrix[place], unseen[place]
         inputs = np.where(encoder.by_input(mask), 0.0, encoder.transform(rows))  # 0: as if nothing were known of it
-        expected = model(torch.from_numpy(inputs.astype(np.float32))).mean(dim=0)
-        known[place] = np.where(mask, encoder.inverse(expected.double().numpy(), rows), rows)
+        expected = model(inputs.astype(np.float32)).mean(axis=0)
+        known[place] = np.where(mask, encoder.inverse(expected.astype(np.float64), rows), rows)
     return known

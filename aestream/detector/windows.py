@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from aestream.detector.deviations import Deviations, EveryDeviation
 from aestream.detector.horizons import over_horizons
@@ -21,9 +19,9 @@ from aestream.detector.network import Look, Network
 from aestream.detector.residuals import TINY, LatentBounds
 from aestream.detector.rows import CLEARLY_OFF, Blame, Frame, Judged, clearly_off
 from aestream.detector.scales import Scales
-from aestream.models.base import Autoencoder
-from aestream.models.dense import DenseAutoencoder
-from aestream.types import Arrays, Matrix, Places
+from aestream.networks.base import TrainedNetwork
+from aestream.networks.dense import TrainedDense
+from aestream.types import Arrays, Floats, Matrix, Places
 
 # Windows looked at together: what fits into a core's cache.
 CHUNK = 512
@@ -34,9 +32,9 @@ class Part:
     """B windows of a frame: `matrix` (B L, d) and `inputs` (B, L w), `who` (B,), and `context` (B, c), c may be 0."""
 
     matrix: Matrix
-    inputs: Tensor
-    who: Tensor
-    context: Tensor
+    inputs: Floats
+    who: Places
+    context: Floats
     scales: Scales | None = None
 
     @classmethod
@@ -45,14 +43,13 @@ class Part:
         if frame.windows is None:
             raise ValueError("the frame has no windows")
         windows = frame.windows[chosen]
-        flat = torch.from_numpy(windows).flatten()
-        who = torch.zeros(len(windows), dtype=torch.int64) if frame.who is None else torch.from_numpy(frame.who[chosen])
+        who = np.zeros(len(windows), np.intp) if frame.who is None else frame.who[chosen]
         context = np.empty((len(windows), 0)) if frame.context is None else frame.context[chosen]
         return cls(
             frame.matrix[windows.ravel()] if with_matrix else frame.matrix[:0],
-            frame.inputs.index_select(0, flat).view(len(windows), windows.shape[1] * frame.inputs.shape[1]),
+            frame.inputs[windows].reshape(len(windows), windows.shape[1] * frame.inputs.shape[1]),
             who,
-            torch.from_numpy(context.astype(np.float32)),
+            context.astype(np.float32),
             frame.scales,
         )
 
@@ -60,11 +57,11 @@ class Part:
         """Rows in the frame (B L, d) as the entity of each window has them."""
         if self.scales is None:
             return matrix
-        return self.scales.back(matrix, np.repeat(self.who.numpy(), len(matrix) // max(len(self.who), 1)))
+        return self.scales.back(matrix, np.repeat(self.who, len(matrix) // max(len(self.who), 1)))
 
-    def asked(self, inputs: Tensor) -> Tensor:
+    def asked(self, inputs: Floats) -> Floats:
         """The network's inputs for these windows, (B, L w) -> (B, L w + c)."""
-        return torch.cat([inputs, self.context], dim=1) if self.context.shape[1] else inputs
+        return np.concatenate([inputs, self.context], axis=1) if self.context.shape[1] else inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,51 +73,54 @@ class WindowScore:
     in all.
     """
 
-    spread: Tensor
-    jumps: Tensor
-    weights: Tensor
-    precision: Tensor = field(init=False, repr=False)
+    spread: Floats
+    jumps: Floats
+    weights: Floats
+    precision: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Lay out what the squares of residuals are multiplied by."""
-        object.__setattr__(self, "precision", self.weights / (self.spread * self.jumps).square())
+        object.__setattr__(self, "precision", self.weights / np.square(self.spread * self.jumps))
 
-    def error(self, residual: Tensor, who: Tensor) -> Tensor:
-        """The error of each window, from what is left of it (..., B, L w) and entity numbers (B,) -> (..., B), float64.
+    def error(self, residual: Floats, who: Places) -> Matrix:
+        """The error of each window, from what is left of it (..., B, L w) and entity numbers (B,) -> (..., B).
 
         Of each input the root mean square over the newest h rows is averaged over the horizons; the error is the root
         mean square of that over the inputs, each in its usual size.
         """
-        squares = self._over_horizons(residual).square_()
+        sizes = self._over_horizons(residual)
+        squares = np.square(sizes, out=sizes)
         if len(self.precision) == 1:
-            error = squares @ self.precision[0]
+            total = squares @ self.precision[0]
         else:
-            error = squares.mul_(self.precision[who]).sum(dim=-1)
-        return error.double().sqrt_().clamp_(min=TINY)
+            total = np.einsum("...w,...w->...", squares, self.precision[who])
+        error: Matrix = np.sqrt(total.astype(np.float64))
+        return np.maximum(error, TINY, out=error)
 
-    def squares(self, residual: Tensor, who: Tensor) -> tuple[Tensor, Tensor]:
+    def squares(self, residual: Floats, who: Places) -> tuple[Floats, Floats]:
         """How far each input is off, squared, from (B, L w): over the window (B, w), and in each row (B, L, w).
 
         In its usual spreads, and not measured by its jumps: that tells records apart better, and features worse. Over
         the window an input counts by its weight.
         """
-        spread = self.spread[who].square_()
-        over = self._over_horizons(residual).square_() / spread * (self.weights * len(self.weights))
-        return over, residual.square().view(len(residual), -1, spread.shape[1]) / spread[:, None]
+        spread = self.spread[who]
+        over = self._over_horizons(residual) / spread
+        over *= np.sqrt(self.weights * len(self.weights))
+        by_row = residual.reshape(len(residual), -1, spread.shape[1]) / spread[:, None]
+        return np.square(over, out=over), np.square(by_row, out=by_row)
 
-    def _over_horizons(self, residual: Tensor) -> Tensor:
+    def _over_horizons(self, residual: Floats) -> Floats:
         """The mean over the horizons of the root mean square over the newest rows, (..., B, L w) -> (..., B, w)."""
-        rows = residual.square().view(*residual.shape[:-1], -1, len(self.weights))
-        return over_horizons(rows)
+        return over_horizons(np.square(residual).reshape(*residual.shape[:-1], -1, len(self.weights)))
 
     def arrays(self) -> Arrays:
         """Return what `from_arrays` reads."""
-        return {name: getattr(self, name).numpy() for name in ("spread", "jumps", "weights")}
+        return {name: getattr(self, name) for name in ("spread", "jumps", "weights")}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
         """Read what `arrays` returned."""
-        return cls(*(torch.from_numpy(arrays[name]) for name in ("spread", "jumps", "weights")))
+        return cls(*(arrays[name] for name in ("spread", "jumps", "weights")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Windows:
     def __post_init__(self) -> None:
         """Merge the members. Raises ValueError when the network is none over windows."""
         model = self.network.model
-        if not isinstance(model, DenseAutoencoder):
+        if not isinstance(model, TrainedDense):
             raise ValueError(f"a model of kind {model.kind!r} cannot judge windows")  # noqa: TRY004 - damaged files
         object.__setattr__(self, "merged", Merged(model, self.network.bounds))
 
@@ -149,20 +149,19 @@ class Windows:
         error = np.empty(count)
         codes = np.empty((count, self.network.model.latent_size)) if latent else None
         expected = np.empty((count, width)) if rebuilt else None
-        with torch.inference_mode():
-            for start in range(0, count, CHUNK):
-                place = slice(start, start + CHUNK)
-                part = self.part(frame, place)
-                look = self.look(part)
-                error[place] = (self.scorer.error(look.residuals[0], part.who) * look.counts.any(dim=1)).numpy()
-                if codes is not None:
-                    codes[place] = self.merged.latent(part.asked(look.inputs))[:, 0].numpy()
-                if expected is not None:
-                    expected[place] = look.rebuilt[0, :, -width:].numpy()
+        for start in range(0, count, CHUNK):
+            place = slice(start, start + CHUNK)
+            part = self.part(frame, place)
+            look = self.look(part)
+            error[place] = self.scorer.error(look.residuals[0], part.who) * look.any_counts()
+            if codes is not None:
+                codes[place] = self.merged.latent(part.asked(look.inputs))[:, 0]
+            if expected is not None:
+                expected[place] = look.rebuilt[0, :, -width:]
         return Judged(error, codes, expected)
 
     @property
-    def model(self) -> Autoencoder:
+    def model(self) -> TrainedNetwork:
         """The network."""
         return self.network.model
 
@@ -172,7 +171,7 @@ class Windows:
 
     @classmethod
     def from_arrays(
-        cls, model: Autoencoder, part: Callable[[str], Arrays], deviations: Deviations | EveryDeviation
+        cls, model: TrainedNetwork, part: Callable[[str], Arrays], deviations: Deviations | EveryDeviation
     ) -> Self:
         """Read what `arrays` returned; `part` gives the arrays of a part. Raises ValueError for another network."""
         network = Network(model, LatentBounds.from_arrays(part("bounds")), deviations)
@@ -193,22 +192,21 @@ class Windows:
         count, width = len(frame.windows if frame.windows is not None else ()), frame.inputs.shape[1]
         shape = (count, width)
         blame = Blame(np.empty(shape), np.empty(shape), np.empty(count, bool), np.empty(shape))
-        with torch.inference_mode():
-            for start in range(0, count, CHUNK):
-                place = slice(start, start + CHUNK)
-                part = self.part(frame, place)
-                look = self.look(part)
-                off = clearly_off(self.scorer.squares(look.residuals[0], part.who)[1].flatten(1))
-                rebuilt = self._rebuild(part, look.without(off | ~look.counts))
-                counts = self.network.deviations.told_in(part.back).still(look.counts, part.matrix, rebuilt)
-                look = replace(look, rebuilt=rebuilt, counts=counts)
-                squares, by_row = self.scorer.squares(look.residuals[0], part.who)
-                blame.squares[place] = squares.numpy()
-                blame.expected[place] = rebuilt[0, :, -width:].numpy()
-                blame.counts[place] = counts.any(dim=1).numpy()
-                if blame.since is not None:
-                    still = (by_row > CLEARLY_OFF**2).flip(1).cumprod(dim=1)
-                    blame.since[place] = still.sum(dim=1).clamp_(min=1).numpy()
+        for start in range(0, count, CHUNK):
+            place = slice(start, start + CHUNK)
+            part = self.part(frame, place)
+            look = self.look(part)
+            by_row = self.scorer.squares(look.residuals[0], part.who)[1]
+            off = clearly_off(by_row.reshape(look.inputs.shape))
+            rebuilt = self._rebuild(part, look.without(off | ~look.counts))
+            counts = self.network.deviations.told_in(part.back).still(look.counts, part.matrix, rebuilt)
+            look = replace(look, rebuilt=rebuilt, counts=counts)
+            blame.squares[place], by_row = self.scorer.squares(look.residuals[0], part.who)
+            blame.expected[place] = rebuilt[0, :, -width:]
+            blame.counts[place] = look.any_counts()
+            if blame.since is not None:
+                still = np.logical_and.accumulate(by_row[:, ::-1] > CLEARLY_OFF**2, axis=1)
+                blame.since[place] = np.maximum(still.sum(axis=1), 1)
         return blame
 
     def look(self, part: Part) -> Look:
@@ -218,8 +216,8 @@ class Windows:
         rebuilt, counts = self.network.deviations.told_in(part.back).settle(
             lambda rows: self._rebuild(part, rows), part.matrix, inputs, rebuilt
         )
-        return Look(inputs, torch.empty(0), rebuilt, counts)
+        return Look(inputs, np.empty(0, np.float32), rebuilt, counts)
 
-    def _rebuild(self, part: Part, inputs: Tensor) -> Tensor:
+    def _rebuild(self, part: Part, inputs: Floats) -> Floats:
         """What the members expect on the whole, (B, L w) -> (1, B, L w)."""
         return self.merged(part.asked(inputs))[None]

@@ -11,7 +11,7 @@ from aestream.errors import DataError
 from aestream.features.clock import DAY, SHOWN, WEEK, circles
 from aestream.features.numeric import NumericScaler
 from aestream.features.schema import FeatureSchema
-from aestream.types import Flags, Matrix, Places, Vector
+from aestream.types import Flags, Floats, Matrix, Places, Vector
 
 # The least spread of an input: where it is nearly constant, its other value is then far away, but not infinitely so.
 MIN_SPREAD = 0.1
@@ -126,7 +126,7 @@ class FeatureEncoder:
                 features[:, place] = matrix[:, place] + DAY * (turn - np.round(turn))
         return features
 
-    def correct(self, expected: Matrix, inputs: Matrix, matrix: Matrix) -> Matrix:
+    def correct(self, expected: Matrix, inputs: Matrix | Floats, matrix: Matrix) -> Matrix:
         """Shift numbers in (n, d) by how far their inputs (n, w) are from expected; reconstruct the other features."""
         numeric = _places(self.schema, Kind.NUMERIC)
         corrected = self.inverse(expected, matrix)

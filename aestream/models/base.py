@@ -1,14 +1,11 @@
-"""What every autoencoder can do, and how one is saved as named arrays and rebuilt from them."""
+"""What every autoencoder can do while it learns, and how its weights leave it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
-from aestream.errors import ModelError
+from aestream.networks.base import TrainedNetwork, restore
 from aestream.types import Arrays
 
 _KINDS: "dict[str, type[Autoencoder]]" = {}
@@ -18,8 +15,9 @@ class Autoencoder(nn.Module, ABC):
     """Scaled features in, latent vectors and reconstructions out, a batch at a time.
 
     A model is an ensemble of `members` independent networks, computed together; one network is an ensemble of one.
-    A subclass names its `kind`; its `config()` returns the keyword arguments that rebuild it, and its `state_dict()`
-    holds the weights. Initial weights come from the given seed alone, never from torch's global generator.
+    A subclass names its `kind`, by which `aestream.networks` knows what runs it once it is trained; its `config()`
+    returns the keyword arguments that rebuild it, and its `state_dict()` holds the weights. Initial weights come from
+    the given seed alone, never from torch's global generator.
     """
 
     kind: ClassVar[str]
@@ -34,7 +32,7 @@ class Autoencoder(nn.Module, ABC):
         self.members, self.seed = members, seed
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Register the subclass under its kind, so that a model directory can name it."""
+        """Register the subclass under its kind."""
         super().__init_subclass__(**options)
         if "kind" in vars(cls):
             _KINDS[cls.kind] = cls
@@ -61,6 +59,10 @@ class Autoencoder(nn.Module, ABC):
         """What `encode` accepts -> its reconstructions, (members, B, features)."""
         return self.decode(self.encode(inputs))
 
+    def trained(self) -> TrainedNetwork:
+        """Return what the network is without torch, from here on: as it is loaded from a model directory."""
+        return restore(self.kind, self.config(), state(self))
+
 
 def kinds() -> dict[str, type[Autoencoder]]:
     """Return the classes of models by kind."""
@@ -70,19 +72,3 @@ def kinds() -> dict[str, type[Autoencoder]]:
 def state(model: Autoencoder) -> Arrays:
     """Return the weights by name."""
     return {name: weight.detach().numpy().copy() for name, weight in model.state_dict().items()}
-
-
-def restore(kind: str, config: Mapping[str, Any], weights: Arrays) -> Autoencoder:
-    """Build a model from its kind, its `config()` and its `state()`.
-
-    Raises ModelError when the kind is unknown, or when the parts do not fit together.
-    """
-    if kind not in _KINDS:
-        known = ", ".join(sorted(_KINDS))
-        raise ModelError(f"the model kind {kind!r} is unknown (known: {known}): update aestream, or train again")
-    try:
-        model = _KINDS[kind](**config)
-        model.load_state_dict({name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()})
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"the weights do not fit a model of kind {kind!r} with {dict(config)}: train again") from error
-    return model.eval()

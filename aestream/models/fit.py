@@ -1,48 +1,43 @@
 """The one training loop: seeded mini-batches, noisy inputs, trimmed loss, validation, early stopping."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aestream.models.base import Autoencoder
+from aestream.networks.progress import Progress, Training
+from aestream.types import Floats
 
 
 class Inputs(Protocol):
-    """The inputs of n records by their numbers: a tensor (n, d), or what looks windows up."""
+    """The inputs of n records by their numbers: an array (n, d), or what looks windows up."""
 
-    def __getitem__(self, numbers: Tensor, /) -> Tensor:
+    def __getitem__(self, numbers: NDArray[Any], /) -> Floats:
         """The inputs of these records, (...) -> (..., d)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a fit has come. Both losses are mean squared errors of the scaled features."""
-
-    step: int
-    steps: int
-    loss: float
-    validation_loss: float
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """How a fit ended: steps taken, the last training loss, the validation loss of the weights kept, seconds."""
-
-    steps: int
-    loss: float
-    validation_loss: float
-    seconds: float
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The matrices of a fit are small; and the same rows and seed give the same weights on every machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
+@_one_thread()
 def fit(
     model: Autoencoder,  # M members
     rows: Inputs,  # scaled features of n rows or windows, and after them the model's context
-    seen: Tensor,  # (M, s) row numbers that each member learns from
-    unseen: Tensor,  # (M, u) row numbers that each member is validated on
+    seen: NDArray[Any],  # (M, s) row numbers that each member learns from
+    unseen: NDArray[Any],  # (M, u) row numbers that each member is validated on
     *,
     steps: int,  # the most batches
     noise: float,  # standard deviations of a feature
@@ -70,15 +65,16 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
-    shape = (model.members, min(batch_size, seen.shape[1]))
-    asked = rows[unseen]  # (M, u, d + c)
+    numbers, shape = torch.from_numpy(seen), (model.members, min(batch_size, seen.shape[1]))
+    asked = torch.from_numpy(rows[unseen])  # (M, u, d + c)
     held_out = asked[..., : model.features]
     if validation_noise:
         asked = torch.randn(asked.shape, generator=generator).mul_(validation_noise).add_(asked)
     best, best_weights, stale, average, step = float("inf"), _copy(model), 0, 0.0, 0
 
     for step in range(1, steps + 1):
-        whole = rows[seen.gather(1, torch.randint(seen.shape[1], shape, generator=generator))]  # (M, B, d + c)
+        drawn = numbers.gather(1, torch.randint(seen.shape[1], shape, generator=generator))
+        whole = torch.from_numpy(rows[drawn.numpy()])  # (M, B, d + c)
         batch = whole[..., : model.features]
         noisy = torch.randn(batch.shape, generator=generator).mul_(noise).add_(batch)
         if swap:

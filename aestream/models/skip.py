@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from aestream.models.base import Autoencoder
 from aestream.models.dense import draw
+from aestream.types import Floats
 
 
 class SkipAutoencoder(Autoencoder):
@@ -29,14 +30,14 @@ class SkipAutoencoder(Autoencoder):
         self.decoder = _Network(members, (latent_size, hidden, hidden, features), generator)
 
     @torch.no_grad()
-    def start(self, rows: Tensor, noise: float) -> None:
+    def start(self, rows: Floats, noise: float) -> None:
         """Set the linear maps from (n, d) rows: the first principal components, shrunk as in the Wiener filter.
 
         A component with variance v is multiplied by v / (v + noise^2): with noise of that standard deviation in each
         feature, no linear map has a smaller error.
         """
-        center = rows.mean(dim=0, dtype=torch.float64)
-        centred = rows - center.float()
+        center = torch.from_numpy(rows).mean(dim=0, dtype=torch.float64)
+        centred = torch.from_numpy(rows) - center.float()
         values, vectors = torch.linalg.eigh((centred.T @ centred).double() / len(rows))
         kept = min(self.latent_size, self.features)  # a longer latent vector has nothing more to hold
         axes, variance = vectors.flip(1)[:, :kept], values.flip(0)[:kept].clamp(min=1e-12)  # (d, k), (k,)

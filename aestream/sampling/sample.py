@@ -16,7 +16,7 @@ from aestream.features.schema import FeatureSchema
 from aestream.inference import coverage
 from aestream.inference.documents import Documents
 from aestream.inference.infer import Inference
-from aestream.models.fit import Progress as Step
+from aestream.networks.progress import Progress as Step
 from aestream.types import Key, Matrix, Stamps, Vector
 
 

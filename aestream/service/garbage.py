@@ -1,7 +1,7 @@
 """When Python's garbage collector runs: rarely, and not over objects that stay.
 
 Every message that is sent makes a few objects that live until it is acknowledged. By default the collector would scan
-them, and everything that torch has loaded, every few hundred messages: a third of a worker's processor time
+them, and everything that is loaded, every few hundred messages: a third of a worker's processor time
 (`make bench`). Few of these objects are part of a cycle, and those that are get collected all the same, a little later.
 """
 
@@ -33,7 +33,7 @@ class Passing:
 def settle() -> None:
     """Collect what the previous model left behind, and exempt everything that is alive from later collections.
 
-    This takes about a third of a second with torch loaded: call it between two batches, after a change of the model.
+    This takes a tenth of a second or so: call it between two batches, after a change of the model.
     """
     gc.unfreeze()
     gc.collect()

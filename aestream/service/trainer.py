@@ -14,7 +14,7 @@ from aestream.artefact import FieldNote
 from aestream.detector.detector import Detector
 from aestream.errors import AestreamError, DataError
 from aestream.inference.infer import Inference
-from aestream.models.fit import Progress
+from aestream.networks.progress import Progress
 from aestream.registry.base import Registry
 from aestream.sampling.held import Held
 from aestream.sampling.sample import Sampler, fit

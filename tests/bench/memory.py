@@ -28,7 +28,7 @@ from rich.table import Table
 
 from aestream.app import models
 from aestream.demo.brokers import free_port
-from aestream.models.threads import use_threads
+from aestream.networks.threads import use_threads
 from aestream.settings import settings
 from tests.bench.throughput import DEADLINE_SECONDS, broker, ends, environment, fill, prepare, records
 from tests.stores import put

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from aestream.app import models, topics
 from aestream.demo.brokers import free_port
-from aestream.models.threads import use_threads
+from aestream.networks.threads import use_threads
 from aestream.settings import settings
 from tests.bench.memory import console, scrape, wait
 from tests.bench.throughput import FEATURES, PARTITIONS, broker, ends, environment

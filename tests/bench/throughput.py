@@ -33,7 +33,7 @@ from rich.table import Table
 from aestream.app import clients, models, topics
 from aestream.detector.detector import Detector
 from aestream.features.schema import FeatureSchema
-from aestream.models.threads import use_threads
+from aestream.networks.threads import use_threads
 from aestream.settings import settings
 from aestream.types import Batch, Partition, Span
 from tests.brokers.apache import ApacheKafka

@@ -98,7 +98,7 @@ def test_a_second_signal_ends_it_on_the_spot(
 def test_a_reload_during_the_start_is_kept_for_later(
     cluster: Cluster, make_settings: Make, tmp_path: Path, command: str
 ) -> None:
-    # 1. A service that is loading torch. 2. SIGHUP. Result: it lives, and reloads once it has started. 3. SIGTERM.
+    # 1. A service that is still loading. 2. SIGHUP. Result: it lives, and reloads once it has started. 3. SIGTERM.
     # Result: exit 0.
     topic = cluster.topic()
     cluster.send(topic, records.values(1000))
@@ -109,7 +109,7 @@ def test_a_reload_during_the_start_is_kept_for_later(
     }
     with Service([command], settings=settings, folder=tmp_path) as service:
         maps = Path(f"/proc/{service.process.pid}/maps")
-        service.until("torch", lambda: "libtorch" in maps.read_text())
+        service.until("a library", lambda: "safetensors" in maps.read_text())
         service.signal(signal.SIGHUP)
         assert "metrics at" not in service.log
         service.logged(done[command])

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-import torch
+import threadpoolctl
 
 from aestream import cores
-from aestream.models.threads import use_threads
+from aestream.networks.threads import use_threads
 
 V1 = "5:memory:/a\n4:cpu,cpuacct:/a/b\n1:name=systemd:/a\n"
 
@@ -61,9 +61,8 @@ def test_a_machine_without_control_groups_has_all_its_cores(tmp_path: Path) -> N
 
 
 def test_threads_are_never_more_than_the_cores_of_this_process() -> None:
-    before = torch.get_num_threads()
-    try:
-        assert use_threads(1) == torch.get_num_threads() == 1
-        assert use_threads(10_000) == torch.get_num_threads() == cores.available()
-    finally:
-        torch.set_num_threads(before)
+    with threadpoolctl.threadpool_limits():  # puts them back
+        for asked, used in ((1, 1), (10_000, cores.available())):
+            assert use_threads(asked) == used
+            found = threadpoolctl.threadpool_info()
+            assert {pool["num_threads"] for pool in found if pool["user_api"] == "blas"} == {used}

@@ -23,7 +23,7 @@ from aestream.detector.residuals import LatentBounds, ResidualScore
 from aestream.models.fit import fit
 from tests.bench.quality.convolutional import ConvolutionalAutoencoder
 from tests.bench.quality.recurrent import RecurrentAutoencoder
-from tests.bench.quality.sequence import MeanOfMembers, SequenceAutoencoder
+from tests.bench.quality.sequence import MeanOfMembers, RunByTorch, SequenceAutoencoder
 from tests.bench.quality.variational import VariationalAutoencoder
 
 
@@ -81,7 +81,7 @@ def _first_member(scorer: ResidualScore, residual: Any) -> Any:
 
 
 def _arithmetic(scorer: ResidualScore, residual: Any) -> Any:
-    return scorer.member_errors(residual).mean(dim=0)
+    return scorer.member_errors(residual).mean(axis=0)
 
 
 def _no_tails(white: Any) -> Any:
@@ -91,7 +91,7 @@ def _no_tails(white: Any) -> Any:
 def _network(kind: type[SequenceAutoencoder]) -> Override:
     replaced = {
         "detector.learn_windows:DenseAutoencoder": kind,
-        "detector.windows:DenseAutoencoder": kind,
+        "detector.windows:TrainedDense": RunByTorch,
         "detector.windows:Merged": MeanOfMembers,
     }
     return Override(f"a {kind.kind} one, whose members are not merged", replaced)

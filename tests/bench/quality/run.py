@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from aestream.models.threads import use_threads
+from aestream.networks.threads import use_threads
 from tests.bench.quality.cells import Cell, Figures
 from tests.bench.quality.data import Library
 from tests.bench.quality.parts import PARTS

@@ -14,6 +14,7 @@ from aestream.detector import residuals
 from aestream.detector.merged import Merged
 from aestream.detector.residuals import LatentBounds
 from aestream.models.dense import DenseAutoencoder
+from aestream.networks.dense import TrainedDense
 from tests.bench.quality.ablation import OVERRIDES, SHARED, WINDOWED, Override
 from tests.bench.quality.sequence import MeanOfMembers
 from tests.bench.quality.variational import VARIANCE, VariationalAutoencoder
@@ -130,9 +131,10 @@ def test_the_variational_one_learns_by_the_gradient_of_its_elbo() -> None:
 
 def test_members_that_are_not_merged_are_judged_by_the_same_mean() -> None:
     model = DenseAutoencoder(features=12, latent_size=3, hidden=8, members=4, seed=1, rows=4, context=2)
-    rows = torch.randn((200, 14), generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        bounds = LatentBounds.fit([latent.double().numpy() for latent in model.encode(rows)])
-        merged, mean = Merged(model, bounds), MeanOfMembers(model, bounds)
-        assert torch.allclose(merged(3 * rows), mean(3 * rows), atol=1e-5)
-        assert torch.allclose(merged.latent(3 * rows), mean.latent(3 * rows), atol=1e-5)
+    trained = model.trained()
+    assert isinstance(trained, TrainedDense)
+    rows = np.random.default_rng(0).normal(size=(200, 14)).astype(np.float32)
+    bounds = LatentBounds.fit(list(trained.encode(rows).astype(np.float64)))
+    merged, mean = Merged(trained, bounds), MeanOfMembers(trained, bounds)
+    assert np.allclose(merged(3 * rows), mean(3 * rows), atol=1e-5)
+    assert np.allclose(merged.latent(3 * rows), mean.latent(3 * rows), atol=1e-5)

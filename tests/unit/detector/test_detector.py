@@ -12,7 +12,7 @@ import torch
 from aestream import Detector
 from aestream.errors import AestreamError, ConfigurationError, DataError, ModelError
 from aestream.features.schema import FeatureSchema
-from aestream.models.fit import Progress
+from aestream.networks.progress import Progress
 
 Matrix = npt.NDArray[np.float64]
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-import torch
 
 from aestream.detector.folds import Folds
 from aestream.detector.neighbours import Memory
 from aestream.detector.residuals import PRECISION
+from aestream.types import Floats
 
 
 def normal(count: int, *, seed: int) -> np.ndarray:
@@ -21,17 +21,17 @@ def spread(count: int, *, seed: int) -> np.ndarray:
     return found
 
 
-def tensor(rows: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.asarray(rows, dtype=np.float32))
+def single(rows: np.ndarray) -> Floats:
+    return np.asarray(rows, dtype=np.float32)
 
 
 def fitted(rows: np.ndarray, size: int = 500, weights: np.ndarray | None = None) -> tuple[Memory, np.ndarray]:
     unseen, errors = Folds.of(len(rows), 4).unseen, spread(len(rows), seed=1)
-    return Memory.fit(tensor(rows), unseen, errors, size=size, weights=weights)
+    return Memory.fit(single(rows), unseen, errors, size=size, weights=weights)
 
 
 def nearest(memory: Memory, rows: np.ndarray, level: int = -1) -> np.ndarray:
-    return memory.levels[level].nearest(tensor(rows) * memory.weights)
+    return memory.levels[level].nearest(single(rows) * memory.weights)
 
 
 def worth(memory: Memory, distances: np.ndarray) -> np.ndarray:
@@ -43,7 +43,7 @@ def worth(memory: Memory, distances: np.ndarray) -> np.ndarray:
 
 def join(memory: Memory, rows: np.ndarray) -> np.ndarray:
     """What the distances alone are worth."""
-    return memory.join(np.full(len(rows), 1e-12), tensor(rows))
+    return memory.join(np.full(len(rows), 1e-12), single(rows))
 
 
 def test_the_distance_is_the_one_to_the_nearest_kept_row() -> None:
@@ -51,7 +51,7 @@ def test_the_distance_is_the_one_to_the_nearest_kept_row() -> None:
     asked = normal(3000, seed=2) * 5
     distance = nearest(memory, asked)
     kept = ROWS[np.linspace(0, len(ROWS) - 1, 500).astype(int)]
-    apart = np.linalg.norm((asked[:, None] - kept[None]) * memory.weights.numpy(), axis=2)
+    apart = np.linalg.norm((asked[:, None] - kept[None]) * memory.weights, axis=2)
     assert np.allclose(distance, apart.min(axis=1), rtol=1e-5)
 
 
@@ -65,7 +65,7 @@ def test_a_result_does_not_depend_on_the_rows_beside_it() -> None:
 def test_a_kept_row_does_not_vouch_for_itself() -> None:
     memory, _ = fitted(ROWS, size=2000)
     distance = nearest(memory, ROWS[:50])
-    apart = np.linalg.norm((ROWS[:50, None] - ROWS[None]) * memory.weights.numpy(), axis=2)
+    apart = np.linalg.norm((ROWS[:50, None] - ROWS[None]) * memory.weights, axis=2)
     apart[np.arange(50), np.arange(50)] = np.inf
     assert np.allclose(distance, np.maximum(apart.min(axis=1), PRECISION), rtol=1e-5)
 
@@ -84,7 +84,7 @@ def test_asking_a_few_rows_first_changes_no_large_error(size: int, levels: int) 
     assert len(memory.levels) == levels
     assert len(memory.levels[-1].rows) == size
     asked, errors = normal(3000, seed=3) * 1.3, spread(3000, seed=4)
-    found = memory.join(errors, tensor(asked))
+    found = memory.join(errors, single(asked))
     exact = np.maximum(errors, worth(memory, nearest(memory, asked)))
     large = exact > memory.clear
     assert 100 < large.sum() < 2500
@@ -110,14 +110,14 @@ def test_a_row_in_a_gap_is_farther_than_the_groups_around_it() -> None:
 
 def test_the_memory_only_adds_to_a_suspicion() -> None:
     errors = spread(2000, seed=2) ** 3
-    _, joined = Memory.fit(tensor(ROWS), Folds.of(2000, 4).unseen, errors, size=500, weights=None)
+    _, joined = Memory.fit(single(ROWS), Folds.of(2000, 4).unseen, errors, size=500, weights=None)
     assert (joined >= errors).all()
     assert (joined > errors).any()
 
 
 def test_a_distance_is_worth_the_reconstruction_error_that_is_as_rare() -> None:
     errors = spread(2000, seed=2) * 7.0
-    memory, _ = Memory.fit(tensor(ROWS), Folds.of(2000, 4).unseen, errors, size=500, weights=None)
+    memory, _ = Memory.fit(single(ROWS), Folds.of(2000, 4).unseen, errors, size=500, weights=None)
     found = join(memory, normal(20_000, seed=3))
     assert np.quantile(found, 0.9) == pytest.approx(np.quantile(errors, 0.9), rel=0.1)
     assert np.quantile(found, 0.99) == pytest.approx(np.quantile(errors, 0.99), rel=0.3)
@@ -137,7 +137,7 @@ def test_an_input_that_jumps_now_and_then_is_measured_by_its_jumps() -> None:
     jumping = ROWS.copy()
     jumping[::400, 3] = 60.0
     memory, _ = fitted(jumping)
-    steady, jumps = memory.weights[0].item(), memory.weights[3].item()
+    steady, jumps = memory.weights[0], memory.weights[3]
     assert jumps < 0.3 * steady
 
 

@@ -1,21 +1,25 @@
+import numpy as np
 import torch
 
-from aestream.detector.folds import Folds, evenly
+from aestream.detector.folds import Folds, RowNumbers, evenly
 from aestream.models.base import state
 from aestream.models.dense import DenseAutoencoder
-from aestream.models.fit import Progress, _swapped, fit
+from aestream.models.fit import _swapped, fit
+from aestream.networks.progress import Progress
+from aestream.types import Floats
 
 
-def plane(count: int = 400) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn((count, 2), generator=generator) @ torch.randn((2, 5), generator=generator)
+def plane(count: int = 400) -> Floats:
+    random = np.random.default_rng(1)
+    rows: Floats = (random.normal(size=(count, 2)) @ random.normal(size=(2, 5))).astype(np.float32)
+    return rows
 
 
 def network() -> DenseAutoencoder:
     return DenseAutoencoder(features=5, latent_size=2, hidden=16, members=2, seed=0)
 
 
-def folds(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def folds(rows: Floats) -> tuple[RowNumbers, RowNumbers]:
     cut = Folds.of(len(rows), 2)
     return evenly(cut.seen, len(rows)), evenly(cut.unseen, len(rows))
 
@@ -31,8 +35,8 @@ def test_progress_is_told_up_to_the_last_step() -> None:
 
 def test_it_ends_early_and_keeps_the_best_weights() -> None:
     """Validation rows that are the opposite of what is learnt: every step makes them worse."""
-    rows = torch.cat([torch.ones(50, 5), -10 * torch.ones(50, 5)])
-    seen, unseen = torch.arange(50).repeat(2, 1), torch.arange(50, 100).repeat(2, 1)
+    rows = np.repeat(np.array([1, -10], np.float32), 50)[:, None] * np.ones(5, np.float32)
+    seen, unseen = np.tile(np.arange(50), (2, 1)), np.tile(np.arange(50, 100), (2, 1))
     model = network()
     told: list[Progress] = []
     training = fit(
@@ -41,13 +45,13 @@ def test_it_ends_early_and_keeps_the_best_weights() -> None:
     assert training.steps < 500
     assert training.validation_loss < told[-1].validation_loss
     held_out = rows[unseen]
-    assert abs((model(held_out) - held_out).square().mean().item() - training.validation_loss) < 1e-3
+    assert abs(np.square(model.trained()(held_out) - held_out).mean() - training.validation_loss) < 1e-3
 
 
 def test_a_member_never_learns_from_what_it_does_not_see() -> None:
     rows = plane()
     seen, unseen = folds(rows)
-    changed = rows.clone()
+    changed = rows.copy()
     changed[unseen[0]] += 100.0
     first, second = network(), network()
     fit(first, rows, seen, unseen, steps=40, checks=1, noise=0.1, seed=0)
@@ -86,10 +90,18 @@ def test_a_swapped_feature_comes_from_another_window_in_all_of_its_rows() -> Non
 
 def test_a_context_tells_what_the_features_do_not() -> None:
     """Each row is about +1 or -1 in all features, under so much noise that only the context can say which."""
-    generator = torch.Generator().manual_seed(1)
-    side = torch.randint(2, (400, 1), generator=generator) * 2.0 - 1.0
-    rows = torch.cat([side.expand(400, 5), side], dim=1)
+    side = np.random.default_rng(1).choice(np.array([-1, 1], np.float32), size=(400, 1))
+    rows = np.repeat(side, 6, axis=1)
     model = DenseAutoencoder(features=5, latent_size=2, hidden=16, members=2, seed=0, context=1)
     fit(model, rows, *folds(rows), steps=300, noise=10.0, seed=0)
-    contradicted = torch.cat([-side.expand(400, 5), side], dim=1)
-    assert (model(contradicted) - rows[:, :5]).square().mean().item() < 0.2
+    contradicted = np.concatenate([-rows[:, :5], side], axis=1)
+    assert np.square(model.trained()(contradicted) - rows[:, :5]).mean() < 0.2
+
+
+def test_a_fit_uses_one_thread_and_leaves_the_others_to_whoever_had_them() -> None:
+    torch.set_num_threads(2)
+    during: list[int] = []
+    told = lambda _: during.append(torch.get_num_threads())  # noqa: E731
+    fit(network(), plane(), *folds(plane()), steps=4, noise=0.1, seed=0, progress=told)
+    assert set(during) == {1}
+    assert torch.get_num_threads() == 2
