@@ -1,14 +1,17 @@
 # syntax=docker/dockerfile:1
-# One image for worker, trainer and every other command: `docker build -t aestream .`
+# Two images: `docker build -t aestream .` for the worker and every command that does not train, and with torch, for the
+# trainer, `docker build --target trainer -t aestream-trainer .`.
 # docs/operations.md explains how to pin the base by its digest and how to get torch from elsewhere.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
-FROM ${BASE_IMAGE} AS build
+FROM ${BASE_IMAGE} AS venv
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/aestream
 ENV PATH=/opt/aestream/bin:$PATH
 COPY constraints.txt ./
+
+FROM venv AS build-trainer
 # torch is installed first and alone, from its own index: the wheel there does not include CUDA, which would add 4 GB
 # that a CPU never uses. Its dependencies are installed below with everything else. Empty means pip's default index.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -16,9 +19,14 @@ RUN pip install --no-cache-dir --no-deps ${TORCH_INDEX:+--index-url "${TORCH_IND
         --constraint constraints.txt torch
 COPY pyproject.toml README.md LICENSE ./
 COPY aestream ./aestream
+RUN pip install --no-cache-dir --constraint constraints.txt '.[train]'
+
+FROM venv AS build
+COPY pyproject.toml README.md LICENSE ./
+COPY aestream ./aestream
 RUN pip install --no-cache-dir --constraint constraints.txt .
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS base
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="aestream" \
@@ -32,7 +40,6 @@ RUN groupadd --gid 10001 aestream \
     && useradd --no-log-init --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/aestream \
         --shell /usr/sbin/nologin aestream \
     && install --directory --owner=10001 --group=10001 --mode=0750 /var/lib/aestream /var/lib/aestream/models
-COPY --from=build /opt/aestream /opt/aestream
 # Only the container's own network can reach the port, so the service may listen on all addresses.
 ENV PATH=/opt/aestream/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -46,4 +53,11 @@ EXPOSE 9108
 STOPSIGNAL SIGTERM
 # No HEALTHCHECK: one-off commands such as `train` do not serve HTTP. Compose and Kubernetes have their own probes.
 ENTRYPOINT ["aestream"]
+
+FROM base AS trainer
+COPY --from=build-trainer /opt/aestream /opt/aestream
+CMD ["trainer"]
+
+FROM base AS worker
+COPY --from=build /opt/aestream /opt/aestream
 CMD ["worker"]

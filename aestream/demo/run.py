@@ -23,6 +23,7 @@ from aestream.demo.results import Follower, Results
 from aestream.demo.service import WorkerProcess
 from aestream.demo.stage import Stage
 from aestream.demo.verdict import Finding, Summary, judge
+from aestream.detector.training import learner
 from aestream.errors import AestreamError, ConfigurationError
 from aestream.networks.threads import use_threads
 from aestream.service import log
@@ -248,8 +249,8 @@ class _Demo:
 
 
 def _need_packages(options: argparse.Namespace) -> None:
-    """Raise ConfigurationError when the extra `demo` is not installed."""
-    needed = {"matplotlib": "matplotlib", "noida_db": "noida-db", "torch": "torch"}
+    """Raise ConfigurationError when the extra `demo`, which brings `train`, is not installed."""
+    needed = {"matplotlib": "matplotlib", "noida_db": "noida-db"}
     if options.bootstrap_servers:
         del needed["noida_db"]
     missing = [package for module, package in needed.items() if util.find_spec(module) is None]
@@ -257,3 +258,4 @@ def _need_packages(options: argparse.Namespace) -> None:
         raise ConfigurationError(
             f"the demo needs {' and '.join(missing)}: pip install '.[demo]' in your clone of the project"
         )
+    learner()

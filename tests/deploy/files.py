@@ -90,7 +90,7 @@ def filled(query: str) -> str:
 
 def commands() -> list[Found]:
     """The arguments of every call of `aestream`, as one line each."""
-    found = [Found("Dockerfile", shlex.join(_dockerfile_list("CMD")))]
+    found = [Found("Dockerfile", shlex.join(command)) for command in _dockerfile_lists("CMD")]
     for name, service in yaml_of(COMPOSE)["services"].items():
         if service["image"].startswith("aestream"):
             found.append(Found(f"compose: {name}", shlex.join(service["command"])))
@@ -117,10 +117,9 @@ def _containers(document: dict[str, Any]) -> list[dict[str, Any]]:
     return containers
 
 
-def _dockerfile_list(instruction: str) -> list[str]:
-    (line,) = re.findall(rf"^{instruction} (\[.*\])$", DOCKERFILE.read_text(), re.MULTILINE)
-    listed: list[str] = json.loads(line)
-    return listed
+def _dockerfile_lists(instruction: str) -> list[list[str]]:
+    lines = re.findall(rf"^{instruction} (\[.*\])$", DOCKERFILE.read_text(), re.MULTILINE)
+    return [json.loads(line) for line in lines]
 
 
 def _fenced(page: Path, language: str) -> list[str]:

@@ -39,7 +39,26 @@ def sent(path: str) -> bool:
 
 
 def test_every_stage_stands_on_the_base_of_ones_choice() -> None:
-    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(), re.MULTILINE)) == {"${BASE_IMAGE}"}
+    stages = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    known = {"${BASE_IMAGE}"}
+    for base, name in stages:
+        assert base in known
+        known.add(name)
+    assert len(stages) == len(re.findall("^FROM ", DOCKERFILE.read_text(), re.MULTILINE))
+
+
+def test_the_image_without_a_target_is_the_workers_and_has_no_torch() -> None:
+    stages = {part.split()[2]: part for part in re.split(r"^FROM ", DOCKERFILE.read_text(), flags=re.MULTILINE)[1:]}
+    assert list(stages)[-1] == "worker"
+    (built,) = re.findall(r"^COPY --from=(\S+)", stages["worker"], re.MULTILINE)
+    assert "[train]" not in stages[built]
+    assert "'.[train]'" in stages[re.findall(r"^COPY --from=(\S+)", stages["trainer"], re.MULTILINE)[0]]
+    services = yaml_of(COMPOSE)["services"]
+    assert {name: services[name]["build"]["target"] for name in ("worker", "trainer", "topics")} == {
+        "worker": "worker",
+        "trainer": "trainer",
+        "topics": "worker",
+    }
 
 
 def test_the_guide_tells_every_build_argument_and_its_default() -> None:
@@ -52,17 +71,22 @@ def test_the_guide_tells_every_build_argument_and_its_default() -> None:
 
 
 def test_the_process_is_not_root() -> None:
-    last_stage = DOCKERFILE.read_text().rpartition("\nFROM ")[2]
-    (user,) = re.findall(r"^USER (.+)$", last_stage, re.MULTILINE)
+    text = DOCKERFILE.read_text()
+    (user,) = re.findall(r"^USER (.+)$", text, re.MULTILINE)
     assert all(int(number) > 0 for number in user.split(":"))
-    assert last_stage.index("\nUSER ") < last_stage.index("\nENTRYPOINT ")
+    assert text.index(" AS base\n") < text.index("\nUSER ") < text.index("\nENTRYPOINT ")
+    assert re.findall(r"^FROM (\S+) AS (?:worker|trainer)$", text, re.MULTILINE) == ["base", "base"]
 
 
 def test_image_and_manifests_carry_the_version_of_the_project() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert re.findall(r"^ARG VERSION=(.+)$", DOCKERFILE.read_text(), re.MULTILINE) == [version]
     assert yaml_of(COMPOSE)["x-aestream"]["image"] == f"aestream:{version}"
+    assert yaml_of(COMPOSE)["services"]["trainer"]["image"] == f"aestream-trainer:{version}"
     base = yaml_of(BASE / "kustomization.yaml")
-    assert [image["newTag"] for image in base["images"]] == [version]
+    assert {image["name"]: image["newTag"] for image in base["images"]} == {
+        "aestream": version,
+        "aestream-trainer": version,
+    }
     pairs = {name: value for entry in base["labels"] for name, value in entry["pairs"].items()}
     assert pairs["app.kubernetes.io/version"] == version

@@ -1,4 +1,4 @@
-"""The image, built by buildah and run by podman, confined as the compose file confines it.
+"""The images, built by buildah and run by podman, confined as the compose file confines them.
 
 The base is Debian's own Python, put together from Debian's packages, so that no registry of images is needed; torch
 comes from pip's default index. That takes minutes and 13 GB, so it runs only where AESTREAM_TEST_REQUIRE lists buildah.
@@ -19,7 +19,7 @@ from tests.deploy.tools import required, tool, unavailable
 
 pytestmark = pytest.mark.timeout(1800)
 
-IMAGE = "localhost/aestream:test"
+IMAGE, TRAINER = "localhost/aestream:test", "localhost/aestream-trainer:test"
 OURS = yaml_of(COMPOSE)["x-aestream"]
 CONFINED = [
     *(["--read-only"] if OURS["read_only"] else []),
@@ -75,16 +75,18 @@ class Engine:
         return done.stdout.strip()
 
     def build(self) -> str:
-        """Return the log of the image's build."""
+        """Return the log of the builds of both images."""
         base = str(self._folder / "base.tar")
         needed = "python3,python3-venv,python-is-python3,ca-certificates"
         self("mmdebstrap", "--quiet", "--variant=minbase", f"--include={needed}", "bookworm", base)
         self("podman", "import", base, "localhost/base")
-        return self(
-            "buildah", "build", "--isolation=chroot", "--network=host", "--pull=never",
+        command = (
+            "buildah", "build", "--isolation=chroot", "--network=host", "--pull=never", "--layers",
             "--volume=/etc/ssl/certs:/etc/ssl/certs:ro",  # whom this machine trusts may be in front of pip's index
-            "--build-arg=BASE_IMAGE=localhost/base", "--build-arg=TORCH_INDEX=", f"--tag={IMAGE}", ".",
+            "--build-arg=BASE_IMAGE=localhost/base",
         )  # fmt: skip
+        worker = self(*command, f"--tag={IMAGE}", ".")
+        return worker + self(*command, "--build-arg=TORCH_INDEX=", "--target=trainer", f"--tag={TRAINER}", ".")
 
     def run(self, *arguments: str) -> str:
         """Return the output of a confined container of the image."""
@@ -126,6 +128,16 @@ def test_the_build_warns_of_nothing_in_the_dockerfile(built: tuple[Engine, str])
 def test_it_is_aestream_of_this_version(engine: Engine) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert engine.run(IMAGE, "--version") == f"aestream {version}"
+
+
+def test_only_the_image_of_the_trainer_can_train(engine: Engine) -> None:
+    records = "--volume=" + str(ROOT / "tests/contract") + ":/records:ro"
+    asked = ["podman", "run", "--rm", *CONFINED, records]
+    refused = engine.call(*asked, IMAGE, "train", "/records/nothing.csv")
+    assert "training needs PyTorch" in refused.stdout
+    accepted = engine.call(*asked, TRAINER, "train", "/records/nothing.csv")
+    assert "PyTorch" not in accepted.stdout
+    assert "nothing.csv" in accepted.stdout
 
 
 def test_a_command_reads_the_settings_of_the_image_and_of_the_environment(engine: Engine) -> None:
