@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aestream import signature
 from aestream.app import samplers
@@ -17,12 +18,14 @@ from aestream.pipeline import LoadedModel, Pipeline
 from aestream.registry.base import Registry
 from aestream.registry.fallback import fall_back
 from aestream.registry.local import LocalRegistry
-from aestream.sampling.file import FileSampler
 from aestream.sampling.sample import fit
 from aestream.settings import reference
 from aestream.settings.settings import Settings
 from aestream.settings.values import without_passwords
 from aestream.signature import PublicKey
+
+if TYPE_CHECKING:
+    from aestream.sampling.file import FileSampler
 
 
 def registry(settings: Settings) -> Registry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aestream.app import clients, topics
 from aestream.codecs.base import Codec
@@ -14,10 +15,12 @@ from aestream.features.roles import NO_ROLES, Roles
 from aestream.inference.documents import Documents
 from aestream.inference.infer import Inference, infer
 from aestream.inference.selection import Selection
-from aestream.sampling.file import FileSampler
 from aestream.sampling.sample import Choose
 from aestream.sampling.topic import TopicSampler
 from aestream.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from aestream.sampling.file import FileSampler
 
 
 def sampler(settings: Settings, file: Path | None, names: Sequence[str]) -> FileSampler | TopicSampler:
@@ -43,6 +46,8 @@ def of_topics(settings: Settings, names: Sequence[str]) -> TopicSampler:
 
 def of_file(settings: Settings, file: Path) -> FileSampler:
     """The records of a file."""
+    from aestream.sampling.file import FileSampler  # noqa: PLC0415 - pyarrow is for tables, and a worker sees none
+
     return FileSampler(
         file,
         lines(settings),

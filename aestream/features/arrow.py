@@ -36,6 +36,14 @@ def records_of(table: pa.Table) -> list[Mapping[str, Any]]:
     return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
+def moments_of(column: pa.ChunkedArray | pa.Array) -> tuple[Vector | None, Sequence[Any]]:
+    """Microseconds since 1970 of a column of moments, (n,), NaN for a missing one; of others None, and the values."""
+    whole = plain(pa.chunked_array([column]) if isinstance(column, pa.Array) else column)
+    if not pa.types.is_timestamp(whole.type):
+        return None, whole.to_pylist()
+    return np.array(whole.cast(pa.int64()).cast(pa.float64(), safe=False).to_numpy(), np.float64), ()
+
+
 def matrix_of(table: pa.Table, schema: FeatureSchema) -> tuple[Matrix, Problems]:
     """The features of a table, float64 (n, d), and what is wrong with the rows that cannot be used.
 

@@ -6,18 +6,19 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from aestream.columns import MISSING, TEXT, BadValueError, Column, Kind
 from aestream.errors import DataError
-from aestream.features import arrow
 from aestream.features.schema import lookup
 from aestream.features.series import seconds
 from aestream.quantities import stands_for_nothing
 from aestream.types import Flags, Key, Places, Scalar, Vector
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _FLAGS = {"true": True, "false": False}
 
@@ -65,6 +66,8 @@ class Roles:
 
     def of_table(self, table: pa.Table) -> Marks:
         """Read them from a table. Raises DataError as `of_columns` does, and when the table lacks one of the fields."""
+        from aestream.features import arrow  # noqa: PLC0415 - pyarrow is for tables, and a worker sees none
+
         places = {name: place for place, name in enumerate(table.column_names)}
 
         def column(name: str) -> pa.ChunkedArray:
@@ -113,7 +116,7 @@ def _times(name: str, values: Any) -> Vector:
     try:
         return seconds(values)
     except BadValueError as error:
-        listed = values.to_pylist() if isinstance(values, pa.ChunkedArray) else values
+        listed = values.to_pylist() if hasattr(values, "to_pylist") else values
         numbers, moments = (_each(column, listed) for column in (Column(), Column(Kind.TIMESTAMP, unit=TEXT)))
         found = np.where(np.isnan(moments), seconds(numbers), moments)
         if np.isnan(found).all():

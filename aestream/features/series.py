@@ -9,11 +9,9 @@ from types import NoneType
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from aestream.columns import MISSING, TEXT, UNITS, BadValueError, Column, Kind
 from aestream.errors import DataError
-from aestream.features import arrow
 from aestream.features.schema import lookup
 from aestream.features.table import frame_of, records_of
 from aestream.types import Key, Vector
@@ -115,12 +113,12 @@ def seconds(times: Any, unit: float | None = None) -> Vector:
     Numbers that are seconds, ms, us or ns since 1970, between 2001 and 2100, are known for that. Others are in `unit`:
     so many make a second. NOT_EPOCH: all are seconds since whenever. None: what most of these numbers are.
     """
-    if isinstance(times, pa.ChunkedArray | pa.Array):
-        column = arrow.plain(pa.chunked_array([times]) if isinstance(times, pa.Array) else times)
-        if pa.types.is_timestamp(column.type):
-            microseconds = column.cast(pa.int64()).cast(pa.float64(), safe=False)
-            return np.array(microseconds.to_numpy(), np.float64) / UNITS["us"]
-        times = column.to_pylist()
+    if hasattr(times, "to_pylist"):  # a column of a table
+        from aestream.features import arrow  # noqa: PLC0415 - pyarrow is for tables, and a worker sees none
+
+        microseconds, times = arrow.moments_of(times)
+        if microseconds is not None:
+            return microseconds / UNITS["us"]
     array = np.asarray(times) if hasattr(times, "dtype") or _all_moments(times) else None
     if array is not None and array.dtype.kind == "M":
         moments = array.astype("datetime64[us]")
@@ -194,6 +192,8 @@ def _column(table: Any, name: str) -> Any:
     """A column of a DataFrame, or a field of records as a list; None where no record has it, and in an array."""
     frame = frame_of(table)
     if frame is not None:
+        from aestream.features import arrow  # noqa: PLC0415 - pyarrow is for tables, and a worker sees none
+
         return arrow.column_at(frame, {there: place for place, there in enumerate(frame.column_names)}, (name,))
     records = records_of(table)
     if records is None:

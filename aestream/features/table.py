@@ -3,22 +3,29 @@
 A DataFrame is anything with the Arrow interface: pandas, polars, pyarrow and others, none of which is imported.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from aestream.errors import DataError
-from aestream.features import arrow
 from aestream.features.schema import FeatureSchema
 from aestream.types import Matrix
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def whole_records(table: Any) -> Sequence[Mapping[str, Any]] | None:
     """The rows of a DataFrame or a list of records, to infer the features from; None for anything else."""
     frame = frame_of(table)
-    return records_of(table) if frame is None else arrow.records_of(frame)
+    if frame is None:
+        return records_of(table)
+    from aestream.features import arrow  # noqa: PLC0415 - pyarrow is for tables, and a worker sees none
+
+    return arrow.records_of(frame)
 
 
 def read_table(table: Any, schema: FeatureSchema) -> Matrix:
@@ -57,6 +64,10 @@ def frame_of(table: Any) -> pa.Table | None:
     """A DataFrame of any library as an Arrow table; None for anything else, and for a mixture that Arrow refuses."""
     if not hasattr(table, "__arrow_c_stream__"):
         return None
+    import pyarrow as pa  # noqa: PLC0415 - pyarrow is for tables, and a worker sees none
+
+    from aestream.features import arrow  # noqa: PLC0415
+
     pandas = _is_pandas(table)
     if pandas and (twice := arrow.repeated([str(name) for name in table.columns])):
         raise DataError(f"the table has two columns called {twice!r}: rename one")
@@ -79,6 +90,8 @@ def _is_pandas(table: Any) -> bool:
 
 def _of_frame(frame: pa.Table, schema: FeatureSchema) -> Matrix:
     """Read the features of a table. Raises DataError for the first row that cannot be used."""
+    from aestream.features import arrow  # noqa: PLC0415 - pyarrow is for tables, and a worker sees none
+
     matrix, problems = arrow.matrix_of(frame, schema)
     if problems:
         row = min(problems)
