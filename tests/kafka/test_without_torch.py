@@ -1,4 +1,4 @@
-"""A worker where torch is not installed: it starts, scores and reloads all the same, and is small."""
+"""A worker where torch is not installed: it starts and scores all the same, and is small."""
 
 from __future__ import annotations
 
