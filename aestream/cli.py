@@ -26,7 +26,7 @@ _SHORT = {
     "time": "features.time",
     "encoding": "files.encoding",
 }
-_MODEL_ACTIONS = ("list", "show", "promote", "rollback")
+_MODEL_ACTIONS = ("list", "show", "promote", "rollback", "export")
 _SERVICES = frozenset({"worker", "trainer"})
 
 
@@ -119,10 +119,11 @@ def build_parser() -> argparse.ArgumentParser:
     topics.add_argument("--with-input", action="store_true", help="create the input topic as well")
     model = add("model", "manage the model's versions", _model)
     model.add_argument(
-        "action", choices=_MODEL_ACTIONS, help="list all versions, show one, make one the current one, or roll back"
+        "action", choices=_MODEL_ACTIONS, help="list all versions, show or export one, promote one, or roll back"
     )
-    model.add_argument("version", nargs="?", help="default: the current version (show), the one before it (rollback)")
+    model.add_argument("version", nargs="?", help="default: the current version (rollback: the one before it)")
     model.add_argument("--json", action="store_true", help="show: print the manifest as it is")
+    model.add_argument("--onnx", type=Path, metavar="FILE", help="export: write the network as ONNX to this new file")
     arguments.add_dead_letters(add("dlq", "look at the dead letters, or send them back after a fix", _dlq))
     tail = add("tail", "print anomalies as they are found", _tail)
     tail.add_argument("--last", type=int, default=10, metavar="N", help="start with the last N anomalies (default: 10)")
@@ -286,7 +287,9 @@ def _model(options: argparse.Namespace) -> int:
 
     settings = _settings(options)
     store = models.registry(settings)
-    if options.action == "list":
+    if options.action == "export":
+        models.export(settings, options.version, options.onnx)
+    elif options.action == "list":
         found = store.versions()
         try:
             current = store.current()

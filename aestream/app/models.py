@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,28 @@ def load_version(settings: Settings, version: str) -> Detector:
     """One version of the model, for files. Raises ModelError when it cannot be used."""
     use_threads(settings.worker.threads)
     return _load(settings, registry(settings).open(version))
+
+
+def export(settings: Settings, version: str | None, file: Path | None) -> None:
+    """Write the network of a version, None: the current one, to a new file in ONNX.
+
+    Raises ConfigurationError when the file cannot be written, or onnx is not installed, and ModelError when the version
+    cannot be used.
+    """
+    if file is None:
+        raise ConfigurationError("export needs the name of a file to write: --onnx FILE")
+    if util.find_spec("onnx") is None:
+        raise ConfigurationError("export needs the package onnx: pip install '.[onnx]' in your clone of the project")
+    from aestream.networks.onnx import graph_of  # noqa: PLC0415 - needs the extra `onnx`
+
+    detector = load_detector(settings) if version is None else load_version(settings, version)
+    try:
+        with file.open("xb") as out:
+            out.write(graph_of(detector.network))
+    except FileExistsError as error:
+        raise ConfigurationError(f"{file} already exists: choose another file, or move that one away") from error
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from error
 
 
 def load_for_use(settings: Settings) -> Detector:

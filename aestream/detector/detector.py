@@ -26,6 +26,7 @@ from aestream.features.schema import FeatureSchema
 from aestream.features.series import keys_of, times_of
 from aestream.features.table import finite
 from aestream.inference.table import learn_table
+from aestream.networks.base import TrainedNetwork
 from aestream.networks.progress import Progress
 from aestream.types import Flags, Key, Matrix, Vector
 
@@ -244,9 +245,14 @@ class Detector:
         return tuple(self._fitted.training.get("decisions", ()))
 
     @property
+    def network(self) -> TrainedNetwork:
+        """Return the network that encodes and reconstructs: one of its own where the options asked for it."""
+        return self._fitted.describing
+
+    @property
     def latent_size(self) -> int:
         """Return the length of a latent vector."""
-        return self._fitted.describing.latent_size
+        return self.network.latent_size
 
     def detect(
         self,
