@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from aestream.demo.brokers import Broker, EmbeddedKafka
 from aestream.errors import TransportError
+from tests import speedups
 from tests.brokers.apache import QUICK_ABORTS, ApacheKafka
 from tests.certificates import make as make_certificates
 from tests.chaos.table import pytest_terminal_summary
@@ -120,6 +122,12 @@ def embedded_kafka() -> Iterator[str]:
     """Where the embedded broker listens."""
     for broker in running(EmbeddedKafka()):
         yield broker.bootstrap
+
+
+@pytest.fixture(scope="session")
+def decoder_in_c(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The package aestream-speedups, built from its source."""
+    return speedups.load(speedups.build(tmp_path_factory.mktemp("speedups")))
 
 
 def running(broker: Broker) -> Iterator[Broker]:

@@ -6,6 +6,7 @@ import itertools
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import msgspec
@@ -68,8 +69,14 @@ class TypedRows:
             return None
         return cls(paths, columns, beside, max_record_bytes=max_record_bytes)
 
-    def read(self, values: Sequence[bytes | None]) -> tuple[Decoded, list[int]]:
-        """The features and asides of the values that are as expected, and the places of the others."""
+    def read(self, values: Sequence[bytes | None], rows: Sequence[int]) -> tuple[Decoded, Sequence[int]]:
+        """The features and asides of the values at these ascending rows that are as expected; the other rows."""
+        if len(rows) == len(values):
+            return self._read(values)
+        decoded, others = self._read([values[row] for row in rows])
+        return replace(decoded, rows=np.asarray(rows, np.intp)[decoded.rows]), [rows[place] for place in others]
+
+    def _read(self, values: Sequence[bytes | None]) -> tuple[Decoded, list[int]]:
         rows: list[Any] = []
         places: list[int] = []
         others: list[int] = []

@@ -38,7 +38,7 @@ def in_c(records: Sequence[dict[str, Any]], *asides: str, columns: Sequence[Colu
     """Records read by the typed decoder, none of which it leaves to the slow way."""
     typed = TypedRows.of(PATHS, columns, asides, max_record_bytes=LIMIT)
     assert typed is not None
-    decoded, others = typed.read([json.dumps(record).encode() for record in records])
+    decoded, others = typed.read([json.dumps(record).encode() for record in records], range(len(records)))
     assert others == []
     return decoded
 
