@@ -114,6 +114,16 @@ def test_rows_without_a_score_are_left_out_and_the_others_keep_their_place() -> 
     assert documents(anomalies)[0]["source"]["topic"] == "other"
 
 
+@pytest.mark.parametrize("optional", [False, True])
+def test_an_anomaly_is_the_same_message_on_both_topics_and_without_scores(optional: bool) -> None:
+    found = scored([0, 2, 3], flagged=[0, 2], optional=optional)
+    found = msgspec.structs.replace(found, level=np.asarray([0, 1, 2], np.uint8), entities=[{"host": "a"}, {}])
+    scores, anomalies = render(batch(keys=[b"a\n", None, b"\xff", b"d"]), found)
+    assert anomalies.values == [scores.values[0], scores.values[2]]
+    assert [document.get("level") for document in documents(scores)] == [None, "held", "moved"]
+    assert render(batch(keys=[b"a\n", None, b"\xff", b"d"]), found, scores=None) == [anomalies]
+
+
 def test_scores_may_be_off_and_nothing_flagged_means_no_anomalies() -> None:
     assert render(batch(), scored([0, 1]), scores=None) == []
     assert [messages.topic for messages in render(batch(), scored([0], flagged=[0]), scores=None)] == ["anomalies"]
