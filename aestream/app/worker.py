@@ -14,7 +14,7 @@ from aestream.messages.dead_letters import InvalidLimits
 from aestream.networks.threads import use_threads
 from aestream.pipeline import LoadedModel
 from aestream.registry.watcher import Watcher
-from aestream.service import log
+from aestream.service import heap, log
 from aestream.service.ledger import Ledger
 from aestream.service.membership import GroupWatch
 from aestream.service.meter import Meter
@@ -39,6 +39,7 @@ def run_worker(settings: Settings) -> None:
     """The worker as a service: HTTP, model watcher, loop, signals. Raises ConfigurationError before it begins."""
     check_configuration(settings)
     threads = use_threads(settings.worker.threads)
+    heap.keep_freed()
     with surrounded(settings, WorkerMetrics, stale_after=_STALE_SECONDS) as (metrics, service):
         metrics.inference_threads.set(threads)
         watcher = Watcher(

@@ -34,6 +34,7 @@ from aestream.app import clients, models, topics
 from aestream.detector.detector import Detector
 from aestream.features.schema import FeatureSchema
 from aestream.networks.threads import use_threads
+from aestream.service import garbage, heap
 from aestream.settings import settings
 from aestream.types import Batch, Partition, Span
 from tests.brokers.apache import ApacheKafka
@@ -132,6 +133,7 @@ def scoring_alone(name: str, detector: Detector, values: list[bytes]) -> Result:
         decoded = pipeline.decode(batch)
         pipeline.results(batch, decoded, pipeline.score(batch, decoded), lambda _topic: 1_000_000)
 
+    garbage.settle()  # as a worker does
     run(batches[0])
     wall, cpu = time.perf_counter(), time.process_time()
     for batch in batches:
@@ -156,6 +158,7 @@ def main() -> None:
     parser.add_argument("--bootstrap-servers")
     options = parser.parse_args()
     use_threads(1)
+    heap.keep_freed()  # as a worker does
     matrix, values = records(options.records)
     with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
         rows = environment(bootstrap, f"{folder}/rows")
