@@ -48,7 +48,8 @@ class NumericScaler:
     def transform(self, matrix: Matrix) -> Matrix:
         """Scale (n, d) user values -> (n, d), within about 1,400 of zero whatever the input."""
         with np.errstate(over="ignore"):
-            scaled = (matrix - self.center) / self.scale
+            scaled = matrix - self.center
+            scaled /= self.scale
         return soft_clip(scaled)
 
     def inverse(self, scaled: Matrix) -> Matrix:

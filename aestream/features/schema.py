@@ -89,6 +89,8 @@ class FeatureSchema:
     def unseen(self, matrix: Matrix) -> Flags:
         """Which values of (n, d) rows are categories that training has not seen, (n, d)."""
         categorical = np.array([column.kind is Kind.CATEGORICAL for column in self.columns], bool)
+        if not categorical.any():
+            return np.zeros(matrix.shape, bool)
         flags: Flags = (matrix < 0) & categorical
         return flags
 
