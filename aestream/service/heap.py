@@ -1,7 +1,7 @@
 """What becomes of the memory of a batch that is done: the process keeps it for the next one.
 
 By default glibc gives the larger pieces back to the system after each batch, and asks for them again in the next: every
-page is then cleared and mapped anew, which takes a sixth of the time that scoring takes (`docs/benchmarks.md`).
+page is then cleared and mapped anew, which takes up to a sixth of the time that scoring takes (`docs/benchmarks.md`).
 """
 
 from __future__ import annotations
