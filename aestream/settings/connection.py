@@ -73,7 +73,12 @@ class Kafka(BaseModel):
         "that of a worker that was killed.",
     )
     fetch_min_bytes: int = Field(1, ge=1, description="The broker waits until it has at least this much to send.")
-    fetch_max_wait_ms: int = Field(500, ge=0, description="The longest that the broker waits for that much data.")
+    fetch_max_wait_ms: int = Field(
+        100,
+        ge=0,
+        description="The longest that the broker waits for that much data. For so long it answers nothing else that is "
+        "asked on the same connection, such as how far behind the worker is, and records of other brokers wait too.",
+    )
     max_partition_fetch_bytes: int = Field(
         1_048_576, gt=0, description="The most bytes fetched from a partition at once."
     )

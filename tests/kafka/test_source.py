@@ -12,6 +12,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
+from aestream.settings.connection import Kafka
 from aestream.transport.kafka_python.source import KafkaSource
 from aestream.types import Changes, Membership, Partition, Start
 from tests.kafka.cluster import SECONDS, Cluster, wait_for
@@ -321,6 +322,21 @@ def test_records_that_keep_coming_hold_none_of_them_back(cluster: Cluster, sourc
         finally:
             stop.set()
         feeding.result()
+
+
+def test_a_question_does_not_wait_long_for_a_fetch(cluster: Cluster, source: Open) -> None:
+    # A broker answers what comes on one connection in turn, and holds a fetch while there is nothing to read. Records
+    # of another broker would wait for as long.
+    topic = cluster.topic()
+    member = source(topic, group=cluster.name("group"), fetch_max_wait_ms=Kafka().fetch_max_wait_ms)
+    settle(member)
+    took = []
+    for _ in range(9):
+        poll(member, 0.01)  # leaves a fetch behind
+        start = time.monotonic()
+        assert member.answers()
+        took.append(time.monotonic() - start)
+    assert sorted(took)[4] < 0.3, took
 
 
 def test_a_batch_is_filled_while_the_broker_has_more(cluster: Cluster, source: Open) -> None:
