@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.structs import OffsetAndMetadata
 
 from aestream.transport.base import TransactionalSink
-from aestream.transport.kafka_python.errors import Connection, broker_errors
+from aestream.transport.kafka_python.errors import broker_errors
+from aestream.transport.kafka_python.member import in_kafkas_terms
+from aestream.transport.wording import Connection
 from aestream.types import Partition
 
 
@@ -39,6 +40,5 @@ class KafkaBookmarks:
 
     def move(self, places: Mapping[Partition, tuple[int, str]], within: TransactionalSink) -> None:
         """Commit the messages of a transaction with these offsets and notes. Raises what `within.commit` raises."""
-        offsets = {TopicPartition(*part): OffsetAndMetadata(at, note, -1) for part, (at, note) in places.items()}
         with broker_errors(self._connection):
-            within.commit(offsets, self._group_id)
+            within.commit(in_kafkas_terms(places), self._group_id)

@@ -18,8 +18,9 @@ from kafka.net.selector import NetworkSelector
 from kafka.protocol.metadata import MetadataRequest
 
 from aestream.errors import ConfigurationError, TransportError
-from aestream.transport.kafka_python.errors import Connection, said, servers, suspects
+from aestream.transport.kafka_python.errors import said
 from aestream.transport.kafka_python.tokens import NoTokenError
+from aestream.transport.wording import Connection, servers, suspects
 
 _TIMEOUT_MS = 30_000  # the client's own default
 _ATTEMPT_MS = 10_000

@@ -12,10 +12,11 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from aestream.errors import TransportError
-from aestream.transport.kafka_python.errors import Connection, broker_errors, servers
+from aestream.transport.kafka_python.errors import broker_errors
 from aestream.transport.kafka_python.records import columns
 from aestream.transport.kafka_python.topics import KafkaTopics
 from aestream.transport.newest import TAIL, Offsets, Past, step_back
+from aestream.transport.wording import Connection, servers
 from aestream.types import Batch, Partition
 
 _log = logging.getLogger(__name__)

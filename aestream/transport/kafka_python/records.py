@@ -1,18 +1,19 @@
-"""kafka-python's records as columns, and the topics that a pattern matches."""
+"""kafka-python's records as columns."""
 
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kafka import TopicPartition
 
 from aestream.types import Batch, Partition, Span
 
+Polled = Mapping[TopicPartition, Sequence[Any]]  # what the client returns: records by partition
 
-def columns(parts: Sequence[Mapping[TopicPartition, Sequence[Any]]]) -> Batch:
+
+def columns(parts: Sequence[Polled]) -> Batch:
     """Transpose consumer records into the columns of a batch, partition after partition."""
     records: dict[TopicPartition, list[Any]] = {}
     for part in parts:
@@ -28,10 +29,3 @@ def columns(parts: Sequence[Mapping[TopicPartition, Sequence[Any]]]) -> Batch:
     columns = tuple(zip(*itertools.chain.from_iterable(records.values()), strict=True))
     # ConsumerRecord: topic, partition, leader_epoch, offset, timestamp, timestamp_type, key, value, headers, ...
     return Batch(spans, columns[3], columns[4], columns[6], columns[7], columns[8])
-
-
-def matching(topics: Sequence[str], names: Iterable[str]) -> list[str]:
-    """The topics themselves, or, for a pattern, the names that it matches."""
-    if not topics[0].startswith("^"):
-        return list(topics)
-    return sorted(name for name in names if re.match(topics[0], name) and not name.startswith("__"))

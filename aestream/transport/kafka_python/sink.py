@@ -11,9 +11,10 @@ from kafka import errors as kafka_errors
 
 from aestream.errors import DeliveryError, TooLargeError, TransportError
 from aestream.transport.base import CLOSE_SECONDS
-from aestream.transport.kafka_python.errors import Connection, broker_errors, denied, said
+from aestream.transport.kafka_python.errors import broker_errors, denied, said
 from aestream.transport.kafka_python.producer import ColumnProducer
 from aestream.transport.size import message_bytes
+from aestream.transport.wording import Connection, no_topic, not_accepted
 from aestream.types import Outgoing
 
 _ANSWER_TIMEOUT_MS = 10_000  # how long an unknown topic is looked up
@@ -65,7 +66,7 @@ class KafkaSink:
         except kafka_errors.MessageSizeTooLargeError as error:
             raise DeliveryError(f"a message for {messages.topic} is too large: {said(error)}") from error
         except kafka_errors.KafkaTimeoutError as error:
-            raise DeliveryError(_no_topic(messages.topic, error)) from error
+            raise DeliveryError(no_topic(messages.topic, said(error))) from error
         except (kafka_errors.KafkaError, AssertionError, ValueError) as error:
             raise DeliveryError(f"topic {messages.topic} refuses a message: {said(error)}") from error
         self._sent.append((messages, futures))
@@ -111,7 +112,7 @@ class KafkaSink:
             try:
                 return len(self._producer.partitions_for(topic))
             except kafka_errors.KafkaTimeoutError as error:
-                raise TransportError(_no_topic(topic, error)) from error
+                raise TransportError(no_topic(topic, said(error))) from error
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Close the connections."""
@@ -162,7 +163,7 @@ class KafkaSink:
         messages, _, error = refused[0]
         if not isinstance(error, TOO_LARGE):
             why = denied(error) if isinstance(error, kafka_errors.AuthorizationError) else said(error)
-            return DeliveryError(f"a result for topic {messages.topic} was not accepted: {why}")
+            return DeliveryError(not_accepted(messages.topic, why))
         self._renew()
         topics = sorted({messages.topic for messages, _, _ in refused})
         if len(topics) > 1:
@@ -178,7 +179,3 @@ class KafkaSink:
 def _bytes(messages: Outgoing, place: int) -> int:
     headers = messages.headers[place] if messages.headers else ()
     return message_bytes(messages.values[place], messages.keys[place], headers)
-
-
-def _no_topic(topic: str, error: Exception) -> str:
-    return f"topic {topic} cannot be written: does it exist? `aestream topics create` creates it ({said(error)})"

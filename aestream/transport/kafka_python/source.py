@@ -7,7 +7,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
@@ -15,11 +15,13 @@ from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import MemberState
 
-from aestream.errors import NoAnswerError, TransportError
+from aestream.errors import TransportError
 from aestream.transport.base import CLOSE_SECONDS, TransactionalSink
-from aestream.transport.kafka_python.errors import Connection, broker_errors, servers
-from aestream.transport.kafka_python.places import COMMIT_REFUSED, Commit, Places, Polled
-from aestream.transport.kafka_python.records import columns, matching
+from aestream.transport.kafka_python.errors import broker_errors
+from aestream.transport.kafka_python.member import COMMIT_REFUSED, KafkaMember, committed_by
+from aestream.transport.kafka_python.records import Polled, columns
+from aestream.transport.places import Commit, Places, RefusedError
+from aestream.transport.wording import Connection, matching, no_input
 from aestream.types import Batch, Changes, Membership, Partition, Position, Standing
 
 _QUESTION_TIMEOUT_MS = 1_000
@@ -79,7 +81,8 @@ class KafkaSource:
             there = self._consumer.topics()
             if not topics[0].startswith("^"):
                 self._need(topics, there)
-        self._places = Places(self._consumer, latest=auto_offset_reset == "latest", topics=there)
+        self._member = KafkaMember(self._consumer)
+        self._places = Places(self._member, latest=auto_offset_reset == "latest", topics=there)
         if topics[0].startswith("^") and auto_offset_reset == "latest":
             with broker_errors(connection):
                 self._places.look_back(matching(topics, there))
@@ -90,9 +93,9 @@ class KafkaSource:
             parts = self._gather(timeout) if read else self._stand_by(timeout)
             gone = dict(self._taken.since())
             for partition, lost in gone.items():
-                self._places.forget(partition, lost=lost)
+                self._places.forget(Partition(*partition), lost=lost)
             self._places.settle()
-            batch = columns(self._places.staying(parts, gone.keys()))
+            batch = columns(self._staying(parts, gone.keys()))
         self._places.note(batch)
         return batch
 
@@ -107,22 +110,20 @@ class KafkaSource:
         """
         member = self._consumer.group_metadata()  # older than the look at what is ours, which it must not outlive
         mine = self._consumer.assignment() - self._taken.pending()  # one that went and came back is read anew
-        offsets = {TopicPartition(*part): offset for part, offset in positions.items() if part in mine}
+        offsets = {part: offset for part, offset in positions.items() if part in mine}
         through: Commit | None = None
         if within is not None:
             # Without a generation, the broker would take this for a program that is in no group, and not refuse it.
             if (member.generation_id < 0 or len(offsets) < len(positions)) and not within.ending:
                 return False
-            through = partial(within.commit, member=member)
+            through = committed_by(within, member)
         elif not offsets:
             return True
         with broker_errors(self._connection):
             try:
                 self._places.commit(offsets, through)
-            except COMMIT_REFUSED:
+            except (RefusedError, *COMMIT_REFUSED):
                 return False
-            except kafka_errors.RetriableError as error:
-                raise NoAnswerError(f"the broker did not answer a commit: {error}") from error
         return True
 
     def annotate(self, standings: Mapping[Partition, Standing]) -> None:
@@ -143,7 +144,8 @@ class KafkaSource:
         """Whether the broker answers a small question within a second."""
         try:
             # only a client that has no partition has to look for one
-            some = list(itertools.islice(itertools.chain(self._places, self._known()), 1))
+            parts = itertools.chain((TopicPartition(*part) for part in self._places), self._known())
+            some = list(itertools.islice(parts, 1))
             return bool(some and self._consumer.end_offsets(some, timeout_ms=_QUESTION_TIMEOUT_MS))
         except kafka_errors.KafkaError:
             return False
@@ -156,7 +158,7 @@ class KafkaSource:
 
     def assigned(self) -> frozenset[Partition]:
         """The partitions whose start is known and committed: from here on none of their records is missed."""
-        return frozenset(Partition(*p) for p in self._places)
+        return frozenset(self._places)
 
     def committed(self) -> Mapping[Partition, int]:
         """The committed offset of each of these partitions."""
@@ -165,10 +167,7 @@ class KafkaSource:
     def recall(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         """Ask the group's coordinator. Raises NoAnswerError after ten seconds without an answer."""
         with broker_errors(self._connection):
-            try:
-                return self._places.recall(partitions)
-            except kafka_errors.RetriableError as error:
-                raise NoAnswerError(f"the broker did not tell what is committed: {error}") from error
+            return self._places.recall(partitions)
 
     def positions(self) -> Mapping[Partition, Position]:
         """How far the commits of each of our partitions lag behind its end."""
@@ -185,13 +184,10 @@ class KafkaSource:
 
     def _need(self, topics: Sequence[str], there: Collection[str]) -> None:
         """Raise TransportError for topics that do not exist, whose records would never come."""
-        missing = sorted(set(topics) - set(there))
+        missing = set(topics) - set(there)
         if missing:
             self._consumer.close(autocommit=False)
-            raise TransportError(
-                f"input topic {', '.join(missing)} does not exist at {servers(self._connection)}, or this user may not "
-                "read it: create it, grant READ on it, or correct `topics`"
-            )
+            raise TransportError(no_input(self._connection, missing))
 
     def _poll(self, timeout: float, room: int) -> Polled:
         """One poll of the client; nothing while the broker is away."""
@@ -207,7 +203,7 @@ class KafkaSource:
             deleted = error.divergent_offsets
         except kafka_errors.RetriableError:
             pass
-        self._places.skip_deleted(deleted)
+        self._places.skip_deleted({Partition(*part): self._member.position(part) for part in deleted})
         self._stay_with_the_join()
         self._see_whether_it_was_replaced()
         return found
@@ -255,6 +251,18 @@ class KafkaSource:
         if found:
             time.sleep(_PAUSE_SECONDS)
         return []
+
+    def _staying(self, parts: Sequence[Polled], gone: AbstractSet[Partition]) -> list[Polled]:
+        """The records of partitions whose start is known and that did not go while these were read.
+
+        The records of the others are read again: here, from the committed offset, or by a new owner.
+        """
+        stay = set(self._places) - gone
+        for partition in set().union(*parts) - stay:
+            first = next(part[partition][0].offset for part in parts if partition in part)
+            resumes = self._places.resumes(partition)
+            self._member.seek(partition, first if resumes is None else resumes)
+        return [{partition: found for partition, found in part.items() if partition in stay} for part in parts]
 
     def _stay_with_the_join(self) -> None:
         """Keep the client working on a join until that has ended.

@@ -14,9 +14,9 @@ from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove
 
 from aestream.errors import TransportError
 from aestream.transport.kafka_python.contact import make_contact
-from aestream.transport.kafka_python.errors import Connection, broker_errors
-from aestream.transport.kafka_python.records import matching
+from aestream.transport.kafka_python.errors import broker_errors
 from aestream.transport.notes import Note
+from aestream.transport.wording import Connection, matching
 from aestream.types import Partition, Standing, TopicState
 
 _COORDINATOR_SECONDS = 15.0

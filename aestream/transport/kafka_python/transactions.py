@@ -14,9 +14,10 @@ from kafka import errors as kafka_errors
 
 from aestream.errors import AestreamError, DeliveryError, NoAnswerError, TransactionError, TransportError
 from aestream.transport.base import CLOSE_SECONDS
-from aestream.transport.kafka_python.errors import Connection, broker_errors, said
-from aestream.transport.kafka_python.places import COMMIT_REFUSED
+from aestream.transport.kafka_python.errors import broker_errors, said
+from aestream.transport.kafka_python.member import COMMIT_REFUSED
 from aestream.transport.kafka_python.sink import TOO_LARGE, KafkaSink
+from aestream.transport.wording import Connection, not_accepted
 from aestream.types import Outgoing
 
 _ANSWER_SECONDS = 1.0
@@ -194,4 +195,4 @@ class TransactionalKafkaSink(KafkaSink):
         error = next((e for *_, e in refused if isinstance(e, TOO_LARGE + _FOR_GOOD)), refused[0][2])
         if isinstance(error, TOO_LARGE + _FOR_GOOD):
             return super()._refusal([(messages, place, error) for messages, place, _ in refused])
-        return TransactionError(f"a result for topic {refused[0][0].topic} was not accepted: {said(error)}")
+        return TransactionError(not_accepted(refused[0][0].topic, said(error)))
