@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import re
 import uuid
@@ -51,7 +52,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what Kafka accepts as the name o
 
 def check(settings: Settings) -> None:
     """Raise ConfigurationError for the first setting of the connection that cannot work with any broker."""
-    checks = (_names, _session, _transactions, _login, _files)
+    checks = (_names, _session, _transactions, _login, _files, _second_client)
     for problem in itertools.chain.from_iterable(look(settings) for look in checks):
         raise ConfigurationError(f"AESTREAM_{problem}")
 
@@ -124,6 +125,27 @@ def _files(settings: Settings) -> Iterator[str]:
             )
 
 
+def _second_client(settings: Settings) -> Iterator[str]:
+    """What goes wrong with the client that is not always installed, and has not everything."""
+    if settings.kafka.client != "confluent":
+        if settings.kafka.librdkafka:
+            yield "KAFKA__LIBRDKAFKA is set, but AESTREAM_KAFKA__CLIENT is kafka-python: set that to confluent"
+        return
+    if importlib.util.find_spec("confluent_kafka") is None:
+        yield "KAFKA__CLIENT is confluent, which is not installed: pip install '.[confluent]' in your clone"
+        return
+    librdkafka = _librdkafka()
+    lacking = librdkafka.untranslated(_under_our_names(settings))
+    if lacking is not None:
+        yield (
+            f"KAFKA__{lacking.upper()} is set, and librdkafka has nothing like it: leave it out, or set "
+            "AESTREAM_KAFKA__CLIENT to kafka-python"
+        )
+    problem = librdkafka.problem(settings.kafka.librdkafka)
+    if problem is not None:
+        yield f"KAFKA__LIBRDKAFKA: {problem}"
+
+
 def connection(settings: Settings) -> dict[str, Any]:
     """What every Kafka client needs to connect, under kafka-python's names.
 
@@ -133,10 +155,32 @@ def connection(settings: Settings) -> dict[str, Any]:
     chosen = _chosen(settings, _CONNECTION)
     if settings.kafka.security_protocol.endswith("SSL"):
         chosen["ssl_context"] = tls_context(**_chosen(settings, _TLS))
-    if settings.kafka.sasl_mechanism == "OAUTHBEARER":
-        file, provider = settings.kafka.sasl_oauth_token_file, settings.kafka.sasl_oauth_token_provider
-        chosen["sasl_oauth_token_provider"] = FileTokens(file) if file else provided(str(provider))
-    return chosen
+    return chosen | _tokens(settings)
+
+
+def _named(settings: Settings) -> dict[str, Any]:
+    """What librdkafka needs to connect, under kafka-python's names. Raises as `connection` does."""
+    check(settings)
+    return _under_our_names(settings)
+
+
+def _librdkafka() -> Any:
+    """The transport that an extra brings."""
+    from aestream.transport import librdkafka  # noqa: PLC0415 - it is not always installed
+
+    return librdkafka
+
+
+def _under_our_names(settings: Settings) -> dict[str, Any]:
+    chosen = _chosen(settings, (*_CONNECTION, *_TLS)) | {"librdkafka": settings.kafka.librdkafka}
+    return chosen | _tokens(settings)
+
+
+def _tokens(settings: Settings) -> dict[str, Any]:
+    if settings.kafka.sasl_mechanism != "OAUTHBEARER":
+        return {}
+    file, provider = settings.kafka.sasl_oauth_token_file, settings.kafka.sasl_oauth_token_provider
+    return {"sasl_oauth_token_provider": FileTokens(file) if file else provided(str(provider))}
 
 
 def in_contact(settings: Settings) -> Settings:
@@ -173,15 +217,17 @@ def group_id(settings: Settings) -> str:
 
 def source(settings: Settings) -> Source:
     """The input topics, read as a member of the group."""
-    return KafkaSource(
-        settings.topics.input,
-        connection=connection(settings),
-        group_id=group_id(settings),
-        max_records=settings.worker.max_batch_records,
-        max_wait=settings.worker.max_batch_wait,
-        max_bytes=settings.worker.max_batch_bytes,
+    chosen: dict[str, Any] = {
+        "group_id": group_id(settings),
+        "max_records": settings.worker.max_batch_records,
+        "max_wait": settings.worker.max_batch_wait,
+        "max_bytes": settings.worker.max_batch_bytes,
         **_chosen(settings, _CONSUMER),
-    )
+    }
+    if settings.kafka.client == "confluent":
+        made: Source = _librdkafka().ConfluentSource(settings.topics.input, connection=_named(settings), **chosen)
+        return made
+    return KafkaSource(settings.topics.input, connection=connection(settings), **chosen)
 
 
 def history(settings: Settings, names: Sequence[str], remedy: str = INPUT_REMEDY) -> History:
@@ -200,7 +246,11 @@ def sink(settings: Settings, limits: Mapping[str, int], *, patience: float | Non
 
     It waits for a broker that is away, for so many seconds or, without `patience`, for as long as it takes.
     """
-    return KafkaSink(patience=patience, **_sending(settings, limits))
+    if settings.kafka.client == "confluent":
+        sending = _sending(settings, limits)
+        made: Sink = _librdkafka().ConfluentSink(connection=_named(settings), patience=patience, **sending)
+        return made
+    return KafkaSink(connection=connection(settings), patience=patience, **_sending(settings, limits))
 
 
 def result_sink(settings: Settings, limits: Mapping[str, int]) -> Sink:
@@ -222,7 +272,23 @@ def _transactional_sink(settings: Settings, transactional_id: str, limits: Mappi
     A worker that comes back under a permanent name ends at once what it left open. Otherwise that ends with
     `transaction_timeout_ms`.
     """
+    if settings.kafka.client == "confluent":
+        made: TransactionalSink = _librdkafka().TransactionalConfluentSink(
+            connection=_named(settings),
+            transactional_id=transactional_id,
+            transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
+            **_sending(settings, limits),
+        )
+        return made
+    return _kafka_python_transactions(settings, transactional_id, limits)
+
+
+def _kafka_python_transactions(
+    settings: Settings, transactional_id: str, limits: Mapping[str, int]
+) -> TransactionalSink:
+    """The same over kafka-python, whatever client is set."""
     return TransactionalKafkaSink(
+        connection=connection(settings),
         transactional_id=transactional_id,
         transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
         **_sending(settings, limits),
@@ -232,7 +298,6 @@ def _transactional_sink(settings: Settings, transactional_id: str, limits: Mappi
 def _sending(settings: Settings, limits: Mapping[str, int]) -> dict[str, Any]:
     """What every sink is made of."""
     return {
-        "connection": connection(settings),
         "max_request_size": settings.kafka.max_request_size,
         "limits": limits,
         **_chosen(settings, _PRODUCER),
@@ -241,7 +306,7 @@ def _sending(settings: Settings, limits: Mapping[str, int]) -> dict[str, Any]:
 
 def replayer(settings: Settings) -> tuple[TransactionalSink, Bookmarks]:
     """The client that sends dead letters back: only one at a time, as each ends the transaction of the one before."""
-    return _transactional_sink(settings, replay_group(settings), {}), replay_marks(settings)
+    return _kafka_python_transactions(settings, replay_group(settings), {}), replay_marks(settings)
 
 
 def replay_marks(settings: Settings) -> Bookmarks:

@@ -6,12 +6,22 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from aestream.settings.values import Names, OptionalSecret, OptionalText, none_if_off
+from aestream.settings.values import Names, OptionalSecret, OptionalText, Words, none_if_off
 
 
 class Kafka(BaseModel):
     """Kafka connection, under kafka-python's own names."""
 
+    client: Literal["kafka-python", "confluent"] = Field(
+        "kafka-python",
+        description="What a worker reads and writes with. `confluent` is librdkafka, which takes a fraction of the "
+        "processor time: install the extra `confluent`; see [The Kafka client](configuration.md#the-kafka-client).",
+    )
+    librdkafka: Words = Field(
+        {},
+        description="With `AESTREAM_KAFKA__CLIENT=confluent`: librdkafka's own options, for what no "
+        "other setting names, such as `socket.keepalive.enable=true,queued.min.messages=20000`.",
+    )
     bootstrap_servers: Names = Field(
         ["localhost:9092"], description="Brokers to contact first: host:port, comma-separated."
     )

@@ -142,8 +142,8 @@ class TransactionalSink(Sink, Protocol):
         """Commit the messages with these offsets, both in the client's own terms; a member that was replaced may not.
 
         If a commit is `ending`, wait for that instead. Raises NoAnswerError when there is no answer in time,
-        TransactionError when the transaction was ended by the broker, or its end is unknown, and what the client raises
-        when the member may not commit.
+        TransactionError when the transaction was ended by the broker, or its end is unknown, and RefusedError (of
+        `transport.places`) when the member may not commit.
         """
         ...
 

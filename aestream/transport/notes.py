@@ -30,7 +30,7 @@ class Note:
     @classmethod
     def read(cls, text: str | None) -> Self | None:
         """Read the text of a commit; None if it is not aestream's. Parts that are not known are passed over."""
-        mark, *parts = (text or "").split() or [""]
+        mark, *parts = (text or "").rstrip("\0").split() or [""]  # confluent-kafka sends C's end of a text with it
         if mark != _MARK:
             return None
         told = dict(part.split("=", 1) for part in parts if "=" in part)

@@ -48,8 +48,12 @@ class Member(Protocol):
         """The first offset of each partition."""
         ...
 
-    def ends(self, partitions: Collection[Partition], *, timeout: float = ANSWER_SECONDS) -> Mapping[Partition, int]:
+    def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         """The offset after the last record of each partition that can be read."""
+        ...
+
+    def recent_ends(self, partitions: Collection[Partition], *, timeout: float) -> Mapping[Partition, int]:
+        """The same as of the last second or two, without waiting for long; nothing if the broker is away."""
         ...
 
     def commit(self, offsets: Mapping[Partition, Stored]) -> None:
@@ -134,23 +138,24 @@ class Places:
         else:
             (self._lost if lost else self._revoked).add(partition)
 
-    def settle(self) -> None:
+    def settle(self) -> bool:
         """Find out where each of our new partitions begins, and commit that before any of its records is scored.
 
         Without this commit, a worker with `latest` that was killed before its first commit would begin at the end once
-        more. A question that the broker does not answer in time is asked again at the next call.
+        more. A question that the broker does not answer in time is asked again at the next call. Returns whether there
+        are partitions whose start is known now.
         """
         mine = set(self._member.mine())
         for partition in self._places.keys() - mine:
             self.forget(partition)
         new = sorted(mine - self._places.keys())
         if not new:
-            return
+            return False
         try:
             found = self._stored(new)
             begun = self._begin([partition for partition in new if partition not in found])
         except (NoAnswerError, RefusedError):
-            return  # the broker is away, or the partition is already gone
+            return False  # the broker is away, or the partition is already gone
         starts = {**{partition: stored[0] for partition, stored in found.items()}, **begun}
         self._member.begin_at(starts)
         for partition, offset in starts.items():
@@ -160,6 +165,7 @@ class Places:
                 self._standings[partition] = note.standing  # until this member says something else
             self._starts[partition] = Start(offset, ours=note is not None)
             self._came.add(partition)
+        return True
 
     def settled(self) -> bool:
         """Whether the start of all our partitions is known: from here on none of their records is missed."""
@@ -235,10 +241,7 @@ class Places:
         parts = self._places.keys() & set(self._member.mine())
         if not parts:
             return {}
-        try:
-            ends = self._member.ends(parts, timeout=_LAG_SECONDS)
-        except TransportError:
-            ends = {}
+        ends = self._member.recent_ends(parts, timeout=_LAG_SECONDS)
         now = time.time()
         found = {}
         for part in parts:

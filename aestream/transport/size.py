@@ -7,6 +7,7 @@ from aestream.types import Headers, Outgoing
 _FRAMING_BYTES = 256  # more than the protocol adds to a message that is sent alone
 _FIELD_BYTES = 8  # the same for a header
 _HEADERS_BYTES = 4096  # more than a result's own headers
+_LEAST_BYTES = 1024  # a topic that does not accept this much accepts no result at all
 
 
 def message_bytes(value: bytes | None, key: bytes | None, headers: Headers = ()) -> int:
@@ -31,3 +32,9 @@ def too_large(messages: Outgoing, limit: int) -> list[tuple[int, int]]:
     headers = messages.headers or [()] * len(messages)
     sizes = map(message_bytes, messages.values, messages.keys, headers)
     return [(place, size) for place, size in enumerate(sizes) if size > limit]
+
+
+def lower_limit(refused: int, limit: int) -> int | None:
+    """What to try once a topic, believed to accept `limit` bytes, has refused a message; None if that is too little."""
+    lower = min(refused, limit) // 2
+    return None if lower < _LEAST_BYTES else lower

@@ -77,6 +77,21 @@ def not_accepted(topic: str, said: str) -> str:
     return f"a result for topic {topic} was not accepted: {said}"
 
 
+def too_large(topic: str, size: int) -> str:
+    """A message that its topic may accept if smaller."""
+    return f"topic {topic} refuses a message of {size} bytes: raise its max.message.bytes"
+
+
+def too_large_for_any(topic: str, size: int) -> str:
+    """A message that cannot be made smaller."""
+    return f"topic {topic} refuses a result of {size} bytes: raise its max.message.bytes"
+
+
+def too_large_for_one(topics: Iterable[str]) -> str:
+    """A message of which it is not known which topic has refused it."""
+    return f"one of the topics {', '.join(sorted(topics))} does not accept a message of this size"
+
+
 def matching(topics: Sequence[str], names: Collection[str]) -> list[str]:
     """The topics themselves, or, for a pattern, the names that it matches."""
     if not topics[0].startswith("^"):

@@ -18,7 +18,7 @@ from tests.chaos.scene import Scene
 from tests.conftest import running
 from tests.deploy.tools import tool
 from tests.kafka.cluster import Cluster
-from tests.kafka.conftest import cluster, command, make_settings, settings_for, trained
+from tests.kafka.conftest import CLIENT, cluster, command, make_settings, settings_for, trained
 
 __all__ = ["cluster", "command", "make_settings", "trained"]
 
@@ -32,13 +32,15 @@ def delivery(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def stage(
-    cluster: Cluster, make_settings: Callable[..., dict[str, str]], delivery: str, tmp_path: Path, record_property: Any
-) -> Stage:
+def client(request: pytest.FixtureRequest) -> str:
+    """What the workers read and write with."""
+    return str(getattr(request, "param", CLIENT))
+
+
+@pytest.fixture
+def stage(cluster: Cluster, trained: Path, client: str, delivery: str, tmp_path: Path, record_property: Any) -> Stage:
     """Makes a scene on the cluster of all tests."""
-    return partial(
-        Scene, cluster=cluster, make=make_settings, delivery=delivery, folder=tmp_path, record_property=record_property
-    )
+    return _scene_on(cluster, trained, client, delivery, tmp_path, record_property)
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +61,12 @@ def frail(proxy: Proxy) -> Iterator[ApacheKafka]:
 
 @pytest.fixture
 def frail_stage(
-    frail: ApacheKafka, proxy: Proxy, trained: Path, delivery: str, tmp_path: Path, record_property: Any
+    frail: ApacheKafka, proxy: Proxy, trained: Path, client: str, delivery: str, tmp_path: Path, record_property: Any
 ) -> Iterator[Stage]:
     """Makes a scene on that broker."""
     with closing(Cluster(frail.bootstrap)) as seen:
         yield partial(
-            _scene_on(seen, trained, delivery, tmp_path, record_property),
+            _scene_on(seen, trained, client, delivery, tmp_path, record_property),
             kafka__bootstrap_servers=f"127.0.0.1:{proxy.port}",
         )
 
@@ -78,14 +80,21 @@ def three(apache_kafka: Any) -> Iterator[ThreeBrokers]:  # noqa: ARG001 - skips 
 
 @pytest.fixture
 def three_stage(
-    three: ThreeBrokers, trained: Path, delivery: str, tmp_path: Path, record_property: Any
+    three: ThreeBrokers, trained: Path, client: str, delivery: str, tmp_path: Path, record_property: Any
 ) -> Iterator[Stage]:
     """Makes a scene on three brokers."""
     with closing(Cluster(three.bootstrap, replicas=3)) as seen:
-        yield _scene_on(seen, trained, delivery, tmp_path, record_property)
+        yield _scene_on(seen, trained, client, delivery, tmp_path, record_property)
 
 
-def _scene_on(seen: Cluster, trained: Path, delivery: str, folder: Path, record_property: Any) -> Stage:
-    """Makes a scene on a cluster of one's own."""
-    make = partial(settings_for, seen, trained)
-    return partial(Scene, cluster=seen, make=make, delivery=delivery, folder=folder, record_property=record_property)
+def _scene_on(seen: Cluster, trained: Path, client: str, delivery: str, folder: Path, record_property: Any) -> Stage:
+    """Makes a scene on a cluster."""
+    return partial(
+        Scene,
+        cluster=seen,
+        make=partial(settings_for, seen, trained),
+        delivery=delivery,
+        folder=folder,
+        record_property=record_property,
+        kafka__client=client,
+    )

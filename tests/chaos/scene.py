@@ -39,7 +39,8 @@ class Scene:
         rate: float = 400,
         **settings: str,
     ) -> None:
-        self.fault_name = fault
+        client = settings.get("kafka__client", "kafka-python")
+        self.fault_name = fault if client == "kafka-python" else f"{fault} (librdkafka)"
         self.cluster = cluster
         self.folder = folder
         self.topic = cluster.topic(partitions=partitions)

@@ -11,7 +11,10 @@ import pytest
 from tests.chaos.conftest import Stage
 from tests.chaos.form import DELIVERIES, FORM, TIMEOUT
 from tests.chaos.scene import Scene
+from tests.kafka.conftest import CLIENTS
 from tests.kafka.service import Service
+
+pytestmark = pytest.mark.parametrize("client", CLIENTS, indirect=True)
 
 PARTITIONS = 4
 BATCH = 100  # many small batches, so that a kill hits one

@@ -12,6 +12,9 @@ from tests.brokers.apache import ApacheKafka
 from tests.brokers.proxy import Proxy
 from tests.chaos.conftest import Stage
 from tests.chaos.form import FORM, TIMEOUT, some
+from tests.kafka.conftest import CLIENTS
+
+pytestmark = pytest.mark.parametrize("client", CLIENTS, indirect=True)
 
 # Which of these comes first depends on what the worker is doing at that moment.
 SAID = (

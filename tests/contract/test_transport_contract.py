@@ -213,7 +213,10 @@ def test_a_topic_that_takes_less_is_learnt_and_the_sink_goes_on(
     deliver(sink, outgoing(topic, [last]))
     assert sink.max_bytes("another") == MAX_BYTES
     found = [value for batch in collect(transport.source(topic), 101) for value in batch.values]
-    assert found == [*values, last]
+    assert found[-1] == last
+    if "confluent" in request.node.name:  # librdkafka does not split a batch: what was refused in one is sent later
+        found, values = sorted(found, key=str), sorted(values, key=str)
+    assert [value for value in found if value != last] == values
 
 
 def test_which_topic_refuses_is_told_when_they_come_one_after_the_other(

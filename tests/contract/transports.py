@@ -1,12 +1,17 @@
-"""The transports that the contract is tested over: memory, the embedded broker, Apache Kafka. List a new one here."""
+"""The transports that the contract is tested over. List a new one here.
+
+Memory; and the embedded broker and Apache Kafka, each over kafka-python and over librdkafka.
+"""
 
 from __future__ import annotations
 
 import itertools
+import struct
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
@@ -15,10 +20,15 @@ from kafka.structs import OffsetAndMetadata
 
 from aestream.transport.base import History, Sink, Source, Topics, TransactionalSink
 from aestream.transport.kafka_python.history import KafkaHistory
+from aestream.transport.kafka_python.member import in_kafkas_terms
 from aestream.transport.kafka_python.sink import KafkaSink
 from aestream.transport.kafka_python.source import KafkaSource
 from aestream.transport.kafka_python.topics import KafkaTopics
 from aestream.transport.kafka_python.transactions import TransactionalKafkaSink
+from aestream.transport.librdkafka.member import in_librdkafkas_terms
+from aestream.transport.librdkafka.sink import ConfluentSink
+from aestream.transport.librdkafka.source import ConfluentSource
+from aestream.transport.librdkafka.transactions import TransactionalConfluentSink
 from aestream.transport.memory import (
     MemoryBroker,
     MemoryHistory,
@@ -28,7 +38,8 @@ from aestream.transport.memory import (
     MemoryTransactionalSink,
     Message,
 )
-from aestream.types import Batch, Headers, Outgoing, Partition
+from aestream.transport.places import Stored
+from aestream.types import Batch, Headers, Outgoing, Partition, Span
 
 MAX_BYTES = 100_000
 SECONDS = 60.0
@@ -85,7 +96,11 @@ class Memory:
 
 
 class Kafka:
-    """Sources and sinks of a real broker."""
+    """Sources and sinks of a real broker, over kafka-python."""
+
+    source_class: Any = KafkaSource
+    sink_class: Any = KafkaSink
+    transactional_class: Any = TransactionalKafkaSink
 
     def __init__(self, bootstrap: str) -> None:
         self.connection = {"bootstrap_servers": [bootstrap]}
@@ -102,7 +117,7 @@ class Kafka:
         return name
 
     def source(self, topic: str, *, group: str = "g", max_records: int = 5000, max_bytes: int = 2**24) -> Source:
-        made = KafkaSource(
+        made: Source = self.source_class(
             [topic],
             connection=self.connection,
             group_id=self.group(topic, group),
@@ -116,12 +131,12 @@ class Kafka:
         return made
 
     def sink(self) -> Sink:
-        made = KafkaSink(connection=self.connection, max_request_size=MAX_BYTES)
+        made: Sink = self.sink_class(connection=self.connection, max_request_size=MAX_BYTES)
         self.opened.append(made)
         return made
 
     def transactions(self, name: str, *, timeout_ms: int = 60_000) -> TransactionalSink:
-        made = TransactionalKafkaSink(
+        made: TransactionalSink = self.transactional_class(
             connection=self.connection,
             transactional_id=name,
             transaction_timeout_ms=timeout_ms,
@@ -129,6 +144,15 @@ class Kafka:
         )
         self.opened.append(made)
         return made
+
+    def identities(self, source: Any) -> tuple[Any, Any]:
+        """A member as its client describes it to a transaction, and the same of a generation before."""
+        member = source._consumer.group_metadata()
+        return member, member._replace(generation_id=member.generation_id - 1)
+
+    def terms(self, offsets: Mapping[Partition, Stored]) -> Any:
+        """Offsets as the client takes them in a transaction."""
+        return in_kafkas_terms(offsets)
 
     def history(self, topic: str) -> History:
         return KafkaHistory([topic], connection=self.connection, max_records=100, remedy="create it")
@@ -155,11 +179,30 @@ class Kafka:
         self.producer.close()
 
 
+class Confluent(Kafka):
+    """The same over librdkafka; history and topics over kafka-python."""
+
+    source_class = ConfluentSource
+    sink_class = ConfluentSink
+    transactional_class = TransactionalConfluentSink
+
+    def identities(self, source: Any) -> tuple[Any, Any]:
+        member = source._member.identity()
+        place = len(b"CGMDv2:")
+        (generation,) = struct.unpack_from("<i", member, place)
+        return member, member[:place] + struct.pack("<i", generation - 1) + member[place + 4 :]
+
+    def terms(self, offsets: Mapping[Partition, Stored]) -> Any:
+        return in_librdkafkas_terms(offsets)
+
+
 Transport = Memory | Kafka
 TRANSPORTS: dict[str, Callable[[pytest.FixtureRequest], Transport]] = {
     "memory": lambda _request: Memory(),
     "embedded": lambda request: Kafka(request.getfixturevalue("embedded_kafka")),
     "apache": lambda request: Kafka(request.getfixturevalue("kafka")),
+    "confluent-embedded": lambda request: Confluent(request.getfixturevalue("embedded_kafka")),
+    "confluent-apache": lambda request: Confluent(request.getfixturevalue("kafka")),
 }
 
 
@@ -187,6 +230,20 @@ def settled(source: Source) -> None:
     while not source.joined():
         assert time.monotonic() < deadline, "the group did not settle"
         assert not len(source.poll(0.2))
+
+
+def one_of(batches: list[Batch]) -> Batch:
+    """Batches of different partitions as one."""
+    spans, row = [], 0
+    for batch in batches:
+        spans += [Span(span.partition, row + span.start, row + span.stop) for span in batch.spans]
+        row += len(batch)
+    assert len({span.partition for span in spans}) == len(spans)
+    columns = [
+        [one for batch in batches for one in getattr(batch, name)]
+        for name in ("offsets", "timestamps", "keys", "values", "headers")
+    ]
+    return Batch(spans, *columns)
 
 
 def by_partition(batches: list[Batch]) -> dict[Partition, list[tuple[int, bytes | None]]]:

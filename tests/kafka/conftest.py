@@ -18,6 +18,11 @@ from tests.kafka import records
 from tests.kafka.cluster import Cluster
 from tests.kafka.secured import User
 
+# What the workers of the tests read and write with: kafka-python, or the one that the environment names. What matters
+# most is tried with both.
+CLIENT = os.environ.get("AESTREAM_TEST_CLIENT", "kafka-python")
+CLIENTS = [CLIENT] if "AESTREAM_TEST_CLIENT" in os.environ else ["kafka-python", "confluent"]
+
 Settings = dict[str, str]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -104,6 +109,7 @@ def settings_for(
     if model and not store.exists():
         shutil.copytree(trained, store)
     return {
+        "kafka__client": CLIENT,
         "kafka__bootstrap_servers": cluster.bootstrap,
         "kafka__group_id": cluster.name("group"),
         "kafka__session_timeout_ms": "6000",

@@ -13,8 +13,9 @@ from aestream.app import worker
 from aestream.cli import main
 from aestream.pipeline import Pipeline
 from aestream.transport.kafka_python.source import KafkaSource
+from aestream.transport.librdkafka.source import ConfluentSource
 
-_poll, _score = KafkaSource._poll, Pipeline.score
+_poll, _take, _score = KafkaSource._poll, ConfluentSource._take, Pipeline.score
 _seen = [0]
 
 
@@ -24,6 +25,16 @@ def poll(source: KafkaSource, timeout: float, room: int) -> Any:
         time.sleep(timeout)
         return {}
     found = _poll(source, timeout, room)
+    _seen[0] += len(found)
+    return found
+
+
+def take(source: ConfluentSource, count: int, timeout: float) -> Any:
+    """The same over librdkafka."""
+    if _seen[0]:
+        time.sleep(timeout)
+        return []
+    found = _take(source, count, timeout)
     _seen[0] += len(found)
     return found
 
@@ -39,6 +50,7 @@ def score(pipeline: Pipeline, *given: Any) -> Any:
 if __name__ == "__main__":
     if sys.argv[1] == "client":
         KafkaSource._poll = poll  # type: ignore[method-assign,assignment]
+        ConfluentSource._take = take  # type: ignore[method-assign,assignment]
     else:
         worker._STALE_SECONDS = 3.0
         Pipeline.score = score  # type: ignore[method-assign,assignment]

@@ -13,20 +13,24 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from aestream.settings.connection import Kafka
+from aestream.transport.base import Source
 from aestream.transport.kafka_python.source import KafkaSource
+from aestream.transport.librdkafka.source import ConfluentSource
 from aestream.types import Changes, Membership, Partition, Start
 from tests.kafka.cluster import SECONDS, Cluster, wait_for
+from tests.kafka.conftest import CLIENT
 
-Open = Callable[..., KafkaSource]
+SOURCES: dict[str, Callable[..., Source]] = {"kafka-python": KafkaSource, "confluent": ConfluentSource}
+Open = Callable[..., Source]
 Offsets = set[tuple[str, int, int]]
 
 
 @pytest.fixture
 def source(cluster: Cluster) -> Iterator[Open]:
-    opened: list[KafkaSource] = []
+    opened: list[Source] = []
 
-    def make(topic: str, *, group: str, start: str = "latest", wait: float = 0.02, **settings: Any) -> KafkaSource:
-        made = KafkaSource(
+    def make(topic: str, *, group: str, start: str = "latest", wait: float = 0.02, **settings: Any) -> Source:
+        made = SOURCES[CLIENT](
             [topic],
             connection={"bootstrap_servers": [cluster.bootstrap]},
             group_id=group,
@@ -42,14 +46,14 @@ def source(cluster: Cluster) -> Iterator[Open]:
         one.close()
 
 
-def settle(*sources: KafkaSource, when: Callable[[], bool] = lambda: True) -> Offsets:
+def settle(*sources: Source, when: Callable[[], bool] = lambda: True) -> Offsets:
     """Poll each on a thread of its own until all have their places and `when` holds; return what was read on the way.
 
     A member that does not poll lets the end of its join go by, and begins another one.
     """
     deadline = time.monotonic() + SECONDS
 
-    def until_all_have_joined(source: KafkaSource) -> Offsets:
+    def until_all_have_joined(source: Source) -> Offsets:
         read: Offsets = set()
         while not (all(one.joined() for one in sources) and when()):
             assert time.monotonic() < deadline, "the group did not settle"
@@ -60,14 +64,14 @@ def settle(*sources: KafkaSource, when: Callable[[], bool] = lambda: True) -> Of
         return set().union(*pool.map(until_all_have_joined, sources))
 
 
-def poll(source: KafkaSource, timeout: float = 0.2) -> Offsets:
+def poll(source: Source, timeout: float = 0.2) -> Offsets:
     """Read once and commit what was read."""
     batch = source.poll(timeout)
     source.commit(batch.positions)
     return {(*s.partition, offset) for s in batch.spans for offset in batch.offsets[s.start : s.stop]}
 
 
-def read_until(source: KafkaSource, wanted: Offsets, *, seconds: float = SECONDS) -> Offsets:
+def read_until(source: Source, wanted: Offsets, *, seconds: float = SECONDS) -> Offsets:
     read: Offsets = set()
     deadline = time.monotonic() + seconds
     while not wanted <= read:

@@ -55,10 +55,17 @@ class KafkaMember:
         with _answers():
             return _offsets(self._consumer.beginning_offsets, partitions, _ANSWER_MS)
 
-    def ends(self, partitions: Collection[Partition], *, timeout: float = ANSWER_SECONDS) -> Mapping[Partition, int]:
+    def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         """Ask the leaders."""
         with _answers():
+            return _offsets(self._consumer.end_offsets, partitions, _ANSWER_MS)
+
+    def recent_ends(self, partitions: Collection[Partition], *, timeout: float) -> Mapping[Partition, int]:
+        """Ask the leaders: they answer at once."""
+        try:
             return _offsets(self._consumer.end_offsets, partitions, int(timeout * 1000))
+        except kafka_errors.KafkaError:
+            return {}
 
     def commit(self, offsets: Mapping[Partition, Stored]) -> None:
         """Commit, and wait for the answer."""

@@ -13,8 +13,15 @@ from aestream.errors import DeliveryError, TooLargeError, TransportError
 from aestream.transport.base import CLOSE_SECONDS
 from aestream.transport.kafka_python.errors import broker_errors, denied, said
 from aestream.transport.kafka_python.producer import ColumnProducer
-from aestream.transport.size import message_bytes
-from aestream.transport.wording import Connection, no_topic, not_accepted
+from aestream.transport.size import lower_limit, message_bytes
+from aestream.transport.wording import (
+    Connection,
+    no_topic,
+    not_accepted,
+    too_large,
+    too_large_for_any,
+    too_large_for_one,
+)
 from aestream.types import Outgoing
 
 _ANSWER_TIMEOUT_MS = 10_000  # how long an unknown topic is looked up
@@ -23,7 +30,6 @@ _JOIN_SECONDS = 2.0
 _NEVER_MS = 2**31 - 1
 _REQUEST_MS = 30_000  # the client's own default
 TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
-_LEAST_BYTES = 1024  # a topic that does not accept this much accepts no result at all
 
 
 class KafkaSink:
@@ -165,15 +171,15 @@ class KafkaSink:
             why = denied(error) if isinstance(error, kafka_errors.AuthorizationError) else said(error)
             return DeliveryError(not_accepted(messages.topic, why))
         self._renew()
-        topics = sorted({messages.topic for messages, _, _ in refused})
+        topics = {messages.topic for messages, _, _ in refused}
         if len(topics) > 1:
-            return TooLargeError(f"one of the topics {', '.join(topics)} does not accept a message of this size")
+            return TooLargeError(too_large_for_one(topics))
         size = max(_bytes(messages, place) for messages, place, _ in refused)
-        limit = min(size, self.max_bytes(topics[0])) // 2
-        if limit < _LEAST_BYTES:
-            return DeliveryError(f"topic {topics[0]} refuses a result of {size} bytes: raise its max.message.bytes")
-        self._limits[topics[0]] = limit
-        return TooLargeError(f"topic {topics[0]} refuses a message of {size} bytes: raise its max.message.bytes")
+        limit = lower_limit(size, self.max_bytes(messages.topic))
+        if limit is None:
+            return DeliveryError(too_large_for_any(messages.topic, size))
+        self._limits[messages.topic] = limit
+        return TooLargeError(too_large(messages.topic, size))
 
 
 def _bytes(messages: Outgoing, place: int) -> int:

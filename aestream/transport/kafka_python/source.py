@@ -18,7 +18,7 @@ from kafka.structs import MemberState
 from aestream.errors import TransportError
 from aestream.transport.base import CLOSE_SECONDS, TransactionalSink
 from aestream.transport.kafka_python.errors import broker_errors
-from aestream.transport.kafka_python.member import COMMIT_REFUSED, KafkaMember, committed_by
+from aestream.transport.kafka_python.member import KafkaMember, committed_by
 from aestream.transport.kafka_python.records import Polled, columns
 from aestream.transport.places import Commit, Places, RefusedError
 from aestream.transport.wording import Connection, matching, no_input
@@ -122,7 +122,7 @@ class KafkaSource:
         with broker_errors(self._connection):
             try:
                 self._places.commit(offsets, through)
-            except (RefusedError, *COMMIT_REFUSED):
+            except RefusedError:
                 return False
         return True
 

@@ -17,6 +17,7 @@ from aestream.transport.base import CLOSE_SECONDS
 from aestream.transport.kafka_python.errors import broker_errors, said
 from aestream.transport.kafka_python.member import COMMIT_REFUSED
 from aestream.transport.kafka_python.sink import TOO_LARGE, KafkaSink
+from aestream.transport.places import RefusedError
 from aestream.transport.wording import Connection, not_accepted
 from aestream.types import Outgoing
 
@@ -33,7 +34,7 @@ _FOR_GOOD = (
     kafka_errors.InvalidTimestampError,
     kafka_errors.UnsupportedForMessageFormatError,
 )
-_TOLD_BY_THE_SOURCE = (*COMMIT_REFUSED, kafka_errors.FencedInstanceIdError, kafka_errors.AuthorizationError)
+_TOLD_BY_THE_SOURCE = (kafka_errors.FencedInstanceIdError, kafka_errors.AuthorizationError)
 
 
 class TransactionalKafkaSink(KafkaSink):
@@ -105,6 +106,8 @@ class TransactionalKafkaSink(KafkaSink):
                 self._ending = self._manager.begin_commit()
                 self._offering = None
             self._wait(self._ending)
+        except COMMIT_REFUSED as error:
+            raise RefusedError(said(error)) from error
         except _TOLD_BY_THE_SOURCE:
             raise
         except kafka_errors.KafkaError as error:

@@ -231,7 +231,7 @@ def test_a_group_is_called_after_its_only_topic() -> None:
 
 def test_every_setting_of_the_connection_reaches_a_client() -> None:
     reached = {*clients._CONNECTION, *clients._TLS, *clients._CONSUMER, *clients._PRODUCER}
-    reached |= {"group_id", "max_request_size", "transaction_timeout_ms"}
+    reached |= {"group_id", "max_request_size", "transaction_timeout_ms", "client", "librdkafka"}
     reached |= {"sasl_oauth_token_file", "sasl_oauth_token_provider"}
     assert set(Kafka.model_fields) == reached
 

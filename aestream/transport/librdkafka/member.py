@@ -1,0 +1,243 @@
+"""What `Places` asks of a consumer over librdkafka, and how it hears of rebalances.
+
+librdkafka offers a member what its group gives it in a callback, within `consume`, and reads nothing of that before it
+is told from where. So the callback only takes notes, and `begin_at` tells it once the starts are known and committed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import struct
+import time
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from aestream.errors import NoAnswerError, TransportError
+from aestream.transport.librdkafka.errors import broker_errors, explained
+from aestream.transport.librdkafka.waiting import Call
+from aestream.transport.places import ANSWER_SECONDS, Stored
+from aestream.transport.wording import Connection
+from aestream.types import Membership, Partition
+
+_END, _BEGIN = -1, -2  # in place of a timestamp: the protocol's own way to ask for the ends
+_METADATA = "CGMDv2:"
+_FRESH_SECONDS = 3.0
+
+
+class ConfluentMember:
+    """A consumer as a member of its group: what it was given, and whether it is in there."""
+
+    def __init__(self, consumer: Consumer, connection: Connection) -> None:
+        self._consumer = consumer
+        self._connection = connection
+        self._given: set[Partition] = set()
+        self._gone: list[tuple[Partition, bool]] = []  # taken away since the last look, and whether they were lost
+        self._reading: set[Partition] = set()
+        self._positions: dict[Partition, int] = {}  # where nothing was left to read
+        self._membership = Membership.JOINING
+        self._counts: dict[str, int] = {}
+        self._committing: Call[Any] | None = None
+        self._asking: Call[Mapping[Partition, int]] | None = None
+        self._ends: Mapping[Partition, int] = {}
+        self._answered = 0.0  # when the broker last answered a question
+
+    # What librdkafka calls, on our own thread, within `consume`.
+
+    def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Note what the group gives to this member; nothing of that is read yet."""
+        consumer.incremental_assign([])
+        self._given.update(Partition(part.topic, part.partition) for part in partitions)
+        self._membership = Membership.MEMBER
+
+    def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Give up what another member is to have."""
+        self._give_up(consumer, partitions, lost=False)
+
+    def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Give up what the group took away."""
+        self._give_up(consumer, partitions, lost=True)
+
+    def on_statistics(self, text: str) -> None:
+        """Learn whether this member is in its group."""
+        state = json.loads(text).get("cgrp", {})
+        if state.get("join_state") in {"steady", "wait-assign-call"}:
+            self._membership = Membership.MEMBER
+        elif state.get("state") == "up":
+            self._membership = Membership.JOINING
+        else:
+            self._membership = Membership.OUTSIDE
+
+    def _give_up(self, consumer: Consumer, partitions: list[TopicPartition], *, lost: bool) -> None:
+        gone = [Partition(part.topic, part.partition) for part in partitions]
+        consumer.incremental_unassign([TopicPartition(*part) for part in gone if part in self._reading])
+        self._given.difference_update(gone)
+        self._reading.difference_update(gone)
+        self._gone += ((part, lost) for part in gone)
+        self._membership = Membership.JOINING
+
+    # What the source asks.
+
+    @property
+    def membership(self) -> Membership:
+        """As of the last callback, and of the statistics of the last second."""
+        return self._membership
+
+    def gone(self) -> Iterator[tuple[Partition, bool]]:
+        """The partitions that were taken away since the last call, and whether they were lost."""
+        gone, self._gone = self._gone, []
+        return iter(gone)
+
+    def reached(self, partition: Partition, position: int) -> None:
+        """Nothing of a partition is left to read before this offset."""
+        self._positions[partition] = position
+
+    def identity(self) -> bytes | None:
+        """This member's name and generation for a transaction; None while it has none.
+
+        Without a generation, the broker would take it for a program that is in no group, and not refuse it.
+        """
+        told: bytes = self._consumer.consumer_group_metadata()
+        (generation,) = struct.unpack_from("<i", told, len(_METADATA))
+        return told if generation >= 0 else None
+
+    def metadata(self, topics: Collection[str], timeout: float) -> Mapping[str, int]:
+        """The partitions of these topics, or of all without any; 0 for one that does not exist or is not shown."""
+        asked = [self._consumer.list_topics(topic, timeout=timeout) for topic in topics] or [
+            self._consumer.list_topics(timeout=timeout)
+        ]
+        for told in asked:
+            for name, topic in told.topics.items():
+                if topic.error is not None and topic.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    if topic.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                        continue
+                    raise explained(topic.error, self._connection, about=name)
+                self._counts[name] = len(topic.partitions)
+        return self._counts
+
+    def names(self, timeout: float) -> list[str]:
+        """All topics that this user is shown now."""
+        told = self._consumer.list_topics(timeout=timeout)
+        return [name for name, topic in told.topics.items() if topic.error is None]
+
+    # What Places asks.
+
+    def mine(self) -> Collection[Partition]:
+        """What the group has given to this member."""
+        return self._given
+
+    def partitions_of(self, topic: str) -> Collection[int]:
+        """Ask for the topic, which may have more than it had."""
+        with broker_errors(self._connection):
+            return range(self.metadata([topic], ANSWER_SECONDS).get(topic, 0))
+
+    def count(self, topic: str) -> int:
+        """The number of partitions as it was last told; 0 if it never was."""
+        return self._counts.get(topic, 0)
+
+    def stored(self, partitions: Collection[Partition]) -> Mapping[Partition, Stored]:
+        """Ask the group's coordinator."""
+        if not partitions:
+            return {}
+        with broker_errors(self._connection):
+            answers = self._consumer.committed([TopicPartition(*part) for part in partitions], timeout=ANSWER_SECONDS)
+            self._need(answers)
+        return {
+            Partition(one.topic, one.partition): (one.offset, one.metadata or "") for one in answers if one.offset >= 0
+        }
+
+    def begins(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """Ask the leaders."""
+        return self._offsets(partitions, _BEGIN, ANSWER_SECONDS)
+
+    def ends(self, partitions: Collection[Partition], *, timeout: float = ANSWER_SECONDS) -> Mapping[Partition, int]:
+        """Ask the leaders."""
+        return self._offsets(partitions, _END, timeout)
+
+    def recent_ends(self, partitions: Collection[Partition], *, timeout: float) -> Mapping[Partition, int]:
+        """Ask the leaders without waiting, and return what they said the last time; wait if that was never.
+
+        A question waits behind a fetch in the connection to a broker, which may take half a second.
+        """
+        asking, self._asking = self._asking, None
+        if asking is not None and not asking.over(0.0):
+            self._asking = asking
+        else:
+            if asking is not None:
+                self._learn_ends(asking, 0.0)
+            self._asking = Call(lambda: self.ends(partitions, timeout=timeout))
+        if self._ends.keys() < set(partitions):
+            self._learn_ends(self._asking, timeout)
+        return {part: self._ends[part] for part in partitions if part in self._ends} if self.answered() else {}
+
+    def answered(self) -> bool:
+        """Whether the broker has answered a question of the last seconds."""
+        return time.monotonic() - self._answered < _FRESH_SECONDS
+
+    def _learn_ends(self, asking: Call[Mapping[Partition, int]], timeout: float) -> None:
+        with contextlib.suppress(TransportError):
+            self._ends = asking.wait(timeout)
+
+    def commit(self, offsets: Mapping[Partition, Stored]) -> None:
+        """Commit, and wait for the answer; first, for that of a former commit."""
+        if self._committing is not None:
+            if not self._committing.over(ANSWER_SECONDS):
+                raise NoAnswerError("the broker did not answer a commit")
+            self._committing = None
+        told = in_librdkafkas_terms(offsets)
+        call = Call(lambda: self._consumer.commit(offsets=told, asynchronous=False))
+        with broker_errors(self._connection):
+            try:
+                self._need(call.wait(ANSWER_SECONDS))
+            except NoAnswerError:
+                self._committing = call
+                raise
+
+    def begin_at(self, starts: Mapping[Partition, int]) -> None:
+        """Let librdkafka read partitions from these offsets on."""
+        with broker_errors(self._connection):
+            self._consumer.incremental_assign([TopicPartition(*part, offset) for part, offset in starts.items()])
+        self._reading.update(starts)
+        for part in starts:
+            self._positions.pop(part, None)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Give the partition back to librdkafka at another place."""
+        if partition in self._reading:
+            with broker_errors(self._connection):
+                self._consumer.incremental_unassign([TopicPartition(*partition)])
+            self.begin_at({partition: offset})
+
+    def position(self, partition: Partition) -> int | None:
+        """The last end that was reached."""
+        return self._positions.get(partition)
+
+    def last_seen_end(self, partition: Partition) -> int:
+        """The high watermark of the last fetch."""
+        try:
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
+        except KafkaException:
+            return 0
+        return max(int(high), 0)
+
+    def _offsets(self, partitions: Collection[Partition], which: int, timeout: float) -> Mapping[Partition, int]:
+        with broker_errors(self._connection):
+            answers = self._consumer.offsets_for_times(
+                [TopicPartition(*part, which) for part in partitions], timeout=timeout
+            )
+            self._need(answers)
+        self._answered = time.monotonic()
+        return {Partition(one.topic, one.partition): one.offset for one in answers}
+
+    def _need(self, answers: Collection[TopicPartition]) -> None:
+        """Raise the first error of an answer."""
+        for one in answers:
+            if one.error is not None:
+                raise explained(one.error, self._connection, about=f"{one.topic}/{one.partition}")
+
+
+def in_librdkafkas_terms(offsets: Mapping[Partition, Stored]) -> list[TopicPartition]:
+    """Offsets and notes as the client takes them."""
+    return [TopicPartition(*part, offset, note) for part, (offset, note) in offsets.items()]
