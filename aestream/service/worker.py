@@ -257,7 +257,8 @@ class Worker:
         self._tidied = now
         assigned = self._source.assigned()
         waits = None if self._source.joined() else "the consumer group"
-        if assigned and not self._source.answers():  # the client believes that it is a member throughout an outage
+        # A client may believe that it is a member throughout an outage, or take itself for one that has to join.
+        if (assigned or waits) and not self._source.answers():
             waits = _AWAY
         self._service.wait_for(waits)
         self._tell(waits, len(assigned))

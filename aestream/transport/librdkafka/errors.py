@@ -67,7 +67,7 @@ def broker_errors(connection: Connection) -> Iterator[None]:
 
 def explained(error: KafkaError, connection: Connection, *, about: str = "") -> TransportError | ConfigurationError:
     """What to raise for an error `about` a topic or a group."""
-    code, kafka = error.code(), f"Kafka at {wording.servers(connection)}"
+    code, kafka = _cause(error), f"Kafka at {wording.servers(connection)}"
     told = f"{about}, {said(error)}" if about else said(error)
     kind: type[TransportError | ConfigurationError] = TransportError
     message = f"{kafka}: {told}"
@@ -84,6 +84,14 @@ def explained(error: KafkaError, connection: Connection, *, about: str = "") -> 
     elif code in _REFUSED_SETTINGS:
         kind, message = ConfigurationError, f"librdkafka refuses the settings of the connection: {error.str()}"
     return kind(message)
+
+
+def _cause(error: KafkaError) -> int:
+    """The code of an error; of a fatal one, that of its reason, if that is known: only its text tells."""
+    code: int = error.code()
+    if code == KafkaError._FATAL:
+        return next((known for known in (*_OF_THE_GROUP, *DENIED) if KafkaError(known).str() in error.str()), code)
+    return code
 
 
 def said(error: KafkaError) -> str:

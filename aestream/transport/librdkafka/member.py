@@ -6,16 +6,15 @@ is told from where. So the callback only takes notes, and `begin_at` tells it on
 
 from __future__ import annotations
 
-import contextlib
 import json
 import struct
 import time
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from aestream.errors import NoAnswerError, TransportError
+from aestream.errors import NoAnswerError
 from aestream.transport.librdkafka.errors import broker_errors, explained
 from aestream.transport.librdkafka.waiting import Call
 from aestream.transport.places import ANSWER_SECONDS, Stored
@@ -25,6 +24,8 @@ from aestream.types import Membership, Partition
 _END, _BEGIN = -1, -2  # in place of a timestamp: the protocol's own way to ask for the ends
 _METADATA = "CGMDv2:"
 _FRESH_SECONDS = 3.0
+
+_Answer = TypeVar("_Answer")
 
 
 class ConfluentMember:
@@ -40,7 +41,8 @@ class ConfluentMember:
         self._membership = Membership.JOINING
         self._counts: dict[str, int] = {}
         self._committing: Call[Any] | None = None
-        self._asking: Call[Mapping[Partition, int]] | None = None
+        self._asking: Call[None] | None = None
+        self._calls: list[Call[Any]] = []
         self._ends: Mapping[Partition, int] = {}
         self._answered = 0.0  # when the broker last answered a question
 
@@ -111,16 +113,13 @@ class ConfluentMember:
         for told in asked:
             for name, topic in told.topics.items():
                 if topic.error is not None and topic.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    if topic.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                    if not topics or topic.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                         continue
                     raise explained(topic.error, self._connection, about=name)
                 self._counts[name] = len(topic.partitions)
+        if not topics:  # others are gone
+            self._counts = {name: self._counts[name] for name in asked[0].topics if name in self._counts}
         return self._counts
-
-    def names(self, timeout: float) -> list[str]:
-        """All topics that this user is shown now."""
-        told = self._consumer.list_topics(timeout=timeout)
-        return [name for name, topic in told.topics.items() if topic.error is None]
 
     # What Places asks.
 
@@ -150,35 +149,57 @@ class ConfluentMember:
 
     def begins(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         """Ask the leaders."""
-        return self._offsets(partitions, _BEGIN, ANSWER_SECONDS)
+        return self._offsets(partitions, _BEGIN)
 
-    def ends(self, partitions: Collection[Partition], *, timeout: float = ANSWER_SECONDS) -> Mapping[Partition, int]:
+    def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         """Ask the leaders."""
-        return self._offsets(partitions, _END, timeout)
+        return self._offsets(partitions, _END)
 
     def recent_ends(self, partitions: Collection[Partition], *, timeout: float) -> Mapping[Partition, int]:
-        """Ask the leaders without waiting, and return what they said the last time; wait if that was never.
-
-        A question waits behind a fetch in the connection to a broker, which may take half a second.
-        """
-        asking, self._asking = self._asking, None
-        if asking is not None and not asking.over(0.0):
-            self._asking = asking
-        else:
-            if asking is not None:
-                self._learn_ends(asking, 0.0)
-            self._asking = Call(lambda: self.ends(partitions, timeout=timeout))
-        if self._ends.keys() < set(partitions):
-            self._learn_ends(self._asking, timeout)
+        """Ask the leaders in the background, and return what they said the last time; wait if that was never."""
+        self._ask(partitions)
+        if self._asking is not None and self._ends.keys() < set(partitions):
+            self._asking.over(timeout)
         return {part: self._ends[part] for part in partitions if part in self._ends} if self.answered() else {}
+
+    def answers(self, partitions: Collection[Partition], *, timeout: float) -> bool:
+        """Whether the broker has answered in the last seconds, or answers now: where these partitions end."""
+        if not self.answered():
+            self._ask(partitions)
+            if self._asking is not None:
+                self._asking.over(timeout)
+        return self.answered()
 
     def answered(self) -> bool:
         """Whether the broker has answered a question of the last seconds."""
         return time.monotonic() - self._answered < _FRESH_SECONDS
 
-    def _learn_ends(self, asking: Call[Mapping[Partition, int]], timeout: float) -> None:
-        with contextlib.suppress(TransportError):
-            self._ends = asking.wait(timeout)
+    def look_up(self, topics: Collection[str]) -> Call[Mapping[str, int]]:
+        """Ask for the partitions of topics, or of all, in the background."""
+        return self._call(lambda: self.metadata(topics, ANSWER_SECONDS))
+
+    def quiet(self, timeout: float) -> bool:
+        """Wait until no question is under way, for so many seconds; whether that is so."""
+        until = time.monotonic() + timeout
+        return all(call.over(max(until - time.monotonic(), 0.0)) for call in self._calls)
+
+    def _ask(self, partitions: Collection[Partition]) -> None:
+        """Ask for the ends of partitions, unless that is under way.
+
+        A question waits behind a fetch in the connection to a broker, which may take half a second, and librdkafka
+        gives up the whole connection if the answer comes later than it was told to wait. So nobody waits here.
+        """
+
+        def ask() -> None:
+            self._ends = self.ends(partitions)
+
+        if self._asking is None or self._asking.over(0.0):
+            self._asking = self._call(ask)
+
+    def _call(self, work: Callable[[], _Answer]) -> Call[_Answer]:
+        call = Call(work)
+        self._calls = [call, *(one for one in self._calls if not one.over(0.0))]
+        return call
 
     def commit(self, offsets: Mapping[Partition, Stored]) -> None:
         """Commit, and wait for the answer; first, for that of a former commit."""
@@ -187,7 +208,7 @@ class ConfluentMember:
                 raise NoAnswerError("the broker did not answer a commit")
             self._committing = None
         told = in_librdkafkas_terms(offsets)
-        call = Call(lambda: self._consumer.commit(offsets=told, asynchronous=False))
+        call = self._call(lambda: self._consumer.commit(offsets=told, asynchronous=False))
         with broker_errors(self._connection):
             try:
                 self._need(call.wait(ANSWER_SECONDS))
@@ -222,10 +243,10 @@ class ConfluentMember:
             return 0
         return max(int(high), 0)
 
-    def _offsets(self, partitions: Collection[Partition], which: int, timeout: float) -> Mapping[Partition, int]:
+    def _offsets(self, partitions: Collection[Partition], which: int) -> Mapping[Partition, int]:
         with broker_errors(self._connection):
             answers = self._consumer.offsets_for_times(
-                [TopicPartition(*part, which) for part in partitions], timeout=timeout
+                [TopicPartition(*part, which) for part in partitions], timeout=ANSWER_SECONDS
             )
             self._need(answers)
         self._answered = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from aestream.types import Outgoing
 
 _CONTACT_MS = 30_000  # the default of `bootstrap_timeout_ms`
 _ANSWER_SECONDS = 10.0  # how long an unknown topic is looked up
+_LEAVE_SECONDS = 1.0
+_REOPEN_SECONDS = 5.0  # who waits for a broker that is away asks again
 _REQUEST_MS = 30_000  # the default of `request_timeout_ms`
 _NO_PARTITION = -1  # its key chooses
 _NOW = 0
@@ -118,22 +121,23 @@ class ConfluentSink:
         """Close the connections."""
         if not self._closed:
             self._closed = True
+            until = time.monotonic() + timeout
             with contextlib.suppress(KafkaException):  # it had ended before
                 self._producer.flush(timeout)
-            self._give_up(timeout)
+            self._give_up(until - time.monotonic())
 
-    def _give_up(self, timeout: float = CLOSE_SECONDS) -> None:
-        """Close the connections without sending what waits."""
+    def _give_up(self, timeout: float = _LEAVE_SECONDS) -> None:
+        """Close the connections without sending what waits; what takes longer goes on by itself."""
         producer = self._producer
         with contextlib.suppress(KafkaException):
             producer.purge()
-        Call(producer.close).over(timeout)
+        Call(producer.close).over(max(timeout, _LEAVE_SECONDS))
 
     def _replace(self) -> None:
         """Go on with another producer."""
         self._give_up()
         self._refused.clear()
-        self._producer = self._opened(_ANSWER_SECONDS)
+        self._producer = self._opened(_REOPEN_SECONDS)
 
     def _opened(self, timeout: float) -> Producer:
         """A producer that a broker has answered, in so many seconds."""

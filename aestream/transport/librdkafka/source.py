@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
-from aestream.errors import AestreamError, NoAnswerError, TransportError
+from aestream.errors import AestreamError, TransportError
 from aestream.transport.base import CLOSE_SECONDS, TransactionalSink
 from aestream.transport.librdkafka import options
 from aestream.transport.librdkafka.errors import COMMIT_REFUSED, PASSING, broker_errors, explained, said
@@ -61,6 +62,7 @@ class ConfluentSource:
         self._subscribed: list[str] = []
         self._looked: dict[str, float] = {}  # when a topic, or all for a pattern, were looked up
         self._deleted: dict[Partition, int | None] = {}  # partitions whose next record is gone, and where we are there
+        self._listing: Call[Mapping[str, int]] | None = None
         self._fatal: KafkaError | None = None
         self._closed = False
         self._back = "group_instance_id" in consumer  # such a member may have been here before
@@ -149,16 +151,8 @@ class ConfluentSource:
 
     def answers(self) -> bool:
         """Whether the broker answers a small question within a second."""
-        if self._member.answered():
-            return True
-        try:
-            some = next(iter(self._places), None)
-            if some is not None:
-                return bool(self._member.ends([some], timeout=_QUESTION_SECONDS))
-            with broker_errors(self._connection):
-                return bool(self._member.metadata(self._subscribed[:1], _QUESTION_SECONDS))
-        except TransportError:
-            return False
+        some = next(iter(self._places), None) or Partition(self._subscribed[0], 0)
+        return self._member.answers([some], timeout=_QUESTION_SECONDS)
 
     def assigned(self) -> frozenset[Partition]:
         """The partitions whose start is known and committed: from here on none of their records is missed."""
@@ -179,18 +173,16 @@ class ConfluentSource:
     def partition_count(self, topic: str) -> int:
         """The number of partitions of a topic, looked up twice a minute at most."""
         if self._due(topic):
-            try:
-                with broker_errors(self._connection):
-                    self._member.metadata([topic], _QUESTION_SECONDS)
-            except NoAnswerError:
-                pass  # what was known stays
+            self._member.look_up([topic])
         return self._member.count(topic)
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Leave the group and close the connections."""
         if not self._closed:
             self._closed = True
-            Call(self._consumer.close).over(timeout)
+            until = time.monotonic() + timeout
+            if self._member.quiet(timeout):  # a client that is closed in the middle of a question would crash
+                Call(self._consumer.close).over(max(until - time.monotonic(), 0.0))
 
     def _contact(self) -> list[str]:
         """The names of all topics that this user is shown, once a broker tells; those that were named are there."""
@@ -222,11 +214,11 @@ class ConfluentSource:
     def _follow_the_pattern(self) -> None:
         """Read topics that the pattern matches since a while."""
         if self._topics[0].startswith("^") and self._due("^"):
-            try:
-                with broker_errors(self._connection):
-                    self._subscribe(self._member.names(_QUESTION_SECONDS))
-            except NoAnswerError:
-                pass  # another time
+            self._listing = self._member.look_up(())
+        if self._listing is not None and self._listing.over(0.0):
+            listing, self._listing = self._listing, None
+            with contextlib.suppress(TransportError, KafkaException):  # another time
+                self._subscribe([name for name, partitions in listing.wait(0.0).items() if partitions])
 
     def _due(self, what: str) -> bool:
         """Whether something has not been looked up for a while; it is now."""

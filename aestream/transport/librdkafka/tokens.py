@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+
+_log = logging.getLogger("kafka.librdkafka")  # a child of the logger that `hear_client` opens
 
 _LIFE_SECONDS = 300.0  # a token is asked for again before that, as its file may have been renewed
 _PRINCIPAL = "aestream"  # librdkafka wants one; the broker reads it from the token
@@ -19,8 +22,12 @@ def token_callback(provider: Any) -> Callable[[str], Token]:
     """A callback that returns the token of a provider, with `token()` and `extensions()`, and when it ends."""
 
     def ask(_config: str) -> Token:
-        token = provider.token()
-        return token, min(_end_of(token), time.time() + _LIFE_SECONDS), _PRINCIPAL, dict(provider.extensions())
+        try:
+            token, extensions = provider.token(), dict(provider.extensions())
+        except Exception as error:
+            _log.warning("no token: %s", error)  # librdkafka says only that there is none, and asks again
+            raise
+        return token, min(_end_of(token), time.time() + _LIFE_SECONDS), _PRINCIPAL, extensions
 
     return ask
 

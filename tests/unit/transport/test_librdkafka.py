@@ -86,6 +86,12 @@ def test_errors_are_told_apart(code: int, kind: type[Exception]) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_the_reason_of_a_fatal_error_is_told() -> None:
+    fatal = KafkaError(KafkaError._FATAL, f"Fatal error: {KafkaError(KafkaError.FENCED_INSTANCE_ID).str()}: and so on")
+    with pytest.raises(TransportError, match="the same `group_instance_id`"), broker_errors(CONNECTION):
+        raise KafkaException(fatal)
+
+
 class Tokens:
     def __init__(self, token: str) -> None:
         self._token = token
