@@ -29,7 +29,7 @@ _METADATA_SECONDS = 30.0  # how often topics and their partitions are looked up
 _AT_ONCE = 250  # records taken from the client before their size is looked at; then up to four times as many again
 _JOINING_SECONDS = 0.05  # a member without its place looks so often whether it has that
 _PAUSE_SECONDS = 0.05  # between two polls that are to read nothing
-_GAP_SECONDS = 0.005  # records that come more than this apart are not waited for
+_FETCH_SECONDS = 0.005  # that a fetch of what is there takes
 _DELETED = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION})
 _KNOWN = PASSING | COMMIT_REFUSED | {KafkaError._MAX_POLL_EXCEEDED}  # librdkafka goes on by itself
 
@@ -81,7 +81,7 @@ class ConfluentSource:
             raise
 
     def poll(self, timeout: float, *, read: bool = True) -> Batch:
-        """Wait for records; keep gathering for at most `max_wait` seconds while more are coming."""
+        """Wait for records; gather for at most `max_wait` seconds those that are there."""
         deadline = time.monotonic() + timeout
         messages: list[Message] = []
         while True:
@@ -229,22 +229,30 @@ class ConfluentSource:
         return True
 
     def _gather(self, timeout: float) -> list[Message]:
-        """Take what comes, a little at a time, so that large records do not come by the thousand.
+        """Take what is there, a little at a time, so that large records do not come by the thousand.
 
-        librdkafka waits until it has all that is asked for: so one record is waited for, and the others are taken.
+        Nothing is held back for records that may yet come. Those are waited for that the broker has already, and, if
+        some came before this call, those that have come since: one more fetch brings them. librdkafka waits until it
+        has all that is asked for: so one record is waited for, and the others are taken.
         """
-        messages = self._take(1, timeout)
-        if not messages:
-            return messages
+        messages = self._take(min(_AT_ONCE, self._max_records), 0.0)
+        since = bool(messages)
+        messages = messages or self._take(1, timeout)
         size = sum(map(len, messages))
         deadline = time.monotonic() + self._max_wait
-        while (count := len(messages)) < self._max_records and size < self._max_bytes:
+        while 0 < (count := len(messages)) < self._max_records and size < self._max_bytes:
             fits = (self._max_bytes - size) * count // max(size, 1)  # of the size of those before
             asked = max(1, min(self._max_records - count, max(_AT_ONCE, 4 * count), fits if count > 1 else _AT_ONCE))
             part = self._take(asked, 0.0)
             if not part:
                 left = max(deadline - time.monotonic(), 0.0)
-                part = self._take(1, left if self._more_is_stored(messages[-1]) else min(left, _GAP_SECONDS))
+                if self._more_is_stored(messages[-1]):
+                    wait = left
+                elif since:
+                    wait, since = min(left, _FETCH_SECONDS), False
+                else:
+                    break
+                part = self._take(1, wait)
             if not part:
                 break
             messages += part
