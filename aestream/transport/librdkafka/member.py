@@ -24,6 +24,7 @@ from aestream.types import Membership, Partition
 _END, _BEGIN = -1, -2  # in place of a timestamp: the protocol's own way to ask for the ends
 _METADATA = "CGMDv2:"
 _FRESH_SECONDS = 3.0
+_COMMIT_SECONDS = 1.0
 
 _Answer = TypeVar("_Answer")
 
@@ -40,7 +41,7 @@ class ConfluentMember:
         self._positions: dict[Partition, int] = {}  # where nothing was left to read
         self._membership = Membership.JOINING
         self._counts: dict[str, int] = {}
-        self._committing: Call[Any] | None = None
+        self._committing: tuple[Mapping[Partition, Stored], Call[Any]] | None = None
         self._asking: Call[None] | None = None
         self._calls: list[Call[Any]] = []
         self._ends: Mapping[Partition, int] = {}
@@ -202,19 +203,22 @@ class ConfluentMember:
         return call
 
     def commit(self, offsets: Mapping[Partition, Stored]) -> None:
-        """Commit, and wait for the answer; first, for that of a former commit."""
-        if self._committing is not None:
-            if not self._committing.over(ANSWER_SECONDS):
+        """Commit, and wait a second for the answer. To call again is to go on waiting, if the offsets are the same."""
+        former = self._committing
+        if former is not None and former[0] != offsets:
+            if not former[1].over(_COMMIT_SECONDS):
                 raise NoAnswerError("the broker did not answer a commit")
-            self._committing = None
-        told = in_librdkafkas_terms(offsets)
-        call = self._call(lambda: self._consumer.commit(offsets=told, asynchronous=False))
-        with broker_errors(self._connection):
-            try:
-                self._need(call.wait(ANSWER_SECONDS))
-            except NoAnswerError:
-                self._committing = call
-                raise
+            former = None
+        if former is None:
+            told = in_librdkafkas_terms(offsets)
+            former = dict(offsets), self._call(lambda: self._consumer.commit(offsets=told, asynchronous=False))
+        self._committing, call = former, former[1]
+        try:
+            with broker_errors(self._connection):
+                self._need(call.wait(_COMMIT_SECONDS))
+        finally:
+            if call.over(0.0):
+                self._committing = None
 
     def begin_at(self, starts: Mapping[Partition, int]) -> None:
         """Let librdkafka read partitions from these offsets on."""

@@ -117,7 +117,7 @@ class ConfluentSource:
     def commit(self, positions: Mapping[Partition, int], *, within: TransactionalSink | None = None) -> bool:
         """Commit the offsets of partitions that are still ours; False when a rebalance prevents it.
 
-        Raises NoAnswerError after ten seconds without an answer. What librdkafka knows of the group at this moment may
+        Raises NoAnswerError after a second without an answer. What librdkafka knows of the group at this moment may
         be newer than what we do; but a partition is another member's only once we have polled and given it up.
         """
         mine = self._member.mine()
