@@ -30,10 +30,15 @@ _Answer = TypeVar("_Answer")
 
 
 class ConfluentMember:
-    """A consumer as a member of its group: what it was given, and whether it is in there."""
+    """A consumer as a member of its group: what it was given, and whether it is in there.
 
-    def __init__(self, consumer: Consumer, connection: Connection) -> None:
+    `asker` is another consumer, which joins nothing. The client does one thing at a time, and a question would wait
+    behind a fetch in the connection to a broker; so questions have a client and connections of their own.
+    """
+
+    def __init__(self, consumer: Consumer, asker: Consumer, connection: Connection) -> None:
         self._consumer = consumer
+        self._asker = asker
         self._connection = connection
         self._given: set[Partition] = set()
         self._gone: list[tuple[Partition, bool]] = []  # taken away since the last look, and whether they were lost
@@ -108,8 +113,8 @@ class ConfluentMember:
 
     def metadata(self, topics: Collection[str], timeout: float) -> Mapping[str, int]:
         """The partitions of these topics, or of all without any; 0 for one that does not exist or is not shown."""
-        asked = [self._consumer.list_topics(topic, timeout=timeout) for topic in topics] or [
-            self._consumer.list_topics(timeout=timeout)
+        asked = [self._asker.list_topics(topic, timeout=timeout) for topic in topics] or [
+            self._asker.list_topics(timeout=timeout)
         ]
         for told in asked:
             for name, topic in told.topics.items():
@@ -187,11 +192,11 @@ class ConfluentMember:
     def _ask(self, partitions: Collection[Partition]) -> None:
         """Ask for the ends of partitions, unless that is under way.
 
-        A question waits behind a fetch in the connection to a broker, which may take half a second, and librdkafka
-        gives up the whole connection if the answer comes later than it was told to wait. So nobody waits here.
+        librdkafka gives up a connection if an answer comes later than it was told to wait. So nobody waits here.
         """
 
         def ask() -> None:
+            self._asker.poll(0.0)  # serves what it has to say
             self._ends = self.ends(partitions)
 
         if self._asking is None or self._asking.over(0.0):
@@ -249,7 +254,7 @@ class ConfluentMember:
 
     def _offsets(self, partitions: Collection[Partition], which: int) -> Mapping[Partition, int]:
         with broker_errors(self._connection):
-            answers = self._consumer.offsets_for_times(
+            answers = self._asker.offsets_for_times(
                 [TopicPartition(*part, which) for part in partitions], timeout=ANSWER_SECONDS
             )
             self._need(answers)

@@ -69,7 +69,8 @@ class ConfluentSource:
         chosen = options.reading(connection, max_bytes=max_bytes, group_id=group_id, **consumer)
         with broker_errors(connection):
             self._consumer = Consumer({**chosen, "stats_cb": self._hear_statistics, "error_cb": self._hear_error})
-        self._member = ConfluentMember(self._consumer, connection)
+            self._asker = Consumer({**chosen, "statistics.interval.ms": 0, "log_level": 0})
+        self._member = ConfluentMember(self._consumer, self._asker, connection)
         try:
             there = self._contact()
             self._places = Places(self._member, latest=auto_offset_reset == "latest", topics=there)
@@ -182,7 +183,8 @@ class ConfluentSource:
             self._closed = True
             until = time.monotonic() + timeout
             if self._member.quiet(timeout):  # a client that is closed in the middle of a question would crash
-                Call(self._consumer.close).over(max(until - time.monotonic(), 0.0))
+                for client in (self._consumer, self._asker):
+                    Call(client.close).over(max(until - time.monotonic(), 0.0))
 
     def _contact(self) -> list[str]:
         """The names of all topics that this user is shown, once a broker tells; those that were named are there."""
