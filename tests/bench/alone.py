@@ -99,7 +99,11 @@ def measure(sides: dict[str, dict[str, str]], folder: Path, rounds: int) -> dict
                 assert process.stdout is not None
                 process.stdin.write("\n")
                 process.stdin.flush()
-                took = json.loads(process.stdout.readline())
+                if not (line := process.stdout.readline()):
+                    for other in running.values():
+                        other.kill()
+                    sys.exit(f"{name} ended early: can it read the other's model?")
+                took = json.loads(line)
                 if turn:  # the first one warms up
                     found[name].append(took)
         for process in running.values():
