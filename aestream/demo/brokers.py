@@ -12,13 +12,11 @@ kernel ends the broker too.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -26,20 +24,11 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from aestream.app.process import free_port, spawn
 from aestream.errors import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-_PR_SET_PDEATHSIG = 1
-
-
-def free_port() -> int:
-    """Return a loopback port that nothing is listening on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    from collections.abc import Sequence
 
 
 class Broker(ABC):
@@ -153,26 +142,3 @@ def _noida_db() -> str | None:
     if not os.access(binary, os.X_OK):
         binary.chmod(0o755)  # the wheel does not set the mode
     return str(binary)
-
-
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start a process that writes to `log`, ends with this one, and does not receive the terminal's Ctrl-C."""
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call that takes no lock
-        )
-
-
-def die_with_parent() -> None:
-    """In the child: ask the kernel to kill it when its parent ends, for whatever reason."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

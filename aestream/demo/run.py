@@ -12,15 +12,16 @@ from importlib import util
 from pathlib import Path
 
 from aestream.app import clients, terminal, topics, trainer
+from aestream.app.follower import Follower
+from aestream.app.interrupts import Interrupts
+from aestream.app.process import WorkerProcess
 from aestream.demo import feed as feeds
 from aestream.demo import stage, stream
 from aestream.demo import summary as report
 from aestream.demo.brokers import EmbeddedKafka
 from aestream.demo.feed import Feed
-from aestream.demo.interrupts import Interrupts
 from aestream.demo.live import LiveView, PlainView, Progress, View
-from aestream.demo.results import Follower, Results
-from aestream.demo.service import WorkerProcess
+from aestream.demo.results import Results
 from aestream.demo.stage import Stage
 from aestream.demo.verdict import Finding, Summary, judge
 from aestream.detector.training import learner

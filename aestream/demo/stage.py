@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aestream.demo.brokers import free_port
+from aestream.app.process import free_port
 from aestream.settings import reference, settings
 from aestream.settings.settings import PREFIX, Settings
 

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aestream.app import models
-from aestream.demo.brokers import free_port
+from aestream.app.process import free_port
 from aestream.networks.threads import use_threads
 from aestream.settings import settings
 from tests.bench.throughput import DEADLINE_SECONDS, broker, ends, environment, fill, prepare, records

@@ -24,7 +24,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from rich.table import Table
 
 from aestream.app import models, topics
-from aestream.demo.brokers import free_port
+from aestream.app.process import free_port
 from aestream.networks.threads import use_threads
 from aestream.settings import settings
 from tests.bench.memory import console, scrape, wait

@@ -10,7 +10,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aestream.demo.brokers import Broker, free_port
+from aestream.app.process import free_port
+from aestream.demo.brokers import Broker
 from aestream.errors import TransportError
 from tests.brokers.jars import kafka_jars
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from aestream.demo.brokers import free_port, spawn
+from aestream.app.process import free_port, spawn
 
 _START_SECONDS = 20.0
 

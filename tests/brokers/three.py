@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from aestream.demo.brokers import free_port
+from aestream.app.process import free_port
 from tests.brokers.apache import QUICK_ABORTS, ApacheKafka
 
 NODES = (1, 2, 3)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from aestream.demo.brokers import die_with_parent
+from aestream.app.process import die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 
-from aestream.demo.brokers import free_port
+from aestream.app.process import free_port
 from tests.brokers.apache import ApacheKafka
 from tests.brokers.jars import jmx_exporter
 from tests.recording import load, metrics, trouble

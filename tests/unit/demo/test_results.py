@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +11,11 @@ from rich.console import Console
 
 from aestream.demo import plot, summary
 from aestream.demo.feed import Feed
-from aestream.demo.results import Follower, Results
+from aestream.demo.results import Results
 from aestream.demo.verdict import Finding, Summary, judge
-from aestream.errors import DataError, TransportError
+from aestream.errors import DataError
 from aestream.messages.episodes import Episode
-from aestream.types import Batch, Level
+from aestream.types import Level
 from tests.unit.demo.runs import TOPICS, batch, feed, message, recording
 
 FIRST = 100
@@ -159,18 +158,3 @@ def test_the_picture_shows_several_entities_with_episodes_and_levels(tmp_path: P
     verdict, findings = judge(feed(40), results, sent=40, seconds=1.0)
     plot.draw(tmp_path / "plot.png", feed(40), results, verdict, findings, model="m@1")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_follower_hands_over_batches_and_errors() -> None:
-    def follow() -> Iterator[Batch]:
-        yield Batch()
-        yield batch("out", [score(0, 0.1)])
-        raise TransportError("the broker is gone")
-
-    follower = Follower(follow).start()
-    follower.wait_until_reading()
-    follower.close()
-    taken = follower.take()
-    assert len(next(taken)) == 1
-    with pytest.raises(TransportError, match="gone"):
-        next(taken)

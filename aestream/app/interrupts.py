@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any time: the work stops at once, but the clean-up always completes."""
+"""Ctrl-C, SIGTERM or a closed terminal at any time: the work stops at once, but the clean-up always completes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
@@ -25,7 +25,8 @@ class Interrupts:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        heard = [number for number in _SIGNALS if not _outlived(number)]
+        self._before = {number: signal.signal(number, self._on_signal) for number in heard}
         return self
 
     def __exit__(
@@ -56,7 +57,7 @@ class Interrupts:
 
     @property
     def exit_code(self) -> int:
-        """As a shell reports it: 130 for Ctrl-C, 143 for SIGTERM."""
+        """As a shell reports it: 130 for Ctrl-C, 143 for SIGTERM, 129 for a closed terminal."""
         return 128 + (self.number or signal.SIGINT)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
@@ -64,3 +65,8 @@ class Interrupts:
         self.number = self.number or number
         if first and not self._holding and not self._ignoring:
             raise KeyboardInterrupt
+
+
+def _outlived(number: signal.Signals) -> bool:
+    """Whether whoever started this, such as nohup, wants it to outlive its terminal."""
+    return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from aestream.demo.brokers import spawn
 from aestream.errors import TransportError
 
 _HTTP_SECONDS = 2.0
 _LOG_LINES = 5
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class WorkerProcess:
@@ -72,17 +75,17 @@ class WorkerProcess:
 
     def lag(self) -> int | None:
         """The number of records that it has yet to read, from /metrics; None if unknown."""
-        try:
-            text = self._get("/metrics")
-        except OSError:
-            return None
-        found = [
-            sample.value
-            for family in text_string_to_metric_families(text)
-            if family.name == "aestream_consumer_lag_records"
-            for sample in family.samples
-        ]
-        return int(sum(found)) if found else None
+        found = self.metrics().get("aestream_consumer_lag_records")
+        return None if found is None else int(found)
+
+    def metrics(self) -> dict[str, float]:
+        """The samples of /metrics by name, each the sum over its labels; nothing while it does not answer."""
+        found: dict[str, float] = {}
+        with contextlib.suppress(OSError):
+            for family in text_string_to_metric_families(self._get("/metrics")):
+                for sample in family.samples:
+                    found[sample.name] = found.get(sample.name, 0.0) + sample.value
+        return found
 
     def _get(self, path: str) -> str:
         with urllib.request.urlopen(f"{self.url}{path}", timeout=_HTTP_SECONDS) as response:  # noqa: S310 - ours
@@ -92,3 +95,31 @@ class WorkerProcess:
     def _last_lines(self) -> str:
         lines = self._log_file.read_text(errors="replace").splitlines() if self._log_file.exists() else []
         return "\n".join(lines[-_LOG_LINES:]) or "(it printed nothing)"
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing is listening on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a process that writes to `log`, ends with this one, and does not receive the terminal's Ctrl-C."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call that takes no lock
+        )
+
+
+def die_with_parent() -> None:
+    """In the child: ask the kernel to kill it when its parent ends, for whatever reason."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
