@@ -225,7 +225,8 @@ class TopicState:
     `operations` are those that this user may perform, `max_bytes` is the largest message that the topic accepts; each
     is None when the broker does not say. `partitions` is 0 when there is no such topic, or when it is `hidden`: not
     shown to this user. `id` is another one when the topic is deleted and created again; empty if not known.
-    `compacted`: whether the last message of each key is kept, and only that; None if not known.
+    `compacted`: whether the last message of each key is kept, and only that; None if not known. `replicas` is the
+    number of copies of a partition, 0 if not known.
     """
 
     name: str
@@ -235,6 +236,7 @@ class TopicState:
     hidden: bool = False
     id: str = ""
     compacted: bool | None = None
+    replicas: int = 0
 
     def refusal(self, operation: str, remedy: str) -> str | None:
         """Why the topic cannot be used for `operation`, READ or WRITE; None if it can, or if the broker does not say.

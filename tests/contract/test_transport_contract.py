@@ -290,6 +290,27 @@ def test_topics_are_made_described_grown_and_deleted(transport: Transport, reque
     wait_for("no topic", lambda: not topics.describe([missing])[missing].partitions, seconds=SECONDS)
 
 
+def test_a_topic_tells_how_many_copies_it_has(transport: Transport, request: pytest.FixtureRequest) -> None:
+    topic = transport.topic()
+    assert transport.topics().describe([topic])[topic].replicas == ("memory" not in request.node.name)
+
+
+def test_a_group_is_deleted_once_it_has_no_members(transport: Transport, request: pytest.FixtureRequest) -> None:
+    if "memory" in request.node.name:
+        pytest.skip("there is one group, without members")
+    topic = transport.topic()
+    deliver(transport.sink(), outgoing(topic, [b"x"]))
+    source = transport.source(topic)
+    collect(source, 1)
+    assert source.commit({Partition(topic, 0): 1})
+    group, topics = transport.group(topic), transport.topics()
+    with pytest.raises(TransportError, match=f"group {group} cannot be deleted: "):
+        topics.delete([topic], group_id=group)
+    source.close()
+    topics.delete([topic], group_id=group)
+    topics.delete([topic], group_id=group)
+
+
 def test_commits_say_what_was_noted_of_their_partition(transport: Transport) -> None:
     topic = transport.topic(3)
     deliver(transport.sink(), *(outgoing(topic, [b"x"] * 10, partition=p) for p in range(3)))

@@ -106,10 +106,9 @@ class KafkaTopics:
         there = sorted(name for name, topic in self.describe(names).items() if topic.partitions)
         with self._admin() as admin:
             if there:
-                admin.delete_topics(there)
+                _refused("deleted", "DELETE", admin.delete_topics(there, raise_errors=False)["topics"])
             if group_id is not None:
-                with contextlib.suppress(kafka_errors.GroupIdNotFoundError):
-                    admin.delete_groups([group_id])
+                _of_the_group(lambda: _delete_group(admin, group_id))
 
     @contextmanager
     def _admin(self) -> Iterator[Any]:
@@ -136,6 +135,18 @@ def _of_the_group(ask: Callable[[], _Answer]) -> _Answer:
             time.sleep(_RETRY_SECONDS)
 
 
+def _delete_group(admin: Any, group_id: str) -> None:
+    """Delete a group, if there is one. Raises TransportError when the broker refuses, or members are left."""
+    said = admin.delete_groups([group_id])[group_id]
+    if said in {"OK", kafka_errors.GroupIdNotFoundError.__name__}:
+        return
+    error = getattr(kafka_errors, said)
+    if issubclass(error, kafka_errors.RetriableError):
+        raise error
+    denied = issubclass(error, kafka_errors.GroupAuthorizationFailedError)
+    raise TransportError(f"group {group_id} cannot be deleted: {'grant this user DELETE on it' if denied else said}")
+
+
 def _configs(admin: Any, names: Sequence[str]) -> dict[str, Mapping[str, str]]:
     """The settings of each topic whose configuration this user may describe."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, [_LIMIT, _POLICY]) for name in names]
@@ -158,6 +169,7 @@ def _state(found: Mapping[str, Any], configs: Mapping[str, str]) -> TopicState:
         hidden=found["error_code"] == kafka_errors.TopicAuthorizationFailedError.errno,
         id=str(found.get("topic_id") or ""),
         compacted=configs[_POLICY] == "compact" if _POLICY in configs else None,
+        replicas=max((len(partition["replica_nodes"]) for partition in found["partitions"]), default=0),
     )
 
 
