@@ -1,4 +1,4 @@
-"""The options that several commands share, and those of `aestream backtest`, named like the settings."""
+"""The options that several commands share, and those of larger commands, named like the settings."""
 
 from __future__ import annotations
 
@@ -31,6 +31,24 @@ def add_backtest(command: argparse.ArgumentParser) -> None:
     second.add_argument("--against-set", metavar="NAME=VALUE", help="compare with a model fitted with this setting")
     add("--plot", type=Path, metavar="FILE", help="draw the scores of the worst entities as PNG")
     add_output(command, "write the episodes")
+
+
+def add_bench(command: argparse.ArgumentParser) -> None:
+    """Add the options that say what is measured, and for which rate."""
+    add = command.add_argument
+    add("--records", type=int, default=50_000, metavar="N", help="measure with the newest N records (default: 50000)")
+    add("--rate", type=float, metavar="R", help="say what R records a second would need, too")
+    add("--scoring-only", action="store_true", help="no topics, no worker: measure only scoring, in this process")
+    add("--json", action="store_true", help="print one JSON object and no tables")
+
+
+def add_topics(command: argparse.ArgumentParser) -> None:
+    """Add the options that say which topics are created, and how."""
+    add = command.add_argument
+    add("action", choices=("create",), help="create the missing result topics")
+    add("--partitions", type=int, metavar="N", help="number of partitions (default: as many as the input topic has)")
+    add("--replication", type=int, default=-1, metavar="N", help="replication factor (default: the broker's)")
+    add("--with-input", action="store_true", help="create the input topic as well")
 
 
 def add_dead_letters(command: argparse.ArgumentParser) -> None:

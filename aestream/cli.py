@@ -103,20 +103,13 @@ def build_parser() -> argparse.ArgumentParser:
     arguments.add_backtest(
         add("backtest", "show what a model would have flagged in a past stretch of a file or topic", _backtest)
     )
+    arguments.add_bench(add("bench", "measure what one worker takes here, and how many the input needs", _bench))
     add("validate", "check configuration, broker, topics, permissions and model", _validate)
     config = add("config", "show the settings in force, with secrets hidden", _config)
     config.add_argument(
         "--example", action="store_true", help="print a commented example file with all settings instead"
     )
-    topics = add("topics", "manage the topics", _topics)
-    topics.add_argument("action", choices=("create",), help="create the missing result topics")
-    topics.add_argument(
-        "--partitions", type=int, metavar="N", help="number of partitions (default: as many as the input topic has)"
-    )
-    topics.add_argument(
-        "--replication", type=int, default=-1, metavar="N", help="replication factor (default: the broker's)"
-    )
-    topics.add_argument("--with-input", action="store_true", help="create the input topic as well")
+    arguments.add_topics(add("topics", "manage the topics", _topics))
     model = add("model", "manage the model's versions", _model)
     model.add_argument(
         "action", choices=_MODEL_ACTIONS, help="list all versions, show or export one, promote one, or roll back"
@@ -241,6 +234,20 @@ def _backtest(options: argparse.Namespace) -> int:
     if drawing:
         drawing(options.plot, what, found[0].name, found[0].outcome, found[0].episodes)
     return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from aestream.app import terminal  # noqa: PLC0415
+    from aestream.bench import report, run  # noqa: PLC0415
+    from aestream.bench.screen import Screen  # noqa: PLC0415
+
+    with Screen() as screen:
+        code, found = run.run(_settings(options), options, screen)
+    if found is not None and options.json:
+        report.dump(found)
+    elif found is not None:
+        report.show(found, terminal.console)
+    return code
 
 
 def _validate(options: argparse.Namespace) -> int:

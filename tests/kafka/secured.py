@@ -128,23 +128,26 @@ class User:
 
         The name of a transactional id is its beginning.
         """
-        acls = [
-            ACL(
-                principal=f"User:{self.name}",
-                host="*",
-                operation=ACLOperation[operation.upper()],
-                permission_type=ACLPermissionType.ALLOW,
-                resource_pattern=ResourcePattern(
-                    ResourceType[kind.upper()],
-                    name,
-                    ACLResourcePatternType.PREFIXED if kind == "transactional_id" else ACLResourcePatternType.LITERAL,
-                ),
-            )
-            for kind, name, operation in rules
-        ]
-        self._cluster.admin.create_acls(acls)
-        for acl in acls:
-            wait_for("the rule", lambda acl=acl: any(self._cluster.admin.describe_acls(acl)[0]))  # type: ignore[misc]
+        for rule in rules:
+            prefixed = rule[0] == "transactional_id"
+            self._grant(rule, ACLResourcePatternType.PREFIXED if prefixed else ACLResourcePatternType.LITERAL)
+
+    def grant_prefixed(self, *rules: tuple[str, str, str]) -> None:
+        """The same for all names that begin so."""
+        for rule in rules:
+            self._grant(rule, ACLResourcePatternType.PREFIXED)
+
+    def _grant(self, rule: tuple[str, str, str], pattern: ACLResourcePatternType) -> None:
+        kind, name, operation = rule
+        acl = ACL(
+            principal=f"User:{self.name}",
+            host="*",
+            operation=ACLOperation[operation.upper()],
+            permission_type=ACLPermissionType.ALLOW,
+            resource_pattern=ResourcePattern(ResourceType[kind.upper()], name, pattern),
+        )
+        self._cluster.admin.create_acls([acl])
+        wait_for("the rule", lambda: any(self._cluster.admin.describe_acls(acl)[0]))
 
     def grant_all(self, who: str, settings: Mapping[str, str], *, without: Right | None = None) -> None:
         """Allow what the documentation says a worker, a trainer or a command needs, except for one of it."""

@@ -1,0 +1,1 @@
+"""`aestream bench`: what one worker takes on the user's own brokers, and how many the input needs."""
