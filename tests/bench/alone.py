@@ -61,25 +61,14 @@ def child(folder: Path) -> None:
 
 
 def prepare(folder: Path, count: int, window: int) -> None:
-    """Write the records, and a model that is trained on the first of them."""
-    import numpy as np  # noqa: PLC0415 - the child does without all of these, and without Kafka
+    """Write the records, and a model that is trained on the same recording."""
+    from aestream.settings import settings  # noqa: PLC0415 - the child does without all of these, and without Kafka
+    from tests.bench.stage import learnt  # noqa: PLC0415
+    from tests.bench.telemetry import telemetry  # noqa: PLC0415
 
-    from aestream.app import models  # noqa: PLC0415
-    from aestream.features.schema import FeatureSchema  # noqa: PLC0415
-    from aestream.settings import settings  # noqa: PLC0415
-    from tests.bench import throughput  # noqa: PLC0415
-
-    matrix, values = throughput.records(count)
-    (folder / "records").write_bytes(b"\n".join(values))
-    names, rows = [f"metric_{i:02d}" for i in range(throughput.FEATURES)], matrix[: throughput.TRAINING_ROWS]
-    detector = models.new_detector(settings.load())
-    if window > 1:
-        hosts = [throughput.host(i).decode() for i in range(len(rows))]
-        table = [dict(zip(names, row, strict=True)) for row in rows.tolist()]
-        detector.fit(table, keys=hosts, times=np.arange(len(rows)) / 1000.0)
-    else:
-        detector.fit_matrix(rows, FeatureSchema.of_names(names))
-    detector.save(folder / "model")
+    made = telemetry(count)
+    (folder / "records").write_bytes(b"\n".join(made.values))
+    learnt(settings.load(), made, window).save(folder / "model")
 
 
 def measure(sides: dict[str, dict[str, str]], folder: Path, rounds: int) -> dict[str, list[list[float]]]:

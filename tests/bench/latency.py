@@ -1,13 +1,13 @@
 """End-to-end latency: from a record's creation until a consumer with a tight poll has its score.
 
-    python -m tests.bench.latency [--seconds 20] [--bootstrap-servers HOST:PORT]
+    python -m tests.bench.latency [--seconds 20] [--write]
 
-One worker, at least once and exactly once, at 1 and 10 records a second and at 10, 50 and 80 % of what it takes when
-records wait for it. A process of its own creates the records one by one, in time, without lingering; this one reads the
-scores, from 1,000 records a second on those of one of the four partitions. The key of a record is its time of
-creation: the three processes are on one machine, and have one clock. They share its cores, too, with the broker: a
-quiet machine with four cores or more shows the worker alone. The first lines are the floor: the records themselves,
-without a worker.
+One worker, over each client, at least once and exactly once, at 1 and 10 records a second and at 10, 50 and 80 % of
+what it takes when records wait for it. A process of its own creates the records one by one, in time, without
+lingering; this one reads the scores, from 1,000 records a second on those of one of the four partitions. The key of a
+record is its time of creation: the three processes are on one machine, and have one clock. They share its cores, too,
+with the broker: a quiet machine with four cores or more shows the worker alone. The first lines are the floor: the
+records themselves, without a worker.
 """
 
 from __future__ import annotations
@@ -15,24 +15,22 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import os
 import subprocess
 import sys
 import tempfile
 import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from rich.console import Console
-from rich.table import Table
 
-from aestream.app import clients, topics
-from aestream.settings import settings
-from tests.bench import throughput
-from tests.bench.throughput import PARTITIONS, environment, once, prepare, records, watch
+from tests.bench import page
+from tests.bench.compared import CLIENTS
+from tests.bench.jobs import Job, timed
+from tests.bench.stage import PARTITIONS, Stage, broker
+from tests.bench.telemetry import telemetry
 
 QUIET = (1, 10)  # records a second
 SHARES = (0.1, 0.5, 0.8)  # of the most that a worker takes
@@ -57,7 +55,7 @@ class Row:
 
 def feed(bootstrap: str, topic: str, rate: float, count: int) -> None:
     """Create `count` records, each one in its time, spread over the partitions."""
-    _, values = records(min(count, DIFFERENT))
+    values = telemetry(min(count, DIFFERENT)).values
     producer = KafkaProducer(bootstrap_servers=bootstrap, batch_size=131_072, linger_ms=0)
     producer.partitions_for(topic)
     start = time.monotonic()
@@ -105,18 +103,12 @@ def measure(name: str, bootstrap: str, source: str, target: str, rate: float, se
 
 
 @contextlib.contextmanager
-def worker(given: Mapping[str, str]) -> Iterator[None]:
+def working(stage: Stage, job: Job, source: str) -> Iterator[None]:
     """A worker that has joined its group for as long as this runs."""
-    os.environ.update(given)
-    loaded = settings.load()
-    process = subprocess.Popen([sys.executable, "-m", "aestream", "worker"], env={**given})
-    consumer = KafkaConsumer(
-        bootstrap_servers=given["AESTREAM_KAFKA__BOOTSTRAP_SERVERS"], group_id=clients.group_id(loaded)
-    )
+    process = subprocess.Popen(job.command, env=dict(job.environment))
     try:
-        parts = [TopicPartition(loaded.topics.input[0], number) for number in range(PARTITIONS)]
         deadline = time.monotonic() + START_SECONDS
-        while not all(consumer.committed(part) is not None for part in parts):  # committed before the first record
+        while stage.starts(job.environment["AESTREAM_KAFKA__GROUP_ID"], source) < PARTITIONS:
             if process.poll() is not None or time.monotonic() > deadline:
                 sys.exit("the worker did not begin")
             time.sleep(0.2)
@@ -124,45 +116,33 @@ def worker(given: Mapping[str, str]) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(30)
-        consumer.close(autocommit=False)
 
 
-def rows(bootstrap: str, *, seconds: float = 20.0, count: int = 100_000) -> Iterator[Row]:
+def rows(stage: Stage, *, seconds: float, count: int = 100_000) -> Iterator[Row]:
     """Measure for about so many seconds a line; the most that a worker takes is measured with `count` records."""
-    matrix, values = records(count)
-    with tempfile.TemporaryDirectory() as folder:
-        given = environment(bootstrap, folder)
-        os.environ.update(given)
-        loaded = settings.load()
-        prepare(loaded, matrix)
-        source, target = given["AESTREAM_TOPICS__INPUT"], str(loaded.topics.scores)
-        throughput.fill(bootstrap, source, values)
-        for rate in (QUIET[-1], SAMPLED):
-            yield measure("no worker", bootstrap, source, source, rate, seconds)
-        deliveries = {"at least once": {}, "exactly once": once(given)}
-        for name, changes in deliveries.items():
-            run = environment(bootstrap, folder) | changes | {"AESTREAM_TOPICS__INPUT": source}
-            os.environ.update(run)
-            loaded = settings.load()
-            topics.create(loaded, partitions=PARTITIONS, replication=1, with_input=False)
-            target = str(loaded.topics.scores)
-            done = watch(name, [sys.executable, "-m", "aestream", "worker"], run, target, count)
-            most = done.records / done.seconds
-            fresh = f"{source}-{uuid.uuid4().hex[:8]}"
-            clients.topics(loaded).create([fresh], partitions=PARTITIONS, replication=1)
-            run |= {"AESTREAM_TOPICS__INPUT": fresh, "AESTREAM_KAFKA__GROUP_ID": fresh}
-            with worker(run):
-                for rate in QUIET:
-                    yield measure(name, bootstrap, fresh, target, rate, seconds)
-                for share in SHARES:
-                    what = f"{name}, {share:.0%} of {most:,.0f}/s"
-                    yield measure(what, bootstrap, fresh, target, share * most, seconds)
+    made = telemetry(count)
+    model, full, fresh = stage.model(made), stage.filled(made), stage.topic()
+    for rate in (QUIET[-1], SAMPLED):
+        yield measure("no worker", stage.bootstrap, fresh, fresh, rate, seconds)
+    for client, delivery in itertools.product(CLIENTS, ("at_least_once", "exactly_once")):
+        given = {**model, "AESTREAM_KAFKA__CLIENT": client, "AESTREAM_DELIVERY": delivery}
+        name = f"{client}, {delivery.replace('_', ' ')}"
+        most = timed(stage.worker(name, full, given), count).rate
+        fresh = stage.topic()
+        job = stage.worker(name, fresh, given)
+        with working(stage, job, fresh):
+            for rate in QUIET:
+                yield measure(name, stage.bootstrap, fresh, job.environment["AESTREAM_TOPICS__SCORES"], rate, seconds)
+            for share in SHARES:
+                what, scores = f"{name}, {share:.0%} of {most:,.0f}/s", job.environment["AESTREAM_TOPICS__SCORES"]
+                yield measure(what, stage.bootstrap, fresh, scores, share * most, seconds)
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--write", action="store_true")
     parser.add_argument("--bootstrap-servers")
     parser.add_argument("--feed", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -170,13 +150,16 @@ def main() -> None:
         topic, rate, count = options.feed
         feed(options.bootstrap_servers, topic, float(rate), int(count))
         return
-    table = Table("", "records/s", "measured", "p50 ms", "p99 ms", "p99.9 ms", title="End-to-end latency")
-    with throughput.broker(options.bootstrap_servers) as bootstrap:
-        for row in rows(bootstrap, seconds=options.seconds):
+    lines = []
+    with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
+        for row in rows(Stage(bootstrap, Path(folder)), seconds=options.seconds):
             figures = (f"{figure:.1f}" for figure in (row.p50, row.p99, row.p999))
-            table.add_row(row.name, f"{row.rate:,.0f}", f"{row.count:,}", *figures)
+            lines.append([row.name, f"{row.rate:,.0f}", f"{row.count:,}", *figures])
             print(row, file=sys.stderr, flush=True)
-    Console().print(table)
+    text = page.table(["", "records/s", "measured", "p50, ms", "p99, ms", "p99.9, ms"], lines)
+    print(text)
+    if options.write:
+        page.write("latency", text)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ model is in use. The first two shares are the warm-up. What the worker has grown
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -22,15 +21,15 @@ from functools import partial
 from pathlib import Path
 
 import psutil
-from kafka import KafkaConsumer
 from rich.console import Console
 from rich.table import Table
 
 from aestream.app import models
 from aestream.app.process import free_port
 from aestream.networks.threads import use_threads
-from aestream.settings import settings
-from tests.bench.throughput import DEADLINE_SECONDS, broker, ends, environment, fill, prepare, records
+from tests.bench.jobs import DEADLINE_SECONDS
+from tests.bench.stage import Stage, broker, configured
+from tests.bench.telemetry import telemetry
 from tests.stores import put
 
 ROUNDS = 10
@@ -59,28 +58,27 @@ def main() -> None:
     use_threads(1)
     rounds = max(ROUNDS, options.records // MOST_AT_ONCE)
     share = options.records // rounds
-    matrix, values = records(share)
+    made, port, rows = telemetry(share), free_port(), []
     with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        surroundings = environment(bootstrap, folder) | {"AESTREAM_HTTP__PORT": str(free_port())}
-        os.environ.update(surroundings)
-        loaded = settings.load()
-        prepare(loaded, matrix)
-        names, scores = loaded.topics.input[0], str(loaded.topics.scores)
-        consumer = KafkaConsumer(bootstrap_servers=bootstrap)
-        worker = subprocess.Popen([sys.executable, "-m", "aestream", "worker"], env=surroundings)
-        store, process, rows = models.registry(loaded), psutil.Process(worker.pid), []
+        stage = Stage(bootstrap, Path(folder))
+        source = stage.topic()
+        given = {"AESTREAM_HTTP__PORT": str(port), "AESTREAM_MODEL__POLL_INTERVAL": "1s"}
+        job = stage.worker("worker", source, stage.model(made) | given)
+        with configured(job.environment) as loaded:
+            store = models.registry(loaded)
+        worker = subprocess.Popen(job.command, env=dict(job.environment))
+        process = psutil.Process(worker.pid)
         try:
             for turn in range(1, rounds + 1):
-                fill(bootstrap, names, values)
-                wait(lambda: ends(consumer, scores) >= share * turn, worker)  # noqa: B023
+                stage.fill(source, made)
+                wait(lambda: job.done() >= share * turn, worker)  # noqa: B023
                 current = store.open(str(store.current()))
                 put(store, partial(copy, current))
-                wait(lambda: scrape(loaded.http.port, "aestream_model_reloads_total") > turn, worker)  # noqa: B023
+                wait(lambda: scrape(port, "aestream_model_reloads_total") > turn, worker)  # noqa: B023
                 rows.append((share * turn, process.memory_info().rss / 2**20))
         finally:
             worker.terminate()
             worker.wait(30)
-            consumer.close()
     table = Table("records", "models loaded", "resident MiB", title="memory of the worker")
     for turn, (done, size) in enumerate(rows, 2):
         table.add_row(f"{done:,}", str(turn), f"{size:,.0f}")

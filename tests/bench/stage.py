@@ -24,6 +24,7 @@ from tests.stores import put
 
 PARTITIONS = 4
 WINDOW = 10
+_AT_ONCE = 100_000
 CALM = {"OMP_NUM_THREADS": "1", "AESTREAM_HTTP__PORT": "0", "AESTREAM_LOG__LEVEL": "warning"}
 
 
@@ -59,15 +60,21 @@ class Stage:
         return f"bench-{self._run}-{kind}-{next(self._numbers)}"
 
     def filled(self, made: Telemetry, partitions: int = PARTITIONS) -> str:
-        """Create a topic that holds these records; a host's are all in one partition."""
+        """Create a topic that holds these records."""
         name = self.topic(partitions)
+        self.fill(name, made, partitions)
+        return name
+
+    def fill(self, topic: str, made: Telemetry, partitions: int = PARTITIONS) -> None:
+        """Send these records; a host's are all in one partition."""
         producer = KafkaProducer(bootstrap_servers=self.bootstrap, batch_size=131_072, linger_ms=20)
         for at, value in enumerate(made.values):
             host = at % HOSTS
-            producer.send(name, value, b"host-%03d" % host, partition=host % partitions)
+            producer.send(topic, value, b"host-%03d" % host, partition=host % partitions)
+            if at % _AT_ONCE == 0:
+                producer.flush()  # what is not sent yet stays in memory
         producer.flush()
         producer.close()
-        return name
 
     def model(self, made: Telemetry, window: int = 1) -> dict[str, str]:
         """Train a model on the recording; return the settings that name it."""
@@ -104,11 +111,18 @@ class Stage:
 
     def committed(self, group: str, topic: str) -> int:
         """How many records of a topic a group has committed."""
+        return sum(self._commits(group, topic))
+
+    def starts(self, group: str, topic: str) -> int:
+        """For how many partitions of a topic a group has committed an offset: a worker does before it reads."""
+        return len(self._commits(group, topic))
+
+    def _commits(self, group: str, topic: str) -> list[int]:
         try:
             found = self._admin.list_group_offsets([group])[group]
         except GroupIdNotFoundError:
-            return 0
-        return sum(place.offset for part, place in found.items() if part.topic == topic)
+            return []
+        return [place.offset for part, place in found.items() if part.topic == topic and place.offset >= 0]
 
 
 def learnt(loaded: settings.Settings, made: Telemetry, window: int) -> Detector:

@@ -9,10 +9,8 @@ all of them change all the time, and is killed. A second one takes over all part
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,17 +18,19 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import psutil
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaProducer
 from rich.table import Table
 
-from aestream.app import models, topics
+from aestream.app import models
 from aestream.app.process import free_port
 from aestream.networks.threads import use_threads
 from aestream.settings import settings
+from tests.bench.jobs import Job
 from tests.bench.memory import console, scrape, wait
-from tests.bench.throughput import FEATURES, PARTITIONS, broker, ends, environment
+from tests.bench.stage import PARTITIONS, Stage, broker, configured
 from tests.stores import put
 
+FEATURES = 20
 ROUNDS = 6  # records of each entity
 HOSTS, STEPS = 200, 60  # of the training
 START = 1_700_000_000
@@ -79,34 +79,31 @@ def main() -> None:
     options = parser.parse_args()
     use_threads(1)
     with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        given = environment(bootstrap, folder)
-        given |= {
+        stage = Stage(bootstrap, Path(folder))
+        source = stage.topic()
+        given = {
+            "AESTREAM_MODEL__STORE": f"{folder}/models",
             "AESTREAM_HTTP__PORT": str(free_port()),
             "AESTREAM_LOG__LEVEL": "info",
             "AESTREAM_LOG__FORMAT": "plain",
             "AESTREAM_FEATURES__WINDOW": "10",
         }
-        os.environ.update(given)
-        loaded = settings.load()
-        topics.create(loaded, partitions=PARTITIONS, replication=1, with_input=True)
-        train(loaded)
-        show(options.entities, *measure(loaded, given, options.entities, Path(folder)))
+        job = stage.worker("worker", source, given)
+        with configured(job.environment) as loaded:
+            train(loaded)
+        show(options.entities, *measure(stage, job, source, options.entities, Path(folder)))
 
 
-def measure(
-    loaded: settings.Settings, given: dict[str, str], entities: int, folder: Path
-) -> tuple[dict[str, float], float, float]:
+def measure(stage: Stage, job: Job, source: str, entities: int, folder: Path) -> tuple[dict[str, float], float, float]:
     """What the first worker says of itself, and how long the second one takes before it scores, with its memory."""
-    bootstrap, topic = given["AESTREAM_KAFKA__BOOTSTRAP_SERVERS"], loaded.topics.input[0]
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap)
-    command, port = [sys.executable, "-m", "aestream", "worker"], loaded.http.port
-    scores, found = str(loaded.topics.scores), {}
+    given, found = dict(job.environment), {}
+    command, port = list(job.command), int(given["AESTREAM_HTTP__PORT"])
     with (folder / "first.log").open("w") as log, subprocess.Popen(command, env=given, stderr=log) as worker:
         try:
             wait(lambda: scrape(port, "aestream_ready") > 0, worker)
             empty, began = psutil.Process(worker.pid).memory_info().rss, time.perf_counter()
-            fill(bootstrap, topic, entities, range(ROUNDS))
-            wait(lambda: ends(consumer, scores) >= entities * ROUNDS, worker)
+            fill(stage.bootstrap, source, entities, range(ROUNDS))
+            wait(lambda: job.done() >= entities * ROUNDS, worker)
             seconds = time.perf_counter() - began
             wait(lambda: scrape(port, "aestream_entities") >= entities, worker)
             found = {
@@ -125,7 +122,6 @@ def measure(
             size = psutil.Process(worker.pid).memory_info().rss / 2**20
         finally:
             worker.kill()
-    consumer.close()
     line = logged(folder / "second.log", r"(\d+) entities are remembered, after ([\d.]+) s and (\d+) records")
     console.print(line[0] if line else (folder / "second.log").read_text())
     return found, float(line[2]) if line else float("nan"), size
