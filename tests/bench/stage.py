@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import GroupIdNotFoundError
+from kafka.errors import GroupIdNotFoundError, RetriableError
 
 from aestream.app import models, topics
 from aestream.detector.detector import Detector
@@ -120,7 +120,7 @@ class Stage:
     def _commits(self, group: str, topic: str) -> list[int]:
         try:
             found = self._admin.list_group_offsets([group])[group]
-        except GroupIdNotFoundError:
+        except (GroupIdNotFoundError, RetriableError):
             return []
         return [place.offset for part, place in found.items() if part.topic == topic and place.offset >= 0]
 
