@@ -63,25 +63,25 @@ def test_a_loop_that_beats_or_waits_for_an_answer_goes_on(watched: Watched) -> N
 
 
 def test_a_process_that_was_suspended_has_all_its_time_again() -> None:
-    # Its loop is in a step that may take two seconds, and the process stands still for three: more than is stale.
+    # Its loop is in a step that may take three seconds, and the process stands still for four: more than is stale.
     script = """if True:
-        import time
+        import os, signal, time
         from aestream.service import watchdog
         from aestream.service.service import Service
         watchdog._LOOK_SECONDS = watchdog._LAST_SECONDS = 0.05
         watchdog._LATE_SECONDS = 1.0
-        service = Service(stale_after=2.0)
+        service = Service(stale_after=3.0)
         watchdog.Watchdog(service, drain_timeout=60)
         print("begun", flush=True)
-        time.sleep(4.0)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(0.5)
         service.beat()
     """
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     with process:
         process.stdout.readline()
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(3.0)  # the time itself is what is tested
+        time.sleep(4.0)  # the time itself is what is tested
         process.send_signal(signal.SIGCONT)
     assert process.returncode == 0
 
