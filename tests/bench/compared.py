@@ -30,7 +30,7 @@ from tests.bench.telemetry import Telemetry, telemetry
 PEERS = Path(__file__).parent / "peers"
 PYTHON = Path(__file__).parents[2] / ".cache" / "peers" / "bin" / "python"
 CLIENTS = {"kafka-python": "copy_loop", "confluent": "confluent_loop"}
-_SECONDS = 40.0  # a program that is slower is timed for so long
+_SECONDS = 25.0  # a program that is slower is timed for so long
 _PEERS = {
     "Quix Streams, a function that does nothing": ("quixstreams_torch", None),
     "Quix Streams, torch, record by record": ("quixstreams_torch", ""),

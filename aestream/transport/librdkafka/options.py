@@ -14,6 +14,7 @@ from aestream.transport.wording import Connection
 _log = logging.getLogger("kafka.librdkafka")  # a child of the logger that `hear_client` opens
 
 _REFRESH_MS = 30_000  # how soon new partitions, and new topics that a pattern matches, are seen
+_FULL_MS = 5  # how soon it is looked whether there is room again for what is fetched ahead; a second by default
 _KBYTES = 1024
 _LEAST_BYTES = 1000
 _MOST_BYTES = 2**30 - 1  # librdkafka takes no more
@@ -74,6 +75,7 @@ _DECIDED_FOR_READING = {
     "group.protocol": "classic",
     "allow.auto.create.topics": False,
     "topic.metadata.refresh.interval.ms": _REFRESH_MS,
+    "fetch.queue.backoff.ms": _FULL_MS,
     "statistics.interval.ms": 1000,  # tells whether this member is in its group
 }
 _DECIDED_FOR_WRITING = {
