@@ -26,7 +26,7 @@ def test_a_part_is_replaced_and_the_rest_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_every_table_of_the_page_has_its_place() -> None:
-    for part in ("compared", "alone", "latency", "scaling", "growth", "serving", "training"):
+    for part in ("compared", "stages", "alone", "latency", "scaling", "growth", "serving", "training"):
         assert page.PAGE.read_text().count(f"<!-- {part}: begin -->") == 1
 
 
