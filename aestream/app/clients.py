@@ -8,7 +8,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
@@ -171,6 +171,26 @@ def _librdkafka() -> Any:
     return librdkafka
 
 
+class _Client(NamedTuple):
+    """What a client's transport is made of, and what tells it how to connect."""
+
+    source: Callable[..., Source]
+    sink: Callable[..., Sink]
+    transactional_sink: Callable[..., TransactionalSink]
+    connection: Callable[[Settings], Mapping[str, Any]]
+
+
+_KAFKA_PYTHON = _Client(KafkaSource, KafkaSink, TransactionalKafkaSink, connection)
+
+
+def _client(settings: Settings) -> _Client:
+    """The client that is set."""
+    if settings.kafka.client != "confluent":
+        return _KAFKA_PYTHON
+    librdkafka = _librdkafka()
+    return _Client(librdkafka.ConfluentSource, librdkafka.ConfluentSink, librdkafka.TransactionalConfluentSink, _named)
+
+
 def _under_our_names(settings: Settings) -> dict[str, Any]:
     chosen = _chosen(settings, (*_CONNECTION, *_TLS)) | {"librdkafka": settings.kafka.librdkafka}
     return chosen | _tokens(settings)
@@ -217,17 +237,16 @@ def group_id(settings: Settings) -> str:
 
 def source(settings: Settings) -> Source:
     """The input topics, read as a member of the group."""
-    chosen: dict[str, Any] = {
-        "group_id": group_id(settings),
-        "max_records": settings.worker.max_batch_records,
-        "max_wait": settings.worker.max_batch_wait,
-        "max_bytes": settings.worker.max_batch_bytes,
+    client = _client(settings)
+    return client.source(
+        settings.topics.input,
+        connection=client.connection(settings),
+        group_id=group_id(settings),
+        max_records=settings.worker.max_batch_records,
+        max_wait=settings.worker.max_batch_wait,
+        max_bytes=settings.worker.max_batch_bytes,
         **_chosen(settings, _CONSUMER),
-    }
-    if settings.kafka.client == "confluent":
-        made: Source = _librdkafka().ConfluentSource(settings.topics.input, connection=_named(settings), **chosen)
-        return made
-    return KafkaSource(settings.topics.input, connection=connection(settings), **chosen)
+    )
 
 
 def history(settings: Settings, names: Sequence[str], remedy: str = INPUT_REMEDY) -> History:
@@ -246,11 +265,8 @@ def sink(settings: Settings, limits: Mapping[str, int], *, patience: float | Non
 
     It waits for a broker that is away, for so many seconds or, without `patience`, for as long as it takes.
     """
-    if settings.kafka.client == "confluent":
-        sending = _sending(settings, limits)
-        made: Sink = _librdkafka().ConfluentSink(connection=_named(settings), patience=patience, **sending)
-        return made
-    return KafkaSink(connection=connection(settings), patience=patience, **_sending(settings, limits))
+    client = _client(settings)
+    return client.sink(patience=patience, **_sending(settings, limits, client))
 
 
 def result_sink(settings: Settings, limits: Mapping[str, int]) -> Sink:
@@ -266,38 +282,26 @@ def try_a_transaction(settings: Settings) -> None:
     _transactional_sink(settings, f"{group_id(settings)}-validate", {}).close()
 
 
-def _transactional_sink(settings: Settings, transactional_id: str, limits: Mapping[str, int]) -> TransactionalSink:
+def _transactional_sink(
+    settings: Settings, transactional_id: str, limits: Mapping[str, int], client: _Client | None = None
+) -> TransactionalSink:
     """A sink with transactions. Under a worker's own name: a permanent one if it has that in its group.
 
     A worker that comes back under a permanent name ends at once what it left open. Otherwise that ends with
-    `transaction_timeout_ms`.
+    `transaction_timeout_ms`. Over the client that is set, unless one is given.
     """
-    if settings.kafka.client == "confluent":
-        made: TransactionalSink = _librdkafka().TransactionalConfluentSink(
-            connection=_named(settings),
-            transactional_id=transactional_id,
-            transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
-            **_sending(settings, limits),
-        )
-        return made
-    return _kafka_python_transactions(settings, transactional_id, limits)
-
-
-def _kafka_python_transactions(
-    settings: Settings, transactional_id: str, limits: Mapping[str, int]
-) -> TransactionalSink:
-    """The same over kafka-python, whatever client is set."""
-    return TransactionalKafkaSink(
-        connection=connection(settings),
+    client = client or _client(settings)
+    return client.transactional_sink(
         transactional_id=transactional_id,
         transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
-        **_sending(settings, limits),
+        **_sending(settings, limits, client),
     )
 
 
-def _sending(settings: Settings, limits: Mapping[str, int]) -> dict[str, Any]:
+def _sending(settings: Settings, limits: Mapping[str, int], client: _Client) -> dict[str, Any]:
     """What every sink is made of."""
     return {
+        "connection": client.connection(settings),
         "max_request_size": settings.kafka.max_request_size,
         "limits": limits,
         **_chosen(settings, _PRODUCER),
@@ -306,7 +310,7 @@ def _sending(settings: Settings, limits: Mapping[str, int]) -> dict[str, Any]:
 
 def replayer(settings: Settings) -> tuple[TransactionalSink, Bookmarks]:
     """The client that sends dead letters back: only one at a time, as each ends the transaction of the one before."""
-    return _kafka_python_transactions(settings, replay_group(settings), {}), replay_marks(settings)
+    return _transactional_sink(settings, replay_group(settings), {}, _KAFKA_PYTHON), replay_marks(settings)
 
 
 def replay_marks(settings: Settings) -> Bookmarks:
