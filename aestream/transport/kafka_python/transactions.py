@@ -6,7 +6,6 @@ The client's own methods wait without an end for a broker that is away. Here, ea
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -18,11 +17,11 @@ from aestream.transport.kafka_python.errors import broker_errors, said
 from aestream.transport.kafka_python.member import COMMIT_REFUSED
 from aestream.transport.kafka_python.sink import TOO_LARGE, KafkaSink
 from aestream.transport.places import RefusedError
+from aestream.transport.transaction_clock import TransactionClock
 from aestream.transport.wording import Connection, not_accepted
 from aestream.types import Outgoing
 
 _ANSWER_SECONDS = 1.0
-_MARGIN_SECONDS = 2.0  # beyond the time that a transaction may take
 _ABORT_SECONDS = 2.0
 _RETRY_MS = 10  # the next transaction begins while the markers of the last one are written: the broker says when it may
 # About a message or this user: another transaction would end in the same way.
@@ -47,9 +46,7 @@ class TransactionalKafkaSink(KafkaSink):
     def __init__(
         self, *, connection: Connection, transactional_id: str, transaction_timeout_ms: int, **settings: Any
     ) -> None:
-        self._begun = False
-        self._since = 0.0  # when it began
-        self._timeout = transaction_timeout_ms / 1000
+        self._clock = TransactionClock(transaction_timeout_ms / 1000)
         self._epoch: Any = None  # the broker's name for this producer, as of the beginning
         self._offering: Any = None  # the offsets are on their way
         self._ending: Any = None  # the commit is
@@ -68,7 +65,7 @@ class TransactionalKafkaSink(KafkaSink):
 
     def begin(self) -> None:
         """Begin a transaction. Raises TransactionError."""
-        self._begun, self._since = True, time.monotonic()
+        self._clock.start()
         self._epoch = self._manager.producer_id_and_epoch
         try:
             self._producer.begin_transaction()
@@ -112,7 +109,8 @@ class TransactionalKafkaSink(KafkaSink):
             raise
         except kafka_errors.KafkaError as error:
             raise TransactionError(said(error)) from error
-        self._begun, self._ending = False, None
+        self._clock.stop()
+        self._ending = None
 
     def abort(self) -> bool:
         """Abort the transaction; False if it is not over soon: `reset` ends it then."""
@@ -130,7 +128,8 @@ class TransactionalKafkaSink(KafkaSink):
 
     def _forget(self) -> None:
         self._sent.clear()
-        self._begun, self._offering, self._ending = False, None, None
+        self._clock.stop()
+        self._offering, self._ending = None, None
 
     def _renew(self) -> None:
         """A refused message ends its transaction."""
@@ -152,27 +151,20 @@ class TransactionalKafkaSink(KafkaSink):
         waits to be sent is neither sent nor refused any more.
         """
         manager = self._manager
-        if self._begun and (manager.is_bumping_epoch() or manager.producer_id_and_epoch != self._epoch):
+        if self._clock.running and (manager.is_bumping_epoch() or manager.producer_id_and_epoch != self._epoch):
             raise TransactionError("the broker has ended the transaction")
-        self._need_time()
-
-    def _need_time(self) -> None:
-        """Raise TransactionError once the broker has ended the transaction, or will, because it takes too long.
-
-        The client (3.0.12) may wait without an end for a coordinator that is gone; another producer finds the next one.
-        """
-        if self._begun and time.monotonic() - self._since > self._timeout + _MARGIN_SECONDS:
-            raise TransactionError(f"it took longer than {self._timeout:g} s (`transaction_timeout_ms`)")
+        # The client may also wait without an end for a coordinator that is gone; another producer finds the next one.
+        self._clock.check()
 
     def _wait(self, result: Any) -> None:
         self._producer._sender.wakeup()  # noqa: SLF001 - it may be waiting for messages
         if not result.wait(_ANSWER_SECONDS * 1000):
-            self._need_time()
+            self._clock.check()
             raise NoAnswerError("the broker did not answer the commit of a transaction")
 
     def _aborted(self) -> bool:
         """Abort the transaction, if there is one and it is not ending; False if that is not over soon."""
-        if not self._begun:
+        if not self._clock.running:
             return not self._manager.has_error()
         if self._ending is not None:
             return False

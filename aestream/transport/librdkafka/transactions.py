@@ -16,6 +16,7 @@ from aestream.transport.base import CLOSE_SECONDS
 from aestream.transport.librdkafka.errors import COMMIT_REFUSED, DENIED, PASSING, explained, said
 from aestream.transport.librdkafka.sink import TOO_LARGE, ConfluentSink
 from aestream.transport.places import RefusedError
+from aestream.transport.transaction_clock import TransactionClock
 from aestream.transport.wording import Connection, not_accepted
 from aestream.types import Outgoing
 
@@ -24,7 +25,6 @@ warnings.filterwarnings("ignore", "Producer abort_transaction failed during clos
 
 _ANSWER_SECONDS = 1.0
 _LOOK_SECONDS = 0.1
-_MARGIN_SECONDS = 2.0  # beyond the time that a transaction may take
 _ABORT_SECONDS = 2.0
 # About a message or this user: another transaction would end in the same way.
 _FOR_GOOD = frozenset(
@@ -46,9 +46,7 @@ class TransactionalConfluentSink(ConfluentSink):
     def __init__(
         self, *, connection: Connection, transactional_id: str, transaction_timeout_ms: int, **settings: Any
     ) -> None:
-        self._begun = False
-        self._since = 0.0  # when it began
-        self._timeout = transaction_timeout_ms / 1000
+        self._clock = TransactionClock(transaction_timeout_ms / 1000)
         self._offering: tuple[Any, Any] | None = None  # the offsets are on their way, for this member
         self._ending = False  # the commit is
         super().__init__(
@@ -65,7 +63,7 @@ class TransactionalConfluentSink(ConfluentSink):
 
     def begin(self) -> None:
         """Begin a transaction. Raises TransactionError."""
-        self._begun, self._since = True, time.monotonic()
+        self._clock.start()
         try:
             self._producer.begin_transaction()
         except KafkaException as error:
@@ -88,7 +86,7 @@ class TransactionalConfluentSink(ConfluentSink):
                 if self._refused:  # what waits behind that is not sent any more
                     break
                 if time.monotonic() > deadline:
-                    self._need_time()
+                    self._clock.check()
                     return False
         if self._refused:
             raise self._refusal(self._take_refused())
@@ -105,7 +103,8 @@ class TransactionalConfluentSink(ConfluentSink):
             self._producer.commit_transaction(_ANSWER_SECONDS)
         except KafkaException as error:
             raise self._not_committed(error.args[0]) from error
-        self._begun, self._ending = False, False
+        self._clock.stop()
+        self._ending = False
 
     def abort(self) -> bool:
         """Abort the transaction; False if it is not over soon: `reset` ends it then."""
@@ -136,20 +135,15 @@ class TransactionalConfluentSink(ConfluentSink):
             return explained(error, self._connection)
         if error.retriable() or (code in PASSING and not error.txn_requires_abort()):
             try:
-                self._need_time()
+                self._clock.check()
             except TransactionError as late:
                 return late
             return NoAnswerError("the broker did not answer the commit of a transaction")
         return TransactionError(said(error))
 
-    def _need_time(self) -> None:
-        """Raise TransactionError once the broker has ended the transaction, or will, because it takes too long."""
-        if self._begun and time.monotonic() - self._since > self._timeout + _MARGIN_SECONDS:
-            raise TransactionError(f"it took longer than {self._timeout:g} s (`transaction_timeout_ms`)")
-
     def _aborted(self) -> bool:
         """Abort the transaction, if there is one and it is not ending; False if that is not over soon."""
-        if not self._begun:
+        if not self._clock.running:
             return True
         if self._ending:
             return False
@@ -160,7 +154,8 @@ class TransactionalConfluentSink(ConfluentSink):
 
     def _forget(self) -> None:
         self._refused.clear()
-        self._begun, self._offering, self._ending = False, None, False
+        self._clock.stop()
+        self._offering, self._ending = None, False
 
     def _replace(self) -> None:
         super()._replace()
@@ -176,7 +171,7 @@ class TransactionalConfluentSink(ConfluentSink):
 
     def _delivery(self) -> Mapping[str, Any]:
         """A message may take no longer than its transaction."""
-        return {"delivery.timeout.ms": int(self._timeout * 1000)}
+        return {"delivery.timeout.ms": int(self._clock.timeout * 1000)}
 
     def _begin(self, producer: Producer, timeout: float) -> None:
         """Let the broker end the transaction of a former producer of this name."""
