@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +20,7 @@ import psutil
 from kafka import KafkaProducer
 
 from tests.bench import page
-from tests.bench.jobs import DEADLINE_SECONDS, Job
+from tests.bench.jobs import DEADLINE_SECONDS, Job, running
 from tests.bench.stage import PARTITIONS, Stage, broker
 from tests.bench.telemetry import telemetry
 
@@ -42,9 +41,8 @@ def fill(stage: Stage, topic: str, values: Sequence[bytes], count: int, keys: in
 
 def watch(job: Job, count: int) -> list[float]:
     """Run a worker until it is done with `count` records; return its microseconds of CPU time a record, by part."""
-    process = subprocess.Popen(job.command, env=dict(job.environment))
     seen: list[tuple[int, float]] = []  # records and CPU time, at the first records and the ends of parts
-    try:
+    with running(job) as process:
         times = psutil.Process(process.pid)
         deadline = time.monotonic() + 2 * DEADLINE_SECONDS
         while len(seen) <= PARTS:
@@ -54,9 +52,6 @@ def watch(job: Job, count: int) -> list[float]:
             if done >= max(1, count * len(seen) // PARTS):
                 seen.append((done, cpu))
             time.sleep(0.02)
-    finally:
-        process.terminate()
-        process.wait(30)
     if len({done for done, _ in seen}) < len(seen):
         sys.exit("the worker was done too soon to be timed: ask for more --records")
     return [1e6 * (b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.pairwise(seen)]

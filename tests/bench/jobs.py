@@ -6,7 +6,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psutil
@@ -33,13 +34,36 @@ class Job:
     done: Callable[[], int]
 
 
+@contextmanager
+def running(job: Job) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a job's program for as long as this runs."""
+    process = subprocess.Popen(job.command, env=dict(job.environment), stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait(check: Callable[[], bool], worker: subprocess.Popen[bytes]) -> None:
+    """Poll until something is true; give up when the worker ends or takes too long."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not check():
+        if worker.poll() is not None or time.monotonic() > deadline:
+            sys.exit("the worker ended early, or takes too long")
+        time.sleep(_LOOK_SECONDS)
+
+
 def timed(job: Job, count: int, *, deadline: float = DEADLINE_SECONDS) -> Timed:
     """Run a job until it is done with `count` records; time it from the first of them on.
 
     A program that is slower than `deadline` seconds is timed until then. Raises SystemExit if it ends before.
     """
-    process = subprocess.Popen(job.command, env=dict(job.environment), stdout=subprocess.DEVNULL)
-    try:
+    with running(job) as process:
         times = psutil.Process(process.pid)
         first: tuple[float, float, int] | None = None
         until = time.monotonic() + deadline
@@ -52,17 +76,10 @@ def timed(job: Job, count: int, *, deadline: float = DEADLINE_SECONDS) -> Timed:
             if done >= count or time.monotonic() > until:
                 break
             time.sleep(_LOOK_SECONDS)
-        if first is None or done == first[2]:
-            sys.exit(f"{job.name} could not be timed, with {done} of {count} records done: change --records")
-        records = done - first[2]
-        return Timed(records / (now - first[0]), (cpu - first[1]) / records)
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    if first is None or done == first[2]:
+        sys.exit(f"{job.name} could not be timed, with {done} of {count} records done: change --records")
+    records = done - first[2]
+    return Timed(records / (now - first[0]), (cpu - first[1]) / records)
 
 
 @dataclass(frozen=True)

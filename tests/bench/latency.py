@@ -13,7 +13,6 @@ records themselves, without a worker.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from tests.bench import page
 from tests.bench.compared import CLIENTS
-from tests.bench.jobs import Job, timed
+from tests.bench.jobs import running, timed, wait
 from tests.bench.stage import PARTITIONS, Stage, broker
 from tests.bench.telemetry import telemetry
 
@@ -102,22 +101,6 @@ def measure(name: str, bootstrap: str, source: str, target: str, rate: float, se
     return Row(name, rate, len(took), float(p50), float(p99), float(p999))
 
 
-@contextlib.contextmanager
-def working(stage: Stage, job: Job, source: str) -> Iterator[None]:
-    """A worker that has joined its group for as long as this runs."""
-    process = subprocess.Popen(job.command, env=dict(job.environment))
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while stage.starts(job.environment["AESTREAM_KAFKA__GROUP_ID"], source) < PARTITIONS:
-            if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit("the worker did not begin")
-            time.sleep(0.2)
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 def rows(stage: Stage, *, seconds: float, count: int = 100_000) -> Iterator[Row]:
     """Measure for about so many seconds a line; the most that a worker takes is measured with `count` records."""
     made = telemetry(count)
@@ -130,7 +113,8 @@ def rows(stage: Stage, *, seconds: float, count: int = 100_000) -> Iterator[Row]
         most = timed(stage.worker(name, full, given), count).rate
         fresh = stage.topic()
         job = stage.worker(name, fresh, given)
-        with working(stage, job, fresh):
+        with running(job) as worker:
+            wait(lambda: stage.starts(job.environment["AESTREAM_KAFKA__GROUP_ID"], fresh) == PARTITIONS, worker)  # noqa: B023
             for rate in QUIET:
                 yield measure(name, stage.bootstrap, fresh, job.environment["AESTREAM_TOPICS__SCORES"], rate, seconds)
             for share in SHARES:

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +24,7 @@ from rich.table import Table
 from aestream.app import models
 from aestream.app.process import free_port
 from aestream.networks.threads import use_threads
-from tests.bench.jobs import DEADLINE_SECONDS
+from tests.bench.jobs import running, wait
 from tests.bench.stage import Stage, broker, configured
 from tests.bench.telemetry import telemetry
 from tests.stores import put
@@ -66,9 +63,8 @@ def main() -> None:
         job = stage.worker("worker", source, stage.model(made) | given)
         with configured(job.environment) as loaded:
             store = models.registry(loaded)
-        worker = subprocess.Popen(job.command, env=dict(job.environment))
-        process = psutil.Process(worker.pid)
-        try:
+        with running(job) as worker:
+            process = psutil.Process(worker.pid)
             for turn in range(1, rounds + 1):
                 stage.fill(source, made)
                 wait(lambda: job.done() >= share * turn, worker)  # noqa: B023
@@ -76,9 +72,6 @@ def main() -> None:
                 put(store, partial(copy, current))
                 wait(lambda: scrape(port, "aestream_model_reloads_total") > turn, worker)  # noqa: B023
                 rows.append((share * turn, process.memory_info().rss / 2**20))
-        finally:
-            worker.terminate()
-            worker.wait(30)
     table = Table("records", "models loaded", "resident MiB", title="memory of the worker")
     for turn, (done, size) in enumerate(rows, 2):
         table.add_row(f"{done:,}", str(turn), f"{size:,.0f}")
@@ -92,15 +85,6 @@ def main() -> None:
 def copy(version: Path, new: Path) -> None:
     """Fill the folder of a new version as an old one's."""
     shutil.copytree(version, new, dirs_exist_ok=True)
-
-
-def wait(check: Callable[[], bool], worker: subprocess.Popen[bytes]) -> None:
-    """Poll until something is true; give up when the worker ends or takes too long."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not check():
-        if worker.poll() is not None or time.monotonic() > deadline:
-            sys.exit("the worker ended early, or takes too long")
-        time.sleep(0.1)
 
 
 if __name__ == "__main__":

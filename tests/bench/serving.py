@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,7 +23,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from aestream.app import models
 from aestream.detector.detector import Detector
 from tests.bench import page
-from tests.bench.jobs import DEADLINE_SECONDS
+from tests.bench.jobs import running, wait
 from tests.bench.stage import PARTITIONS, WINDOW, Stage, broker, configured
 from tests.bench.telemetry import HOSTS, Telemetry, telemetry
 from tests.stores import put
@@ -59,24 +57,18 @@ def serve(stage: Stage, made: Telemetry, window: int, seconds: float) -> Sequenc
     feeder = threading.Thread(target=feed, args=(stage.bootstrap, source, made, stop))
     feeder.start()
     began = time.time()
-    process = subprocess.Popen(job.command, env=dict(job.environment))
-    try:
-        until = time.monotonic() + DEADLINE_SECONDS
-        while not stage.ends(scores):
-            if process.poll() is not None or time.monotonic() > until:
-                sys.exit("the worker did not begin to score")
-            time.sleep(0.02)
-        time.sleep(seconds)
-        memory = psutil.Process(process.pid).memory_info().rss
-        with configured(job.environment) as loaded:
-            store = models.registry(loaded)
-            put(store, Detector.load(store.open(str(store.current()))).save)
-        time.sleep(seconds)
-    finally:
-        stop.set()
-        feeder.join()
-        process.terminate()
-        process.wait(60)
+    with running(job) as worker:
+        try:
+            wait(lambda: stage.ends(scores) > 0, worker)
+            time.sleep(seconds)
+            memory = psutil.Process(worker.pid).memory_info().rss
+            with configured(job.environment) as loaded:
+                store = models.registry(loaded)
+                put(store, Detector.load(store.open(str(store.current()))).save)
+            time.sleep(seconds)
+        finally:
+            stop.set()
+            feeder.join()
     times, versions = told(stage.bootstrap, scores)
     first, swap = times[0], next(at for at, version in enumerate(versions) if version != versions[0])
     steady = first + _AROUND_SECONDS  # what was sent before it started is scored

@@ -9,17 +9,14 @@ kafka-python do on threads of their own shows in it where the loop waits for the
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from aestream.app.process import free_port
 from tests.bench import page
 from tests.bench.compared import CLIENTS
-from tests.bench.jobs import DEADLINE_SECONDS, Job
+from tests.bench.jobs import Job, running, wait
 from tests.bench.memory import scrape
 from tests.bench.stage import WINDOW, Stage, broker
 from tests.bench.telemetry import telemetry
@@ -30,18 +27,10 @@ STAGES = ("poll", "decode", "score", "publish", "commit")
 def spent(job: Job, count: int) -> list[float]:
     """Let a worker score all records; return the microseconds that each stage took for one."""
     port = int(job.environment["AESTREAM_HTTP__PORT"])
-    process = subprocess.Popen(job.command, env=dict(job.environment))
-    try:
-        until = time.monotonic() + DEADLINE_SECONDS
-        while job.done() < count:
-            if process.poll() is not None or time.monotonic() > until:
-                sys.exit(f"{job.name} ended early, or takes too long")
-            time.sleep(0.02)
+    with running(job) as worker:
+        wait(lambda: job.done() >= count, worker)
         name = "aestream_batch_duration_seconds_sum"
         return [1e6 * scrape(port, f'{name}{{stage="{stage}"}}') / count for stage in STAGES]
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def rows(stage: Stage, records: int) -> list[Sequence[str]]:

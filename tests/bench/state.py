@@ -25,8 +25,8 @@ from aestream.app import models
 from aestream.app.process import free_port
 from aestream.networks.threads import use_threads
 from aestream.settings import settings
-from tests.bench.jobs import Job
-from tests.bench.memory import console, scrape, wait
+from tests.bench.jobs import Job, wait
+from tests.bench.memory import console, scrape
 from tests.bench.stage import PARTITIONS, Stage, broker, configured
 from tests.stores import put
 
