@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.structs import OffsetAndMetadata
+from kafka.admin import MemberToRemove
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.structs import MemberState, OffsetAndMetadata
 
 from aestream.settings.connection import Kafka
 from aestream.transport.base import Source
@@ -256,6 +258,67 @@ def test_a_join_is_taken_up_however_short_the_polls_are(cluster: Cluster, source
         poll(member, 0.001)
     assert member.membership() is Membership.MEMBER
     assert member.commit({Partition(topic, p): 0 for p in range(8)})
+
+
+def test_a_member_that_falls_out_of_a_join_goes_on_from_the_commit(cluster: Cluster, source: Open) -> None:
+    # 1. A member has read five records, and waits for the end of a rebalance, which a second member holds up. 2. The
+    # broker drops it, as after a long silence. 3. The second one commits ten records and leaves. Result: the first
+    # knows that the partition was lost, commits nothing that it read before, and goes on at the commit.
+    topic, group = cluster.topic(), cluster.name("group")
+    partition = Partition(topic, 0)
+    member = source(topic, group=group, start="earliest")
+    settle(member)
+    (mine,) = _members(cluster, group)
+    second, third = (_cooperative_member(cluster, topic, group) for _ in range(2))
+    settle(member, when=lambda: not second.poll(timeout_ms=100) and _is_member(second))
+    cluster.send(topic, [b"x"] * 5, partition=0)
+    while not len(member.poll(0.2)):
+        pass
+
+    def waits() -> bool:
+        third.poll(timeout_ms=100)
+        member.poll(0.1)
+        return member.membership() is Membership.JOINING
+
+    wait_for("a join that does not end", waits)
+    cluster.send(topic, [b"x"] * 15, partition=0)
+    second.commit({TopicPartition(topic, 0): OffsetAndMetadata(10, "", -1)})
+    member.changes()
+    cluster.admin.remove_group_members(group, [MemberToRemove(member_id=mine)])
+    second.close()
+    third.close()
+    read: Offsets = set()
+
+    def is_back() -> bool:
+        batch = member.poll(0.1)
+        if member.commit(batch.positions):
+            read.update((topic, 0, offset) for offset in batch.offsets)
+        return mine not in _members(cluster, group) and member.joined()
+
+    wait_for("the member is back", is_back)
+    assert member.changes().lost == {partition}
+    assert read | read_until(member, {(topic, 0, 19)}) == {(topic, 0, offset) for offset in range(10, 20)}
+
+
+def _cooperative_member(cluster: Cluster, topic: str, group: str) -> KafkaConsumer:
+    """A member of a group that commits nothing by itself."""
+    return KafkaConsumer(
+        topic,
+        bootstrap_servers=cluster.bootstrap,
+        group_id=group,
+        enable_auto_commit=False,
+        partition_assignment_strategy=(CooperativeStickyAssignor,),
+    )
+
+
+def _is_member(consumer: KafkaConsumer) -> bool:
+    state: MemberState = consumer.group_metadata().state
+    return state is MemberState.STABLE
+
+
+def _members(cluster: Cluster, group: str) -> set[str]:
+    """The identifiers of a group's members."""
+    return {member["member_id"] for member in cluster.admin.describe_groups([group])[group]["members"]}
 
 
 def test_the_marker_of_a_transaction_is_no_lag(cluster: Cluster, source: Open) -> None:

@@ -58,6 +58,7 @@ class KafkaSource:
         self._max_wait = max_wait
         self._static = self._back = "group_instance_id" in consumer  # such a member may have been here before
         self._silent_since: float | None = None
+        self._name = ""  # the broker's for this member
         self._taken = _Taken()
         with broker_errors(connection):
             self._consumer = KafkaConsumer(
@@ -91,6 +92,7 @@ class KafkaSource:
         """Wait for records; gather for at most `max_wait` seconds those that are there."""
         with broker_errors(self._connection):
             parts = self._gather(timeout) if read else self._stand_by(timeout)
+            self._see_whether_it_fell_out()
             gone = dict(self._taken.since())
             for partition, lost in gone.items():
                 self._places.forget(Partition(*partition), lost=lost)
@@ -110,15 +112,19 @@ class KafkaSource:
         """
         member = self._consumer.group_metadata()  # older than the look at what is ours, which it must not outlive
         mine = self._consumer.assignment() - self._taken.pending()  # one that went and came back is read anew
+        stayed = member.member_id == self._name
         offsets = {part: offset for part, offset in positions.items() if part in mine}
         through: Commit | None = None
         if within is not None:
             # Without a generation, the broker would take this for a program that is in no group, and not refuse it.
-            if (member.generation_id < 0 or len(offsets) < len(positions)) and not within.ending:
+            whole = stayed and member.generation_id >= 0 and len(offsets) == len(positions)
+            if not whole and not within.ending:
                 return False
             through = committed_by(within, member)
         elif not offsets:
             return True
+        elif not stayed:
+            return False
         with broker_errors(self._connection):
             try:
                 self._places.commit(offsets, through)
@@ -258,10 +264,11 @@ class KafkaSource:
         The records of the others are read again: here, from the committed offset, or by a new owner.
         """
         stay = set(self._places) - gone
-        for partition in set().union(*parts) - stay:
-            first = next(part[partition][0].offset for part in parts if partition in part)
+        for partition in set(gone).union(*parts) - stay:
+            first = next((part[partition][0].offset for part in parts if partition in part), None)
             resumes = self._places.resumes(partition)
-            self._member.seek(partition, first if resumes is None else resumes)
+            if (there := first if resumes is None else resumes) is not None:
+                self._member.seek(partition, there)
         return [{partition: found for partition, found in part.items() if partition in stay} for part in parts]
 
     def _stay_with_the_join(self) -> None:
@@ -276,6 +283,18 @@ class KafkaSource:
         if not member or self._back:
             self._back = self._back and not member
             self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - the client offers no other way
+
+    def _see_whether_it_fell_out(self) -> None:
+        """Count our partitions as lost if the broker knows this member by a new name.
+
+        A member that is dropped in the middle of a join keeps its partitions, and its places in them, over the next one
+        (kafka-python 3.0.12), although others have read on in between.
+        """
+        name = self._consumer.group_metadata().member_id
+        if name and name != self._name:
+            if self._name:
+                self._taken.on_partitions_lost({TopicPartition(*partition) for partition in self._places})
+            self._name = name
 
     def _see_whether_it_was_replaced(self) -> None:
         """Raise FencedInstanceIdError if another member has this one's permanent name.
