@@ -11,6 +11,13 @@ RUN python -m venv /opt/aestream
 ENV PATH=/opt/aestream/bin:$PATH
 COPY constraints.txt ./
 
+FROM venv AS speedups
+# The decoder in C as a wheel: no compiler gets into an image, so the newest one of the base will do.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+COPY speedups ./speedups
+RUN pip wheel --no-cache-dir --wheel-dir /wheels ./speedups
+
 FROM venv AS build-trainer
 # torch is installed first and alone, from its own index: the wheel there does not include CUDA, which would add 4 GB
 # that a CPU never uses. Its dependencies are installed below with everything else. Empty means pip's default index.
@@ -19,12 +26,14 @@ RUN pip install --no-cache-dir --no-deps ${TORCH_INDEX:+--index-url "${TORCH_IND
         --constraint constraints.txt torch
 COPY pyproject.toml README.md LICENSE ./
 COPY aestream ./aestream
-RUN pip install --no-cache-dir --constraint constraints.txt '.[train]'
+COPY --from=speedups /wheels /wheels
+RUN pip install --no-cache-dir --constraint constraints.txt '.[train,confluent]' /wheels/*
 
 FROM venv AS build
 COPY pyproject.toml README.md LICENSE ./
 COPY aestream ./aestream
-RUN pip install --no-cache-dir --constraint constraints.txt .
+COPY --from=speedups /wheels /wheels
+RUN pip install --no-cache-dir --constraint constraints.txt '.[confluent]' /wheels/*
 
 FROM ${BASE_IMAGE} AS base
 ARG VERSION=0.1.0

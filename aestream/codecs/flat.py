@@ -5,7 +5,9 @@ It says which values it is sure of: these have the same numbers as the typed dec
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import cache
 from types import ModuleType
 from typing import Self
 
@@ -14,6 +16,8 @@ import numpy as np
 from aestream.codecs.base import Decoded
 from aestream.codecs.problems import Path
 from aestream.columns import UNITS, Column
+
+_log = logging.getLogger(__name__)
 
 try:
     import aestream_speedups
@@ -43,12 +47,18 @@ class FlatRows:
         self._max_bytes = max_record_bytes
 
     @classmethod
-    def of(cls, paths: Sequence[Path], columns: Sequence[Column], *, max_record_bytes: int) -> Self | None:
-        """Make one for these features. Returns None without the decoder in C, or where it cannot have all of them."""
+    def of(
+        cls, paths: Sequence[Path], columns: Sequence[Column], asides: Sequence[str], *, max_record_bytes: int
+    ) -> Self | None:
+        """Make one for these features. Returns None without the decoder in C, or where it cannot have all fields."""
         decoder = speedups()
-        flat = all(len(path) == 1 for path in paths) and all(column.wire in {float, bool} for column in columns)
-        if decoder is None or not flat:
+        if decoder is None:
             return None
+        flat = all(len(path) == 1 for path in paths) and all(column.wire in {float, bool} for column in columns)
+        if asides or not flat:
+            _say("aestream-speedups is not used: it reads only features, and these at the top level, as numbers")
+            return None
+        _say("records are decoded by aestream-speedups")
         return cls(decoder, [path[0] for path in paths], columns, max_record_bytes=max_record_bytes)
 
     def read(self, values: Sequence[bytes | None], rows: Sequence[int]) -> tuple[Decoded, Sequence[int]]:
@@ -62,3 +72,9 @@ class FlatRows:
         if done == len(some):
             return Decoded(matrix, places, ()), ()
         return Decoded(matrix[read], places[read], ()), places[~read].tolist()
+
+
+@cache
+def _say(text: str) -> None:
+    """Log it once, however many decoders are made."""
+    _log.info(text)

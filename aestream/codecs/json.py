@@ -124,7 +124,7 @@ class JsonDecoder:
         found = TypedRows.of(self._paths, self._columns, self._asides, max_record_bytes=self._max_bytes)
         if found is None:
             return ()
-        flat = None if self._asides else FlatRows.of(self._paths, self._columns, max_record_bytes=self._max_bytes)
+        flat = FlatRows.of(self._paths, self._columns, self._asides, max_record_bytes=self._max_bytes)
         return (found,) if flat is None else (flat, found)
 
     def _decoded(self, values: Sequence[bytes | None]) -> Decoded:

@@ -51,8 +51,8 @@ def test_the_image_without_a_target_is_the_workers_and_has_no_torch() -> None:
     stages = {part.split()[2]: part for part in re.split(r"^FROM ", DOCKERFILE.read_text(), flags=re.MULTILINE)[1:]}
     assert list(stages)[-1] == "worker"
     (built,) = re.findall(r"^COPY --from=(\S+)", stages["worker"], re.MULTILINE)
-    assert "[train]" not in stages[built]
-    assert "'.[train]'" in stages[re.findall(r"^COPY --from=(\S+)", stages["trainer"], re.MULTILINE)[0]]
+    assert "'.[confluent]'" in stages[built]
+    assert "'.[train,confluent]'" in stages[re.findall(r"^COPY --from=(\S+)", stages["trainer"], re.MULTILINE)[0]]
     services = yaml_of(COMPOSE)["services"]
     assert {name: services[name]["build"]["target"] for name in ("worker", "trainer", "topics")} == {
         "worker": "worker",

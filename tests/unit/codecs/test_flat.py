@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import struct
 from types import ModuleType, SimpleNamespace
 
@@ -24,7 +25,7 @@ GOOD = b'{"load":1.5,"\xc3\xa9":-2,"up":true,"at":5}'
 @pytest.fixture
 def rows(decoder_in_c: ModuleType, monkeypatch: pytest.MonkeyPatch) -> FlatRows:
     monkeypatch.setattr(flat, "aestream_speedups", decoder_in_c)
-    made = FlatRows.of(PATHS, COLUMNS, max_record_bytes=LIMIT)
+    made = FlatRows.of(PATHS, COLUMNS, (), max_record_bytes=LIMIT)
     assert made is not None
     return made
 
@@ -142,7 +143,18 @@ def test_the_rest_of_a_batch_is_decoded_as_without() -> None:
     ids=["nested", "category", "time as text", "numbers in quotes"],
 )
 def test_other_columns_are_not_for_it(rows: FlatRows, paths: list[tuple[str, ...]], column: Column) -> None:
-    assert rows.of(paths, [column], max_record_bytes=LIMIT) is None
+    assert rows.of(paths, [column], (), max_record_bytes=LIMIT) is None
+
+
+def test_fields_beside_the_features_are_not_for_it_and_the_log_says_so(
+    rows: FlatRows, caplog: pytest.LogCaptureFixture
+) -> None:
+    flat._say.cache_clear()
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            assert rows.of(PATHS, COLUMNS, ["time"], max_record_bytes=LIMIT) is None
+    (line,) = caplog.messages
+    assert line.startswith("aestream-speedups is not used")
 
 
 @pytest.mark.parametrize("module", [None, SimpleNamespace(INTERFACE=0)], ids=["not installed", "another interface"])
@@ -150,7 +162,7 @@ def test_without_the_decoder_records_are_read_all_the_same(
     monkeypatch: pytest.MonkeyPatch, module: SimpleNamespace | None
 ) -> None:
     monkeypatch.setattr(flat, "aestream_speedups", module)
-    assert FlatRows.of(PATHS, COLUMNS, max_record_bytes=LIMIT) is None
+    assert FlatRows.of(PATHS, COLUMNS, (), max_record_bytes=LIMIT) is None
     assert JsonDecoder(PATHS, COLUMNS, max_record_bytes=LIMIT).decode([GOOD]).matrix.tolist() == [
         [1.5, -2.0, 1.0, 0.005]
     ]
