@@ -25,11 +25,17 @@ BY_HOST = {
     "threshold__false_alarm_rate": "0.01",
 }
 
+Variables = Mapping[str, str | None]  # None: not there
+# For a process that is interrupted anywhere: coverage's lock is never freed when an interrupt hits its holder.
+UNMEASURED: Variables = {"COVERAGE_PROCESS_CONFIG": None}
 
-def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a command: ours, with `section__name=value` as variables."""
+
+def environment(settings: Mapping[str, str], variables: Variables | None = None) -> dict[str, str]:
+    """The environment of a command: ours, with `section__name=value` as variables, and `variables` as they are."""
     ours = {f"AESTREAM_{name.upper()}": value for name, value in settings.items()}
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200", **ours}
+    fixed = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    all_of_it = {**os.environ, **fixed, **ours, **(variables or {})}
+    return {name: value for name, value in all_of_it.items() if value is not None}
 
 
 def run(
@@ -52,7 +58,7 @@ class Service:
         folder: Path,
         output: IO[str] | None = None,
         module: str | None = None,
-        variables: Mapping[str, str] | None = None,
+        variables: Variables | None = None,
     ) -> None:
         """Start a command, or in its place a `module` of the tests, with its own arguments.
 
@@ -64,7 +70,7 @@ class Service:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *(("aestream", *arguments) if module is None else module.split())],
                 cwd=folder,
-                env=environment({**defaults, **settings}) | dict(variables or {}),
+                env=environment({**defaults, **settings}, variables),
                 stdout=output or subprocess.DEVNULL,
                 stderr=log,
             )

@@ -18,7 +18,7 @@ import pytest
 from tests.kafka import records
 from tests.kafka.cluster import Cluster, wait_for
 from tests.kafka.secured import User
-from tests.kafka.service import BY_HOST, Service
+from tests.kafka.service import BY_HOST, UNMEASURED, Service
 
 Make = Callable[..., dict[str, str]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -107,7 +107,7 @@ def test_exactly_once_and_windows_are_measured_as_they_are_set(
 
 
 def test_ctrl_c_leaves_nothing_behind(cluster: Cluster, filled: dict[str, str], tmp_path: Path) -> None:
-    with Service(["bench"], settings=filled, folder=tmp_path) as bench:
+    with Service(["bench"], settings=filled, folder=tmp_path, variables=UNMEASURED) as bench:
         worker, name = worker_of(bench), own_name(bench.log)
         assert len(left_behind(cluster, name)) >= 5
         bench.signal(signal.SIGINT)
