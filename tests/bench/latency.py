@@ -3,11 +3,11 @@
     python -m tests.bench.latency [--seconds 20] [--write]
 
 One worker, over each client, at least once and exactly once, at 1 and 10 records a second and at 10, 50 and 80 % of
-what it takes when records wait for it. A process of its own creates the records one by one, in time, without
-lingering; this one reads the scores, from 1,000 records a second on those of one of the four partitions. The key of a
-record is its time of creation: the three processes are on one machine, and have one clock. They share its cores, too,
-with the broker: a quiet machine with four cores or more shows the worker alone. The first lines are the floor: the
-records themselves, without a worker.
+what it takes when records wait for it. A process of its own creates the records in time, those of a millisecond
+together, without lingering; this one, over librdkafka as well, reads the scores, from 1,000 records a second on those
+of one of the four partitions. The key of a record is its time of creation: the three processes are on one machine, and
+have one clock. They share its cores, too, with the broker: a quiet machine with four cores or more shows the worker
+alone. The first lines are the floor: the records themselves, without a worker.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from tests.bench import page
 from tests.bench.compared import CLIENTS
@@ -36,6 +36,8 @@ SHARES = (0.1, 0.5, 0.8)  # of the most that a worker takes
 MOST_RECORDS = 200_000  # of one line
 DIFFERENT = 2_000  # values that come again and again
 SAMPLED = 1_000  # records a second from which on one partition is read
+AT_ONCE = 10_000  # messages
+TICK_SECONDS = 0.001
 WARM_UP_SECONDS = 2.0
 START_SECONDS = 60.0
 
@@ -54,28 +56,26 @@ class Row:
 
 def feed(bootstrap: str, topic: str, rate: float, count: int) -> None:
     """Create `count` records, each one in its time, spread over the partitions."""
-    values = telemetry(min(count, DIFFERENT)).values
-    producer = KafkaProducer(bootstrap_servers=bootstrap, batch_size=131_072, linger_ms=0)
-    producer.partitions_for(topic)
-    start = time.monotonic()
-    for number, value in zip(range(count), itertools.cycle(values), strict=False):
-        wait = start + number / rate - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
-        producer.send(topic, value, b"%d" % time.time_ns(), partition=number % PARTITIONS)
+    values = itertools.cycle(telemetry(min(count, DIFFERENT)).values)
+    # Five requests at once, as other clients have: while the broker is busy, more records wait for the next one.
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "max.in.flight": 5})
+    producer.list_topics(topic)
+    start, made = time.monotonic(), 0
+    while made < count:
+        due = min(int((time.monotonic() - start) * rate) + 1, count)
+        for number in range(made, due):
+            producer.produce(topic, next(values), b"%d" % time.time_ns(), partition=number % PARTITIONS)
+        made = due
+        producer.poll(0)
+        time.sleep(max(start + made / rate - time.monotonic(), TICK_SECONDS))
     producer.flush()
-    producer.close()
 
 
 def measure(name: str, bootstrap: str, source: str, target: str, rate: float, seconds: float) -> Row:
     """Feed `source` for so many seconds while reading `target`."""
     count = min(int(rate * (seconds + WARM_UP_SECONDS)), MOST_RECORDS)
     partitions = range(1) if rate >= SAMPLED else range(PARTITIONS)
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=None, isolation_level="read_committed")
-    consumer.assign([TopicPartition(target, number) for number in partitions])
-    consumer.seek_to_end()
-    for number in partitions:
-        consumer.position(TopicPartition(target, number))
+    consumer = reader(bootstrap, target, partitions)
     expected = len(range(0, count, PARTITIONS)) if len(partitions) == 1 else count
     command = [sys.executable, "-m", "tests.bench.latency", "--feed", source, str(rate), str(count)]
     feeder = subprocess.Popen([*command, "--bootstrap-servers", bootstrap])
@@ -84,21 +84,49 @@ def measure(name: str, bootstrap: str, source: str, target: str, rate: float, se
     try:
         deadline = time.monotonic() + START_SECONDS + 2 * count / rate
         while len(created) < expected:
-            found = consumer.poll(timeout_ms=100)
+            some = consumer.consume(AT_ONCE, timeout=TICK_SECONDS)
             now = time.time_ns()
-            some = [int(record.key) for part in found.values() for record in part]
-            created += some
+            created += [int(message.key()) for message in some]
             arrived += [now] * len(some)
             if time.monotonic() > deadline:
                 sys.exit(f"{name}: {len(created)} of {expected} came in time")
     finally:
         feeder.terminate()
         feeder.wait()
-        consumer.close(autocommit=False)
+        consumer.close()
     made = np.array(created)
     took = (np.array(arrived) - made)[made >= made.min() + WARM_UP_SECONDS * 1e9] / 1e6
     p50, p99, p999 = np.percentile(took, [50, 99, 99.9])
     return Row(name, rate, len(took), float(p50), float(p99), float(p999))
+
+
+def reader(bootstrap: str, topic: str, partitions: Iterable[int]) -> Consumer:
+    """A consumer of what comes from now on, that waits for nothing."""
+    consumer = Consumer({
+        "bootstrap.servers": bootstrap,
+        "group.id": topic,  # nothing is committed
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",
+    })  # fmt: skip
+    places = [TopicPartition(topic, number) for number in partitions]
+    for place in places:
+        place.offset = end(consumer, place)
+    consumer.assign(places)
+    return consumer
+
+
+def end(consumer: Consumer, place: TopicPartition) -> int:
+    """Where a partition ends, as soon as it has a leader."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            offset: int = consumer.get_watermark_offsets(place)[1]
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(TICK_SECONDS)
+        else:
+            return offset
 
 
 def rows(stage: Stage, *, seconds: float, count: int = 100_000) -> Iterator[Row]:
