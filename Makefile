@@ -14,7 +14,7 @@ SIDE_BY_SIDE := --numprocesses=2 --no-loadscope-reorder
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
-PARTS ?= compared stages hotspots alone latency scaling growth serving training
+PARTS ?= compared stages hotspots alone latency scaling rebalances growth serving training
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-quick lint format fuzz bench bench-peers bench-state bench-memory bench-quality chaos soak docs clean

@@ -74,7 +74,11 @@ class Kafka(BaseModel):
     request_timeout_ms: int = Field(30_000, gt=0, description="How long to wait for the answer to a request.")
     bootstrap_timeout_ms: int = Field(30_000, gt=0, description="How long to wait for the first contact with a broker.")
     session_timeout_ms: int = Field(45_000, gt=0, description="A worker silent for this long is considered dead.")
-    heartbeat_interval_ms: int = Field(3_000, gt=0, description="How often a worker sends a heartbeat.")
+    heartbeat_interval_ms: int = Field(
+        500,
+        gt=0,
+        description="How often a worker sends a heartbeat. The answers tell it of a rebalance, which takes about two.",
+    )
     max_poll_interval_ms: int = Field(300_000, gt=0, description="A worker whose batch takes longer leaves the group.")
     transaction_timeout_ms: int = Field(
         10_000,

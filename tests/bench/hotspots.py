@@ -32,7 +32,8 @@ PY_SPY = Path(sysconfig.get_path("scripts")) / "py-spy"
 
 
 def sampled(job: Job, count: int, folder: Path) -> Counter[str]:
-    """Let a worker score all records; return the seconds of each function in its loop and in the client's threads."""
+    """Let a worker score all records; return how many samples each function has, in its loop and in the client's
+    threads."""
     output = folder / "samples"
     record = [str(PY_SPY), "record", "--rate", str(RATE), "--format", "raw", "--output", str(output), "--"]
     with running(replace(job, command=[*record, *job.command])) as profiler:
@@ -40,14 +41,14 @@ def sampled(job: Job, count: int, folder: Path) -> Counter[str]:
         (worker,) = psutil.Process(profiler.pid).children()
         worker.terminate()  # py-spy writes what it has once the worker has ended
         profiler.wait(60)
-    found: Counter[str] = Counter()
+    found: Counter[str] = Counter()  # of samples
     for line in output.read_text().splitlines():
         stack, _, samples = line.rpartition(" ")
         frames = stack.split(";")
         if any(LOOP in frame for frame in frames):
-            found[function(frames)] += int(samples) / RATE
+            found[function(frames)] += int(samples)
         elif any("kafka/" in frame for frame in frames):
-            found["kafka-python's own threads"] += int(samples) / RATE
+            found["kafka-python's own threads"] += int(samples)
     return found
 
 
@@ -68,8 +69,8 @@ def rows(stage: Stage, records: int, folder: Path) -> Iterator[Sequence[str]]:
         found = sampled(stage.worker(client, source, {**model, "AESTREAM_KAFKA__CLIENT": client}), records, folder)
         together = sum(found.values())
         shown = found.most_common(SHOWN)
-        for name, seconds in [*shown, ("all others", together - sum(seconds for _, seconds in shown))]:
-            yield client, name, f"{1e6 * seconds / records:.2f}", f"{seconds / together:.0%}"
+        for name, samples in [*shown, ("all others", together - sum(samples for _, samples in shown))]:
+            yield client, name, f"{1e6 * samples / RATE / records:.2f}", f"{samples / together:.0%}"
 
 
 def main() -> None:

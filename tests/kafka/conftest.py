@@ -113,7 +113,6 @@ def settings_for(
         "kafka__bootstrap_servers": cluster.bootstrap,
         "kafka__group_id": cluster.name("group"),
         "kafka__session_timeout_ms": "6000",
-        "kafka__heartbeat_interval_ms": "1000",
         "topics__input": ",".join(inputs),
         "topics__scores": cluster.topic("scores", partitions=partitions),
         "topics__anomalies": cluster.topic("anomalies", partitions=partitions),
