@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aestream.models.base import Autoencoder
+from aestream.models.optimizer import OneCycle
 from aestream.networks.progress import Progress, Training
 from aestream.types import Floats
 
@@ -63,8 +64,7 @@ def fit(
     """
     started = time.perf_counter()
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
+    optimizer = OneCycle(model.parameters(), highest=learning_rate, steps=steps)
     numbers, shape = torch.from_numpy(seen), (model.members, min(batch_size, seen.shape[1]))
     asked = torch.from_numpy(rows[unseen])  # (M, u, d + c)
     held_out = asked[..., : model.features]
@@ -82,11 +82,9 @@ def fit(
         if model.context:
             noisy = torch.cat([noisy, whole[..., model.features :]], dim=2)
         losses = _trimmed_error(model(noisy), batch, trim)
-        optimizer.zero_grad(set_to_none=True)
         # each member has its own weights, so the sum trains all of them at once
         losses.sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        schedule.step()
 
         loss = losses.detach().mean().item()
         average = loss if step == 1 else 0.95 * average + 0.05 * loss
