@@ -17,6 +17,7 @@ from aestream.errors import DataError
 from aestream.features.numeric import CONSTANT_SHARE
 from aestream.features.schema import FeatureSchema
 from aestream.inference.selection import imputes
+from aestream.portions import Table
 from aestream.types import Arrays, Matrix, Places, Vector
 
 # The strength of a move by one unit or less. It grows by 1 for each power of ten: 500 units are 4.7. The unit is 1 for
@@ -54,7 +55,7 @@ class Constants:
 
     @classmethod
     def fit(
-        cls, matrix: Matrix, schema: FeatureSchema, tolerances: Tolerances, *, rate: float, missing: Sequence[str]
+        cls, table: Table, schema: FeatureSchema, tolerances: Tolerances, *, rate: float, missing: Sequence[str]
     ) -> Self:
         """Learn from (n, d) rows what the steady features of a schema always were.
 
@@ -68,7 +69,7 @@ class Constants:
         """
         columns, usual = list(schema.columns), {}
         for place in np.flatnonzero(schema.steady).tolist():
-            name, values = schema.names[place], matrix[:, place]
+            name, values = schema.names[place], _column(table, place)
             usual[place] = _usual(values, name)
             if len(_moves(values, usual[place])):
                 gaps = imputes(name, missing) or bool(np.isnan(values).any())
@@ -77,11 +78,11 @@ class Constants:
         places = np.flatnonzero(schema.steady)
         if len(places) == len(schema):
             raise DataError(
-                f"none of the {len(schema)} features ever changes in the {len(matrix)} records: give records in which "
-                "some do, or name other features"
+                f"none of the {len(schema)} features ever changes in the {table.shape[0]} records: give records in "
+                "which some do, or name other features"
             )
         value, unit, least = np.array([usual[place] for place in places.tolist()]).reshape(-1, 3).T
-        reach = _reach(matrix, schema, rate) if len(places) else 0.0
+        reach = _reach(table, schema, rate) if len(places) else 0.0
         if reach:
             unit = least = unit * reach
         return cls(schema, value, unit, least, tolerances.at(places))
@@ -158,7 +159,7 @@ def _strength(moves: Vector | Matrix) -> Vector | Matrix:
     return np.where(moves > 0, ONE_UNIT + np.log10(np.maximum(moves, 1.0)), 0.0)
 
 
-def _reach(matrix: Matrix, schema: FeatureSchema, rate: float) -> float:
+def _reach(table: Table, schema: FeatureSchema, rate: float) -> float:
     """The move, in units, that at most `rate` of (n, d) rows exceed for the first time with a feature.
 
     0 where any move is as rare as that.
@@ -166,12 +167,17 @@ def _reach(matrix: Matrix, schema: FeatureSchema, rate: float) -> float:
     A single one proves little, and does not count.
     """
     sizes: list[float] = []
-    for column, name, values in zip(schema.columns, schema.names, matrix.T, strict=True):
+    for place, (column, name) in enumerate(zip(schema.columns, schema.names, strict=True)):
         if column.kind in (Kind.NUMERIC, Kind.BOOLEAN) and not column.steady:
+            values = _column(table, place)
             moves = _moves(values, _usual(values, name))
             sizes += moves.tolist() if len(moves) == 1 else []
-    expected = 1 + int(rate * len(matrix))
+    expected = 1 + int(rate * table.shape[0])
     return min(max(sorted(sizes)[-1 - expected], 1.0), FAR) if len(sizes) > expected else 0.0
+
+
+def _column(table: Table, place: int) -> Vector:
+    return table[:, place : place + 1].ravel()
 
 
 def _usual(column: Vector, name: str) -> tuple[float, float, float]:

@@ -61,15 +61,16 @@ def chart(
         known = times[np.isfinite(times)]
         if len(times) > 1 and (not len(known) or np.ptp(known) == 0):
             raise DataError("the times of the records are all unknown, or the same: learn without them")
-        in_time = np.argsort(filled(times, -np.inf), kind="stable")
-        matrix, times, named = matrix[in_time], times[in_time], [named[row] for row in in_time.tolist()]
+        moments = filled(times, -np.inf)
+        if (moments[1:] < moments[:-1]).any():
+            in_time = np.argsort(moments, kind="stable")
+            matrix, times, named = matrix[in_time], times[in_time], [named[row] for row in in_time.tolist()]
     numbering: defaultdict[Key, int] = defaultdict(count().__next__)
     owner = np.fromiter(map(numbering.__getitem__, named), np.intp, len(matrix))
     order = Order.of(owner if len(numbering) > 1 else None, times)
     longest = longest_intervals(order, options.max_gap)
     alone = Past(len(schema), 1, schema.counters)
-    steps = alone.follow(np.full(len(numbering), alone.blank), longest[1:], owner, matrix, times)
-    values = steps.rows[steps.windows[:, 0]]
+    values = alone.follow(np.full(len(numbering), alone.blank), longest[1:], owner, matrix, times).rows
     told = []
     if isinstance(options.window, int):
         window = options.window

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-RowNumbers = npt.NDArray[np.int64]
+RowNumbers = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from aestream import portions
 from aestream.detector.constants import Constants
 from aestream.detector.deviations import Deviations, EveryDeviation, Tolerances
 from aestream.detector.fitted import Fitted, asked
@@ -24,6 +25,7 @@ from aestream.models.dense import DenseAutoencoder
 from aestream.models.fit import fit
 from aestream.networks.base import TrainedNetwork
 from aestream.networks.progress import Progress, Training
+from aestream.portions import Table
 from aestream.thresholds import calibrators
 from aestream.types import Floats, Matrix, Vector
 
@@ -53,14 +55,13 @@ class Ground:
     constants: Constants
 
     @classmethod
-    def of(cls, matrix: Matrix, schema: FeatureSchema, options: Options) -> Ground:
+    def of(cls, table: Table, schema: FeatureSchema, options: Options) -> Ground:
         """Look at (n, d) rows. Raises what `learn` raises."""
-        rate = calibrators.agreed_rate(
-            calibrators.CALIBRATORS[options.calibrator], options.false_alarm_rate, len(matrix)
-        )
+        rows = table.shape[0]
+        rate = calibrators.agreed_rate(calibrators.CALIBRATORS[options.calibrator], options.false_alarm_rate, rows)
         tolerances = asked(options, schema)
-        constants = Constants.fit(matrix, schema, tolerances, rate=rate, missing=options.missing.split(","))
-        return cls(len(matrix), rate, tolerances, constants)
+        constants = Constants.fit(table, schema, tolerances, rate=rate, missing=options.missing.split(","))
+        return cls(rows, rate, tolerances, constants)
 
     def deviations(self, encoder: FeatureEncoder) -> Deviations | EveryDeviation:
         """Which deviations of the moving features count."""
@@ -108,7 +109,7 @@ def learn(
     judge, errors = _learn_score(
         trained, matrix, rows, folds, encoder.weights, ground.deviations(encoder), options.memory
     )
-    return calibrate(ground, encoder, judge, errors, rows, options, training, progress), errors
+    return calibrate(ground, encoder, judge, errors, lambda: rows, options, training, progress), errors
 
 
 def calibrate(
@@ -116,17 +117,20 @@ def calibrate(
     encoder: FeatureEncoder,
     judge: Judge,
     errors: Vector,
-    rows: Floats,
+    rows: Callable[[], Floats],
     options: Options,
     training: Training,
     progress: Callable[[Progress], None] | None,
 ) -> Fitted:
-    """Find the threshold of the training rows' errors (n,), and learn to describe rows (r, w) where that was asked."""
+    """Find the threshold of the training rows' errors (n,), and learn to describe rows where that was asked.
+
+    `rows` gives their inputs, (r, w).
+    """
     calibrator = calibrators.CALIBRATORS[options.calibrator]
     representation = None
     if options.latent_size or options.noise:
         representation = represent(
-            rows,
+            rows(),
             latent_size=options.latent_size,
             noise=options.noise,
             steps=options.steps,
@@ -155,7 +159,15 @@ def latent_size(encoder: FeatureEncoder) -> int:
 
 def inputs_of(encoder: FeatureEncoder, matrix: Matrix) -> Floats:
     """The inputs of (n, d) rows, (n, w)."""
-    return encoder.transform(matrix).astype(np.float32)
+    return inputs_by(encoder, len(matrix), matrix.__getitem__)
+
+
+def inputs_by(encoder: FeatureEncoder, count: int, made: Callable[[slice], Matrix]) -> Floats:
+    """The inputs of so many rows, (n, w), which are made a portion at a time: (m, d) each."""
+    inputs = np.empty((count, encoder.width), np.float32)
+    for place in portions.rows(*inputs.shape):
+        inputs[place] = encoder.transform(made(place))
+    return inputs
 
 
 def _learn_score(

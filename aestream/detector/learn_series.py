@@ -8,18 +8,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aestream.detector.course import Course, chart
+from aestream.detector.deviations import EveryDeviation
 from aestream.detector.fitted import Fitted
-from aestream.detector.learn import Ground, calibrate, inputs_of, learn
+from aestream.detector.learn import Ground, calibrate, inputs_by, inputs_of, learn
 from aestream.detector.learn_windows import learn_windows, shares_of, stretches
 from aestream.detector.options import Options
 from aestream.detector.rows import Frame
-from aestream.detector.scales import Scales, numbered
+from aestream.detector.scales import Moved, Scales, numbered
 from aestream.detector.series import Naming, Parts, Series, logs_of, owners, with_rates, without_unseen
 from aestream.detector.windows import Windows
 from aestream.errors import DataError
 from aestream.features.encoder import FeatureEncoder
 from aestream.features.schema import FeatureSchema
 from aestream.networks.progress import Progress
+from aestream.portions import Chosen, compact
 from aestream.state.alarms import Alarms
 from aestream.state.entities import Entities, Values
 from aestream.state.episodes import Episodes
@@ -92,17 +94,19 @@ def learn_series(
             f"only {len(chosen)} of the {len(course.matrix)} records have {max(course.window - 1, 1)} of their entity "
             "before them: give more records, or set `window` to 1"
         )
-    newest = steps.windows[chosen, -1]
-    rates = _usual_rates(steps.rows[newest], schema)
+    rates = _usual_rates(steps.rows[steps.windows[chosen, -1:], schema.counters], schema)
     rows = with_rates(steps.rows, schema.counters, rates)
     numbers = _numbers(course.owner[chosen], len(course.entities))
     who = numbers[course.owner]
     if course.window == 1:
-        fitted, errors = learn(rows[newest], schema, options, progress)
-        scales = Scales.fit(rows[newest], np.zeros(len(newest), np.intp), np.empty(0, np.intp))
+        newest = rows[steps.windows[chosen, -1]]
+        fitted, errors = learn(newest, schema, options, progress)
+        scales = Scales.fit(newest, np.zeros(len(newest), np.intp), np.empty(0, np.intp))
         strange = None
     else:
-        sample = Sample(rows, steps.windows[chosen], course.owner[chosen], who[chosen], owners(steps, who))
+        whose = owners(steps, who)  # before the windows move
+        sample = Sample(rows, compact(steps.windows, chosen), course.owner[chosen], who[chosen], whose)
+        del steps  # what else it tells takes memory
         context = None if course.times is None else course.clock.inputs(course.times[chosen])
         fitted, scales, errors, strange = _learn_together(sample, context, schema, options, progress)
     rate = fitted.threshold.false_alarm_rate
@@ -144,41 +148,57 @@ def _learn_together(
     Returns what is fitted, each entity's scaling, the errors of the records as if no member had seen them, (n,), and
     log errors as if their entities had not been seen either; None where no entity has its own scaling.
     """
-    newest = sample.windows[:, -1]
-    ground = Ground.of(sample.rows[newest], schema, options)
-    unscaled = ground.constants.without(sample.rows)
-    scales = Scales.fit(unscaled[newest], sample.who, ground.constants.moving.numeric)
-    moving = scales.toward(unscaled, sample.whose)
-    encoder = FeatureEncoder.fit(moving[newest], ground.constants.moving)
-    known = moving if options.flag_unseen else without_unseen(moving, encoder)
-    inputs = inputs_of(encoder, known)
-    frame = Frame(known, inputs, sample.windows, sample.who, context, scales=scales)
+    table = Chosen(sample.rows, sample.windows[:, -1], np.arange(len(schema)))
+    ground = Ground.of(table, schema, options)
+    table = replace(table, columns=ground.constants.others)
+    scales = Scales.fit(table, sample.who, ground.constants.moving.numeric)
+    encoder = FeatureEncoder.fit(Moved(table, sample.who, scales), ground.constants.moving)
+    deviations = ground.deviations(encoder)
+
+    def unscaled(chosen: Places | slice) -> Matrix:
+        return ground.constants.without(sample.rows[chosen])
+
+    def known(chosen: slice) -> Matrix:
+        moved = scales.toward(unscaled(chosen), sample.whose[chosen])
+        return moved if options.flag_unseen else without_unseen(moved, encoder)
+
+    shares = shares_of(inputs_by(encoder, table.shape[0], lambda some: unscaled(table.rows[some])), encoder.weights)
+    inputs = inputs_by(encoder, len(sample.rows), known)
+    # the rows themselves are only asked for to see which deviations count
+    asked = slice(0) if isinstance(deviations, EveryDeviation) else slice(None)
+    frame = Frame(known(asked), inputs, sample.windows, sample.who, context, scales=scales)
     judge, errors, training = learn_windows(
         frame,
         stretches(sample.owner),
-        shares=shares_of(inputs_of(encoder, unscaled[newest]), encoder.weights),
-        deviations=ground.deviations(encoder),
+        shares=shares,
+        deviations=deviations,
         options=options,
         progress=progress,
     )
-    described = inputs[newest]
-    fitted = calibrate(ground, encoder, judge, errors, described, options, training, progress)
+    fitted = calibrate(
+        ground, encoder, judge, errors, lambda: inputs[sample.windows[:, -1]], options, training, progress
+    )
     strange = _as_strangers(judge, encoder, frame, unscaled, errors, options) if sample.who.any() else None
     return fitted, scales, errors, strange
 
 
 def _as_strangers(
-    judge: Windows, encoder: FeatureEncoder, frame: Frame, unscaled: Matrix, errors: Vector, options: Options
+    judge: Windows,
+    encoder: FeatureEncoder,
+    frame: Frame,
+    unscaled: Callable[[Places], Matrix],
+    errors: Vector,
+    options: Options,
 ) -> Vector:
     """The log errors of some records of a frame, if the training had not seen their entities and their scales.
 
-    `unscaled` (r, d) are the rows of the frame in their own units, and `errors` (n,) those of its records as if no
-    member had seen them.
+    `unscaled` gives rows of the frame, by their places, in their own units; `errors` (n,) are those of its records as
+    if no member had seen them.
     """
     some = np.sort(np.random.default_rng(options.seed).permutation(len(errors))[:STRANGERS])
     part = frame.at(some)
     assert part.windows is not None  # noqa: S101 - the frame has windows
-    rows = unscaled[part.windows.ravel()]
+    rows = unscaled(part.windows.ravel())
     known = rows if options.flag_unseen else without_unseen(rows, encoder)
     windows = np.arange(len(rows)).reshape(part.windows.shape)
     strange = Frame(known, inputs_of(encoder, known), windows, context=part.context)
@@ -209,6 +229,6 @@ def _numbers(owner: Places, entities: int) -> Places:
 
 
 def _usual_rates(observed: Matrix, schema: FeatureSchema) -> Vector:
-    """The median rate of each counter in (n, d) rows; NaN for one that may be missing, and is imputed."""
-    usual = np.nanmedian(observed[:, schema.counters], axis=0)
+    """The median of each counter's rates (n, c); NaN for one that may be missing, and is imputed."""
+    usual = np.nanmedian(observed, axis=0)
     return np.where(schema.imputed[schema.counters], np.nan, usual)

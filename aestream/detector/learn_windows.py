@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aestream import portions
 from aestream.detector.deviations import Deviations, EveryDeviation
 from aestream.detector.folds import Folds, evenly
 from aestream.detector.network import Network
@@ -60,7 +61,7 @@ def learn_windows(
         rows=part.inputs.shape[1] // width,
         context=part.context.shape[1],
     )
-    numbers = np.arange(len(stretch))
+    numbers = np.arange(len(stretch), dtype=np.int32)
     folds = Folds(
         [numbers[stretch != own] for own in range(MEMBERS)], [numbers[stretch == own] for own in range(MEMBERS)]
     )
@@ -89,7 +90,7 @@ def shares_of(inputs: Floats, weights: Vector | None) -> Vector:
     each by itself, the records are those before that: a switch would have two values for each entity.
     """
     share = np.ones(inputs.shape[1]) if weights is None else np.square(weights)
-    two = ((inputs == inputs.min(axis=0)) | (inputs == inputs.max(axis=0))).all(axis=0)
+    two = np.array([np.all((column == column.min()) | (column == column.max())) for column in inputs.T])
     if two.any() and not two.all():
         share[two] *= min(1.0, TWO_VALUED * share[~two].sum() / share[two].sum())
     shares: Vector = share / share.sum()
@@ -150,8 +151,10 @@ def _size(residuals: Matrix) -> Matrix:
 
     Half way, on this scale, between the spread and the reach of the tails.
     """
-    spread = residuals.std(axis=0, dtype=np.float64) + LEAST_SPREAD
-    logs: Matrix = np.log(np.stack([spread, np.sqrt(np.maximum(tails(residuals / spread), 1.0))]))
+    parts = [residuals[:, place] for place in portions.columns(*residuals.shape)]
+    spreads = [part.std(axis=0, dtype=np.float64) + LEAST_SPREAD for part in parts]
+    reach = [tails(part / spread) for part, spread in zip(parts, spreads, strict=True)]
+    logs: Matrix = np.log(np.stack([np.concatenate(spreads), np.sqrt(np.maximum(np.concatenate(reach), 1.0))]))
     return logs
 
 
@@ -178,7 +181,8 @@ def _held_out(windows: Windows, frame: Frame, folds: Folds) -> Vector:
     """
     errors = windows.judge(frame).error
     for member, stretch in enumerate(folds.unseen):
-        more = [_gap(windows, frame, stretch[start : start + CHUNK], member) for start in range(0, len(stretch), CHUNK)]
+        parts = (stretch[start : start + CHUNK].astype(np.intp) for start in range(0, len(stretch), CHUNK))
+        more = [_gap(windows, frame, part, member) for part in parts]
         errors[stretch] *= np.exp(np.concatenate(more).mean() if more else 0.0)
     return errors
 

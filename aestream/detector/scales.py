@@ -7,6 +7,8 @@ from typing import Self
 
 import numpy as np
 
+from aestream import portions
+from aestream.portions import Table
 from aestream.types import Arrays, Flags, Matrix, Places, Vector
 
 # An entity with fewer training rows than this has no scaling of its own.
@@ -33,28 +35,26 @@ class Scales:
     home: Vector
 
     @classmethod
-    def fit(cls, matrix: Matrix, who: Places, numeric: Places) -> Self:
+    def fit(cls, table: Table, who: Places, numeric: Places) -> Self:
         """Learn from (n, d) rows, NaN where a value is missing, of the entities `who` (n,), 0 for those without.
 
         `numeric` are the places of the features to be scaled. Centre and spread of an entity are drawn towards what is
         usual, the more so the less its rows tell, against how much entities differ (James and Stein 1961).
         """
-        count, width = int(who.max(initial=0)) + 1, matrix.shape[1]
+        count, width = int(who.max(initial=0)) + 1, table.shape[1]
         center, factor, home = np.zeros((count, width)), np.ones((count, width)), np.zeros(width)
-        if count > 1 and len(numeric):
-            values = matrix[:, numeric]
-            there = ~np.isnan(values)
-            unit = np.abs(values).max(axis=0, where=there, initial=0.0)
-            unit[unit == 0] = 1.0
-            shrunk = values / unit  # within -1..1, so that no sum or square overflows
-            middle, spread = shrunk.mean(axis=0, where=there), shrunk.std(axis=0, where=there)
-            spread[spread == 0] = 1.0
-            own_center, own_spread = _own((shrunk - middle) / spread, there, who, count, middle / spread)
-            center[:, numeric] = (own_center * spread + middle) * unit
-            factor[:, numeric] = 1.0 / own_spread
-            home[numeric] = middle * unit
-            center[0], factor[0] = home, 1.0
+        if count > 1:
+            groups = _Groups.of(who, count)
+            for place in portions.columns(*table.shape):
+                some = numeric[(numeric >= place.start) & (numeric < place.stop)]
+                if len(some):
+                    found = _found(table[:, place][:, some - place.start], groups)
+                    center[:, some], factor[:, some], home[some] = found
         return cls(center, factor, home)
+
+    def at(self, place: slice) -> Self:
+        """The same for some of the features only."""
+        return type(self)(self.center[:, place], self.factor[:, place], self.home[place])
 
     def toward(self, matrix: Matrix, who: Places) -> Matrix:
         """Move (n, d) rows of the entities `who` (n,) from their own units into the shared frame."""
@@ -97,15 +97,56 @@ def numbered(owner: Places) -> tuple[Places, Places]:
     return number[code], owners[enough]
 
 
-def _own(scaled: Matrix, there: Flags, who: Places, count: int, shift: Vector) -> tuple[Matrix, Matrix]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Groups:
+    """Which entity each row is of, `who` (n,), one of `count`; `order` (n,) sorts the rows by entity.
+
+    In that order those of the entities `present` (p,) begin at `first` (p,).
+    """
+
+    who: Places
+    count: int
+    order: Places
+    present: Places
+    first: Places
+
+    @classmethod
+    def of(cls, who: Places, count: int) -> Self:
+        order = np.argsort(who, kind="stable")
+        ordered = who[order]
+        first = np.flatnonzero(np.diff(ordered, prepend=-1))
+        return cls(who, count, order, ordered[first], first)
+
+    def sums(self, values: Matrix) -> Matrix:
+        """Add up (n, d) values by entity -> (count, d)."""
+        sums = np.zeros((self.count, values.shape[1]))
+        sums[self.present] = np.add.reduceat(values[self.order], self.first, axis=0)
+        return sums
+
+
+def _found(values: Matrix, groups: _Groups) -> tuple[Matrix, Matrix, Vector]:
+    """Centre and factor of each entity, (E + 1, k), and the centre of the frame (k,), from values (n, k)."""
+    there = ~np.isnan(values)
+    unit = np.abs(values).max(axis=0, where=there, initial=0.0)
+    unit[unit == 0] = 1.0
+    shrunk = values / unit  # within -1..1, so that no sum or square overflows
+    middle, spread = shrunk.mean(axis=0, where=there), shrunk.std(axis=0, where=there)
+    spread[spread == 0] = 1.0
+    own_center, own_spread = _own((shrunk - middle) / spread, there, groups, middle / spread)
+    center, factor, home = (own_center * spread + middle) * unit, 1.0 / own_spread, middle * unit
+    center[0], factor[0] = home, 1.0
+    return center, factor, home
+
+
+def _own(scaled: Matrix, there: Flags, groups: _Groups, shift: Vector) -> tuple[Matrix, Matrix]:
     """Centre and spread of each entity, (E + 1, d), by rows (n, d) that are scaled as a whole, to a mean of 0.
 
     `shift` (d,) is what that took from them. The first row means nothing.
     """
-    rows = _sums(there.astype(np.float64), who, count)
+    rows = groups.sums(there.astype(np.float64))
     few, told = np.maximum(rows, 1.0), np.maximum(rows / ALIKE, 1e-9)
-    mean = _sums(np.where(there, scaled, 0.0), who, count) / few
-    variance = _sums(np.where(there, np.square(scaled - mean[who]), 0.0), who, count) / few
+    mean = groups.sums(np.where(there, scaled, 0.0)) / few
+    variance = groups.sums(np.where(there, np.square(scaled - mean[groups.who]), 0.0)) / few
     known = rows > 0
     known[0] = False
     moves = known & (variance > FLOAT_NOISE**2)
@@ -125,10 +166,19 @@ def _trust(apart: Matrix, error: Matrix, known: Flags) -> Matrix:
     return trust
 
 
-def _sums(values: Matrix, who: Places, count: int) -> Matrix:
-    """Add up (n, d) values by entity -> (count, d)."""
-    order = np.argsort(who, kind="stable")
-    sums = np.zeros((count, values.shape[1]))
-    present, first = np.unique(who[order], return_index=True)
-    sums[present] = np.add.reduceat(values[order], first, axis=0)
-    return sums
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """A table of rows (n, d) of the entities `who` (n,), moved into the frame of `scales` a few columns at a time."""
+
+    table: Table
+    who: Places
+    scales: Scales
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The numbers of rows and columns, (n, d)."""
+        return self.table.shape
+
+    def __getitem__(self, place: tuple[slice, slice], /) -> Matrix:
+        """Some of the columns, (n, k), of all rows."""
+        return self.scales.at(place[1]).toward(self.table[place], self.who)

@@ -180,11 +180,9 @@ class Series:
 
 
 def with_rates(rows: Matrix, counters: Places, rates: Vector) -> Matrix:
-    """Rows (r, d) with the usual rates (c,) of counters where one is not known yet."""
-    if not len(counters) or not np.isnan(own := rows[:, counters]).any():
-        return rows
-    rows = rows.copy()
-    rows[:, counters] = np.where(np.isnan(own), rates, own)
+    """Put the usual rates (c,) of counters into rows (r, d) where one is not known yet. Writes into them."""
+    if len(counters) and np.isnan(own := rows[:, counters]).any():
+        rows[:, counters] = np.where(np.isnan(own), rates, own)
     return rows
 
 

@@ -11,6 +11,7 @@ from aestream.errors import DataError
 from aestream.features.clock import DAY, SHOWN, WEEK, circles
 from aestream.features.numeric import NumericScaler
 from aestream.features.schema import FeatureSchema
+from aestream.portions import Table
 from aestream.types import Flags, Floats, Matrix, Places, Vector
 
 # The least spread of an input: where it is nearly constant, its other value is then far away, but not infinitely so.
@@ -40,14 +41,15 @@ class FeatureEncoder:
     cycles: Vector
 
     @classmethod
-    def fit(cls, matrix: Matrix, schema: FeatureSchema) -> Self:
+    def fit(cls, table: Table, schema: FeatureSchema) -> Self:
         """Learn from (n, d) rows, NaN where a value is missing.
 
         Raises DataError when a feature has no value at all, or when the network would have no input.
         """
         if _plain(schema):
             nothing = np.empty(0)
-            return cls(schema, NumericScaler.fit(matrix), nothing, nothing, nothing, np.zeros(2))
+            return cls(schema, NumericScaler.fit(table), nothing, nothing, nothing, np.zeros(2))
+        matrix = table[:, :]
         missing = np.isnan(matrix)
         if missing.all(axis=0).any():
             name = schema.names[int(np.argmax(missing.all(axis=0)))]

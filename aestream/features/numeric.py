@@ -6,6 +6,8 @@ from typing import Self
 
 import numpy as np
 
+from aestream import portions
+from aestream.portions import Table
 from aestream.types import Matrix, Vector
 
 # Up to LINEAR a scaled value stays as it is; beyond, it grows logarithmically, by SLOWLY for each power of e.
@@ -18,6 +20,7 @@ CONSTANT_SHARE = 1e-3
 FLOAT_NOISE = 1e-9
 # Scaled values are cut here before the logarithm: far beyond any meaning, well below any overflow.
 FAR = 1e300
+_NAMES = ("center", "scale", "low", "high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,13 @@ class NumericScaler:
     high: Vector
 
     @classmethod
-    def fit(cls, matrix: Matrix) -> Self:
+    def fit(cls, table: Table) -> Self:
         """Learn the centre and spread of each column of (n, d) finite values of any magnitude."""
+        parts = [cls._of(table[:, place]) for place in portions.columns(*table.shape)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _NAMES))
+
+    @classmethod
+    def _of(cls, matrix: Matrix) -> Self:
         low, high = matrix.min(axis=0), matrix.max(axis=0)
         size = np.maximum(np.abs(low), np.abs(high))
         unit = np.where(size > 0, size, 1.0)
@@ -63,12 +71,12 @@ class NumericScaler:
 
     def arrays(self) -> dict[str, Vector]:
         """Return what `from_arrays` reads."""
-        return {"center": self.center, "scale": self.scale, "low": self.low, "high": self.high}
+        return {name: getattr(self, name) for name in _NAMES}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Vector]) -> Self:
         """Read what `arrays` returned."""
-        return cls(arrays["center"], arrays["scale"], arrays["low"], arrays["high"])
+        return cls(*(arrays[name] for name in _NAMES))
 
 
 def soft_clip(scaled: Matrix) -> Matrix:

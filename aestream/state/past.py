@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from aestream import portions
 from aestream.state import clocks
 from aestream.state.arrivals import NEVER, Arrivals, Lines, arrive
 from aestream.state.rates import Counters
@@ -124,8 +125,10 @@ class Past:
         """The same for rows in their order."""
         fresh, run = arrivals.runs(values["count"], longest)
         warming = run < self.window - 1
-        sight = _Sight(arrivals, run, len(values), self.window)
-        rows = self._rows(values, matrix)
+        # without counters nothing is changed, and where nothing is remembered the rows are those of the batch
+        new = not len(self.counters) and bool(self.is_new(values).all())
+        sight = _Sight(arrivals, run, len(values), self.window, 0 if new else self.window - 1)
+        rows = matrix if new else self._rows(values, matrix)
         windows = sight.windows()
         if len(self.counters):
             rates = self._counters.follow(values["counters"], arrivals, matrix[arrivals.rows[:, None], self.counters])
@@ -134,7 +137,7 @@ class Past:
             warming |= ~known
             if self.window > 1 and len(first):
                 # No rate is known of the rows before: from here on they are seen with the first rates that are known.
-                copies = rows[windows[first, :-1]]
+                copies = rows[windows[arrivals.rows[first], :-1]]
                 copies[:, :, self.counters] = rates[first, None]
                 rows = np.concatenate([rows, copies.reshape(-1, self.features)])
                 windows = sight.replace(windows, first, known)
@@ -144,7 +147,7 @@ class Past:
         back[arrivals.rows] = np.arange(len(back))
         order = arrivals.rows[~arrivals.late]
         when = np.where(arrivals.times > NEVER, arrivals.times, arrivals.latest)
-        return Steps(rows, windows[back], status.astype(np.uint8)[back], fresh[back], when[back], order)
+        return Steps(rows, windows, status.astype(np.uint8)[back], fresh[back], when[back], order)
 
     def _rows(self, values: NDArray[np.void], matrix: Matrix) -> Matrix:
         """The remembered rows, entity by entity, then those of the batch."""
@@ -169,23 +172,33 @@ class Past:
         if self.window > 1:
             for start in range(0, len(last), BLOCK):
                 some = slice(start, start + BLOCK)
-                values["rows"][who[some]] = rows.take(windows[last[some], 1:], axis=0)
+                values["rows"][who[some]] = rows.take(windows[arrivals.rows[last[some]], 1:], axis=0)
 
 
 class _Sight:
-    """Which rows each row is seen with: places in the remembered rows of e entities, followed by those of the batch."""
+    """Which rows each row is seen with: places in the remembered rows of e entities, followed by those of the batch.
 
-    def __init__(self, arrivals: Arrivals, run: Places, entities: int, window: int) -> None:
+    Of each entity `front` rows are remembered: those of a whole window, or none if none has any yet.
+    """
+
+    def __init__(self, arrivals: Arrivals, run: Places, entities: int, window: int, front: int) -> None:
         self._arrivals, self._run, self._entities = arrivals, run, entities
         self._ages = np.arange(window - 1, -1, -1)
-        self._remembered = entities * (window - 1)
-        self._lines = Lines(arrivals, entities, window - 1)
+        self._remembered = entities * front
+        self._lines = Lines(arrivals, entities, front)
         self.own = self._remembered + arrivals.rows  # (n,)
         self._line = self._lines.join(np.arange(self._remembered), self.own)
 
-    def windows(self, chosen: Flags | slice = slice(None)) -> Places:
+    def windows(self) -> Places:
+        """The windows of all rows, (n, window), in the order of the batch."""
+        windows = np.empty((len(self.own), len(self._ages)), np.intp)
+        for some in portions.rows(*windows.shape):
+            windows[self._arrivals.rows[some]] = self._seen(some)
+        return windows
+
+    def _seen(self, chosen: Flags | slice) -> Places:
         """The windows of the chosen rows, in the order of arrivals."""
-        if not self._remembered:
+        if len(self._ages) == 1:
             return self.own[chosen, None]
         back = np.minimum(self._run[chosen, None], self._ages)
         windows = self._line.take(self._lines.at[chosen, None] - back, mode="clip")
@@ -200,7 +213,7 @@ class _Sight:
         after = np.zeros(self._entities, dtype=np.bool_)
         after[self._arrivals.who[first]] = True
         chosen = known & after[self._arrivals.who]
-        windows[chosen] = self.windows(chosen)
+        windows[self._arrivals.rows[chosen]] = self._seen(chosen)
         return windows
 
 
