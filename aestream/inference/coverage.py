@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -37,10 +38,12 @@ def in_words(times: Stamps) -> str:
     return f"{_duration(int(times[-1] - times[0]))}, from {first:%Y-%m-%d %H:%M} to {until} UTC"
 
 
-def warnings(times: Stamps, matrix: Matrix, *, records: int, wanted: int, more: bool, file: bool = False) -> list[str]:
+def warnings(
+    times: Stamps, values: Iterable[Vector], *, records: int, wanted: int, more: bool, file: bool = False
+) -> list[str]:
     """What a sample's span leaves unknown, and what to set: a line for less than a day, or less than two cycles.
 
-    `times` (n,), sorted, in milliseconds; `matrix` (n, d) of numeric features, NaN where missing. `records` were read
+    `times` (n,), sorted, in milliseconds; `values` (n,) of each numeric feature, NaN where missing. `records` were read
     where `wanted` were asked for. `more`: the topic holds older ones, or the `file` later ones.
     """
     if not len(times):
@@ -50,7 +53,7 @@ def warnings(times: Stamps, matrix: Matrix, *, records: int, wanted: int, more: 
         days = 2
         found = "so the model does not know what is usual at other times of the day"
     else:
-        cycle = dominant_cycle(times, matrix)
+        cycle = dominant_cycle(times, values)
         if cycle is None or span >= 2 * _NEARLY * cycle:
             return []
         days = max(2, math.ceil(2 * _NEARLY * cycle / _DAY))
@@ -92,12 +95,12 @@ def _duration(milliseconds: int) -> str:
     return f"{count:.0f} {unit}" if unit in {"minutes", "seconds"} else f"{count:.1f} {unit}"
 
 
-def dominant_cycle(times: Stamps, matrix: Matrix) -> float | None:
-    """The cycle, in milliseconds, that the clearest of the features, (n, d), follows; None if none is clear.
+def dominant_cycle(times: Stamps, values: Iterable[Vector]) -> float | None:
+    """The cycle, in milliseconds, that the clearest of the features, (n,) each, follows; None if none is clear.
 
     The sample must hold at least 1.35 rounds of it. `times` (n,) are sorted, in milliseconds.
     """
-    bins = _binned(times, matrix)
+    bins = _binned(times, values)
     if bins is None:
         return None
     lags = np.arange(2, int(_BINS / (1 + _SEEN_AGAIN)) + 1)
@@ -116,7 +119,7 @@ def dominant_cycle(times: Stamps, matrix: Matrix) -> float | None:
     return float(lag) * float(times[-1] - times[0]) / _BINS
 
 
-def _binned(times: Stamps, matrix: Matrix) -> Matrix | None:
+def _binned(times: Stamps, values: Iterable[Vector]) -> Matrix | None:
     """Standardised ranks of the means in equal spans of time, (bins, features that vary); None if too few.
 
     Ranks, because two far outliers would look alike. A feature whose bins are mostly equal, or empty, shows no cycle.
@@ -125,7 +128,7 @@ def _binned(times: Stamps, matrix: Matrix) -> Matrix | None:
         return None
     numbers = np.minimum((times - times[0]) * _BINS // max(int(times[-1] - times[0]), 1), _BINS - 1)
     ranked = []
-    for column in matrix.T:
+    for column in values:
         there = np.isfinite(column)
         counts = np.bincount(numbers[there], minlength=_BINS)
         full = counts > 0

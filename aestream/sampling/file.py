@@ -66,10 +66,9 @@ class FileSampler:
         matrix, keys = np.concatenate(parts)[chosen], keys[chosen]
         when = None if self.roles.time is None else np.concatenate(times)[chosen]
         # which cycles the values follow is looked for in topics only
-        nothing = np.empty((len(found.stamps), 0))
         warnings = coverage.warnings(
             found.stamps,
-            nothing,
+            (),
             records=min(seen, self.records),
             wanted=self.records,
             more=seen > self.records,

@@ -12,27 +12,28 @@ import numpy as np
 
 from aestream.codecs.base import Decoded
 from aestream.features.roles import Marks
+from aestream.portions import compact
 from aestream.types import Batch, Flags, Key, Matrix, Places, Stamps, Vector
 
 # A sample of some of the entities is to hold at least so many. None may fill more of it than one in so many.
 MIN_ENTITIES, SHARES = 100, 20
 # What is gathered is thinned to so much of the room there is, so that it is not thinned with each batch.
 _FILLED = 0.9
+_SPARE = 16  # room grows by one in so many rows
 _GOLDEN, _RANGE = 2_654_435_769, 2**32  # the multiples of the first, modulo the second, are spread evenly
 
 
-class _Rows(NamedTuple):
-    """Some of the n records: features (n, d), timestamps, times and places of their entities, (n,) each, and keys."""
+class _Beside(NamedTuple):
+    """What is known of n records beside their features: timestamps, times and places of their entities, and keys."""
 
-    matrix: Matrix
     stamps: Stamps
     moments: Vector
     places: Vector
     keys: Sequence[Key]
 
-    def at(self, kept: Flags) -> _Rows:
+    def at(self, kept: Flags) -> _Beside:
         keys = list(compress(self.keys, kept.tolist()))
-        return _Rows(self.matrix[kept], self.stamps[kept], self.moments[kept], self.places[kept], keys)
+        return _Beside(self.stamps[kept], self.moments[kept], self.places[kept], keys)
 
 
 class Gathering:
@@ -45,7 +46,9 @@ class Gathering:
     def __init__(self, features: int, most: int | None = None) -> None:
         none = np.empty(0)
         self._most = most
-        self._parts = [_Rows(np.empty((0, features)), np.empty(0, np.int64), none, none, [])]
+        self._matrix = np.empty((0, features))  # with room for more rows than are held
+        self._beside = [_Beside(np.empty(0, np.int64), none, none, [])]
+        self._known: dict[Key, Key] = {}  # a key comes with each record: one of them is enough
         self._held = 0
         self.share = 1.0  # of the entities, that are held
         self.invalid: Counter[str] = Counter()
@@ -63,34 +66,52 @@ class Gathering:
         keys = marks.keys or ()
         times = np.full(len(decoded.matrix), np.nan) if marks.times is None else marks.times
         places = np.empty(0) if self._most is None else places_of(keys)
-        rows = _Rows(decoded.matrix, decoded.timestamps, times, places, keys)
-        self._parts.append(rows if self.share == 1.0 else rows.at(places < self.share))
-        self._held += len(self._parts[-1].matrix)
+        matrix, beside = decoded.matrix, _Beside(decoded.timestamps, times, places, keys)
+        if self.share < 1.0:
+            kept = places < self.share
+            matrix, beside = matrix[kept], beside.at(kept)
+        self._hold(matrix, beside._replace(keys=list(map(self._known.setdefault, beside.keys, beside.keys))))
         if self._most is not None and self._held > self._most:
             self._thin(self._most)
 
     @property
-    def rows(self) -> _Rows:
-        """All that are held, in the order in which they came."""
-        *columns, keys = zip(*self._parts, strict=True)
-        matrix, stamps, moments, places = map(np.concatenate, columns)
-        self._parts = [_Rows(matrix, stamps, moments, places, list(chain.from_iterable(keys)))]
-        return self._parts[0]
+    def matrix(self) -> Matrix:
+        """The features of all that are held, (n, d), in the order in which they came."""
+        return self._matrix[: self._held]
+
+    @property
+    def beside(self) -> _Beside:
+        """What is known of them beside that."""
+        *columns, keys = zip(*self._beside, strict=True)
+        stamps, moments, places = map(np.concatenate, columns)
+        self._beside = [_Beside(stamps, moments, places, list(chain.from_iterable(keys)))]
+        return self._beside[0]
 
     @property
     def keys(self) -> Sequence[Key]:
         """The keys of their entities, (n,)."""
-        return self.rows.keys
+        return self.beside.keys
+
+    def _hold(self, matrix: Matrix, beside: _Beside) -> None:
+        """Add rows to those that are held: where the system can move pages, they are never in memory twice."""
+        end = self._held + len(matrix)
+        if end > len(self._matrix):
+            self._matrix.resize((end + end // _SPARE, matrix.shape[1]))
+        self._matrix[self._held : end] = matrix
+        self._beside.append(beside)
+        self._held = end
 
     def _thin(self, most: int) -> None:
         """Drop entities, and the oldest rows of those that have very many, until there is room again."""
-        rows = self.rows
-        kept = _newest(rows.places, max(1, most // SHARES))
+        beside = self.beside
+        kept = _newest(beside.places, max(1, most // SHARES))
         if np.count_nonzero(kept) > most:
-            self.share = float(np.sort(rows.places[kept])[int(_FILLED * most)])
-            kept &= rows.places < self.share
-        self._parts = [rows.at(kept)]
-        self._held = len(self._parts[0].matrix)
+            self.share = float(np.sort(beside.places[kept])[int(_FILLED * most)])
+            kept &= beside.places < self.share
+        compact(self._matrix, np.flatnonzero(kept))
+        self._beside = [beside.at(kept)]
+        self._held = len(self._beside[0].stamps)
+        self._known.clear()
 
 
 def places_of(keys: Sequence[Key]) -> Vector:

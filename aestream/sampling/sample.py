@@ -45,9 +45,9 @@ class Sample:
     remedy: str = ""
 
     @property
-    def numbers(self) -> Matrix:
-        """The numeric features, (n, k)."""
-        return self.matrix[:, [column.kind is Kind.NUMERIC for column in self.schema.columns]]
+    def numbers(self) -> Sequence[Vector]:
+        """The numeric features, (n,) each."""
+        return [self.matrix[:, at] for at, column in enumerate(self.schema.columns) if column.kind is Kind.NUMERIC]
 
     @property
     def covered(self) -> str:
@@ -73,7 +73,7 @@ class Sampler(Protocol):
 
 def fit(detector: Detector, sample: Sample, progress: Callable[[Step], None] | None = None) -> Detector:
     """Fit a detector on a sample, and return it. Raises what `Detector.fit_matrix` raises."""
-    keys = None if set(sample.keys) <= {None} else list(sample.keys)
+    keys = None if set(sample.keys) <= {None} else sample.keys
     return detector.fit_matrix(
         sample.matrix,
         sample.schema,

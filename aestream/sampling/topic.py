@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aestream import portions
 from aestream.codecs.base import Codec, Decoder
 from aestream.codecs.marks import marks_of, moments_of
 from aestream.errors import DataError, UnreadableError
@@ -57,18 +58,20 @@ class TopicSampler:
     def sample(self, *, progress: Progress) -> Sample:
         """Infer the features, then decode the records."""
         documents = self.documents(progress)
-        found = self.choose(documents)
+        found, stamps = self.choose(documents), documents.timestamps
+        del documents  # whole records take much memory
         schema = found.schema()
         roles = self.roles or NO_ROLES
         decoder = self.codec.decoder(schema, roles.names)
         gathered, reach = self._gather(decoder, len(schema), progress)
-        rows = gathered.rows
-        order, times, warnings = _in_order(rows.stamps)
+        matrix, beside = gathered.matrix, gathered.beside
+        order, times, warnings = _in_order(beside.stamps)
+        portions.reorder(matrix, order)
         # messages may hold several records: the newest are enough
-        order, times = order[-self.records :], times[-self.records :]
+        matrix, order, times = matrix[-self.records :], order[-self.records :], times[-self.records :]
         origin = {"offsets": gathered.offsets, "period_ms": [int(times[0]), int(times[-1])] if len(times) else []}
         sample = Sample(
-            rows.matrix[order],
+            matrix,
             schema,
             found,
             gathered.invalid,
@@ -79,8 +82,8 @@ class TopicSampler:
             share=gathered.share,
         )
         if self.roles is not None:
-            sample = _by_time(sample, rows.moments[order], [rows.keys[row] for row in order.tolist()])
-        by_field = len(found.stamps) > 0 and not np.array_equal(found.stamps, documents.timestamps)
+            sample = _by_time(sample, beside.moments[order], [beside.keys[row] for row in order.tolist()])
+        by_field = len(found.stamps) > 0 and not np.array_equal(found.stamps, stamps)
         seen, wanted = max(gathered.seen, len(sample.matrix)), reach * self.records
         more = self._left_out_older(sample.timestamps, seen, wanted)
         warned = self._warnings(sample, seen, wanted, more=more, by_field=by_field)
@@ -160,8 +163,7 @@ class TopicSampler:
         """
         times, values, told = sample.timestamps, sample.numbers, sample.warnings
         if by_field:
-            times, told = sample.inference.stamps, ()
-            values = np.empty((len(times), 0))
+            times, values, told = sample.inference.stamps, (), ()
         return [*told, *coverage.warnings(times, values, records=seen, wanted=wanted, more=more)]
 
     def _left_out_older(self, times: Stamps, seen: int, wanted: int) -> bool:
@@ -176,6 +178,8 @@ class TopicSampler:
 def _by_time(sample: Sample, times: Vector, keys: Sequence[Key]) -> Sample:
     """Add the times (n,) and keys (n,) of a sample's records, and sort them by time: messages may be in another order.
 
+    The sample's matrix is sorted in place.
+
     Where neither a field nor the messages tell the time, as when all were written at once, the order stays.
     """
     if len(sample.timestamps) and (sample.roles.time is not None or np.ptp(sample.timestamps) > 0):
@@ -189,9 +193,9 @@ def _by_time(sample: Sample, times: Vector, keys: Sequence[Key]) -> Sample:
             )
         return replace(sample, keys=keys)
     order = np.argsort(times, kind="stable")
+    portions.reorder(sample.matrix, order)
     return replace(
         sample,
-        matrix=sample.matrix[order],
         keys=[keys[row] for row in order.tolist()],
         times=times[order],
         timestamps=sample.timestamps[order] if len(sample.timestamps) else sample.timestamps,

@@ -93,7 +93,7 @@ def gathered(keys: list[Key], most: int, size: int = 100) -> Gathering:
         some = keys[start : start + size]
         matrix = np.arange(start, start + len(some), dtype=np.float64)[:, None]
         rows.add(Batch(), Decoded(matrix, np.arange(len(some)), (), (), np.arange(len(some))), Marks(some))
-        assert len(rows.rows.matrix) <= most
+        assert len(rows.matrix) <= most
     return rows
 
 
@@ -103,7 +103,7 @@ def test_no_more_is_held_than_there_is_room_for_and_entities_stay_whole() -> Non
     counts = Counter(rows.keys)
     assert len(rows.keys) > 1000
     assert set(counts.values()) == {40}
-    assert [keys[int(row)] for row in rows.rows.matrix[:, 0]] == list(rows.keys)
+    assert [keys[int(row)] for row in rows.matrix[:, 0]] == list(rows.keys)
 
 
 def test_an_entity_with_very_many_records_does_not_drive_out_the_others() -> None:
@@ -114,7 +114,7 @@ def test_an_entity_with_very_many_records_does_not_drive_out_the_others() -> Non
     assert len(counts) > 40
     assert 100 <= counts[loud] < 1200  # its share, and what came since there was room for more
     assert {counts[key] for key in counts if key != loud} == {20}
-    ours = rows.rows.matrix[[key == loud for key in rows.keys], 0]
+    ours = rows.matrix[[key == loud for key in rows.keys], 0]
     assert ours[-1] == len(keys) - 1
     assert set(np.diff(ours)) == {1.0, 2.0}
 
