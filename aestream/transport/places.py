@@ -191,13 +191,18 @@ class Places:
             if partition in self._places:
                 self._places[partition].committed = offset
 
-    def skip_deleted(self, positions: Mapping[Partition, int | None]) -> None:
-        """Go to the start of partitions whose next record is gone: deleted by retention, or with its whole topic."""
+    def skip_deleted(self, positions: Mapping[Partition, int | None]) -> dict[Partition, int | None]:
+        """Go to the start of partitions whose next record is gone: deleted by retention, or with its whole topic.
+
+        Returns those where the broker does not say where that is, to be asked for again.
+        """
+        left = dict(positions)
         for partition, here in positions.items():
             try:
                 start = self._member.begins([partition])[partition]
             except NoAnswerError:
-                return  # the broker is away, or the partition is already gone: the next poll reports it again
+                break  # the broker is away, or the partition is already gone
+            del left[partition]
             where = f"{partition.topic}/{partition.partition}"
             if here is not None and here < start:
                 _log.warning(
@@ -214,6 +219,7 @@ class Places:
                 )
             self._member.seek(partition, start)
             self._starts[partition] = Start(start, ours=False)
+        return left
 
     def recall(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         """Ask for committed offsets. Raises NoAnswerError."""

@@ -14,11 +14,13 @@ from kafka.admin import MemberToRemove
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import MemberState, OffsetAndMetadata
 
+from aestream.demo.brokers import Broker
 from aestream.settings.connection import Kafka
 from aestream.transport.base import Source
 from aestream.transport.kafka_python.source import KafkaSource
 from aestream.transport.librdkafka.source import ConfluentSource
 from aestream.types import Changes, Membership, Partition, Start
+from tests.brokers.apache import pause, resume
 from tests.kafka.cluster import SECONDS, Cluster, wait_for
 from tests.kafka.conftest import CLIENT
 
@@ -80,6 +82,14 @@ def read_until(source: Source, wanted: Offsets, *, seconds: float = SECONDS) -> 
         assert time.monotonic() < deadline, f"not read: {sorted(wanted - read)[:5]}"
         read |= poll(source)
     return read
+
+
+def commit_elsewhere(cluster: Cluster, group: str, partition: Partition, offset: int) -> None:
+    """Commit an offset for a group without members, as another program."""
+    other = KafkaConsumer(bootstrap_servers=cluster.bootstrap, group_id=group, enable_auto_commit=False)
+    other.assign([TopicPartition(*partition)])
+    other.commit({TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)})
+    other.close()
 
 
 def test_added_partitions_are_read_from_their_start(cluster: Cluster, source: Open) -> None:
@@ -160,10 +170,7 @@ def test_a_partition_beside_offsets_of_another_program_is_read_from_its_start(cl
     topic, group = cluster.topic(partitions=2), cluster.name("group")
     for partition in range(2):
         cluster.send(topic, [b"past"] * 5, partition=partition)
-    other = KafkaConsumer(bootstrap_servers=cluster.bootstrap, group_id=group, enable_auto_commit=False)
-    other.assign([TopicPartition(topic, 0)])
-    other.commit({TopicPartition(topic, 0): OffsetAndMetadata(3, "", -1)})
-    other.close()
+    commit_elsewhere(cluster, group, Partition(topic, 0), 3)
     wanted = {(topic, 0, 3), (topic, 0, 4)} | {(topic, 1, offset) for offset in range(5)}
     assert read_until(source(topic, group=group), wanted) == wanted
 
@@ -189,6 +196,31 @@ def test_records_deleted_before_they_were_read_are_counted_and_said(
     assert f"40 records of {topic}/0 (offsets 10 to 49) were deleted before they were read" in caplog.text
 
 
+@pytest.mark.timeout(SECONDS)
+def test_deleted_records_are_passed_over_once_a_broker_that_was_away_is_back(
+    cluster: Cluster, source: Open, pausable: Broker
+) -> None:
+    # 1. The next records of a member are deleted, and its client has heard that. 2. The broker goes away before the
+    # member looks where to go on. 3. It comes back. Result: the member goes on behind them.
+    topic, group = cluster.topic(), cluster.name("group")
+    cluster.send(topic, [b"x"] * 100, partition=0)
+    cluster.admin.delete_records({TopicPartition(topic, 0): 50})
+    commit_elsewhere(cluster, group, Partition(topic, 0), 10)
+    member = source(topic, group=group)
+    settle(member)
+    time.sleep(1)  # the client hears it with its first fetch
+    pause(pausable)
+    try:
+        assert poll(member) == set()
+    finally:
+        resume(pausable)
+    read: list[int] = []
+    while read[-1:] != [99]:
+        read += member.poll(0.2).offsets
+    assert read == list(range(50, 100))
+    assert member.changes().missed == {topic: 40}
+
+
 def test_a_topic_that_was_made_anew_is_read_from_its_start(
     cluster: Cluster, source: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -198,10 +230,7 @@ def test_a_topic_that_was_made_anew_is_read_from_its_start(
     cluster.send(topic, [b"x"] * 20, partition=0)
     read_until(first, {(topic, 0, 19)})
     first.close()
-    other = KafkaConsumer(bootstrap_servers=cluster.bootstrap, group_id=group, enable_auto_commit=False)
-    other.assign([TopicPartition(topic, 0)])
-    other.commit({TopicPartition(topic, 0): OffsetAndMetadata(1000, "", -1)})  # as it was before
-    other.close()
+    commit_elsewhere(cluster, group, Partition(topic, 0), 1000)  # as it was before
     again = source(topic, group=group)
     assert read_until(again, {(topic, 0, 19)}) == {(topic, 0, offset) for offset in range(20)}
     assert again.changes().missed == {}

@@ -92,8 +92,8 @@ class ConfluentSource:
             gone = dict(self._member.gone())
             for partition, lost in gone.items():
                 self._places.forget(partition, lost=lost)
-            deleted, self._deleted = self._deleted, {}
-            self._places.skip_deleted(deleted)
+                self._deleted.pop(partition, None)
+            self._deleted = self._places.skip_deleted(self._deleted)  # librdkafka reports each once
             came = self._places.settle()
             if messages or came or gone or wait >= left:
                 break
