@@ -110,6 +110,23 @@ def test_results_keep_the_number_where_topics_are_alike(transport: Transport) ->
     assert len(by_key) == 3
 
 
+def test_results_of_an_added_partition_go_to_a_partition_that_is_there(
+    transport: Transport, request: pytest.FixtureRequest
+) -> None:
+    if "apache" not in request.node.name:
+        pytest.skip("no partitions are added to the topic of a member")
+    topic, results = transport.topic(2), transport.topic(2)
+    source = transport.source(topic)
+    delivery = AtLeastOnce(source, transport.sink())
+    settled(source)
+    transport.topics().grow({topic: 3})
+    deliver(transport.sink(), outgoing(topic, [b"x"], partition=2))
+    (batch,) = collect(source, 1)
+    delivery.publish([Outgoing(results, batch.values, batch.keys, batch.sources)], patience=lambda: True)
+    (published,) = collect(transport.source(results), 1)
+    assert list(published.values) == [b"x"]
+
+
 def test_a_member_has_its_place_and_its_partitions(transport: Transport) -> None:
     topic = transport.topic(3)
     source = transport.source(topic)

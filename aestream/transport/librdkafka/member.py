@@ -139,8 +139,9 @@ class ConfluentMember:
             return range(self.metadata([topic], ANSWER_SECONDS).get(topic, 0))
 
     def count(self, topic: str) -> int:
-        """The number of partitions as it was last told; 0 if it never was."""
-        return self._counts.get(topic, 0)
+        """The number of partitions as it was last told; 0 if it never was, or a partition was given that came since."""
+        known = self._counts.get(topic, 0)
+        return known if all(part.partition < known for part in self._given if part.topic == topic) else 0
 
     def stored(self, partitions: Collection[Partition]) -> Mapping[Partition, Stored]:
         """Ask the group's coordinator."""

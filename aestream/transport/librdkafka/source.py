@@ -95,6 +95,8 @@ class ConfluentSource:
                 self._deleted.pop(partition, None)
             self._deleted = self._places.skip_deleted(self._deleted)  # librdkafka reports each once
             came = self._places.settle()
+            if came:
+                self._looked.clear()  # they may be partitions that were added
             if messages or came or gone or wait >= left:
                 break
         if gone:  # another member reads these, or we do, from the committed offset
