@@ -13,8 +13,10 @@ from aestream.demo.brokers import EmbeddedKafka
 from aestream.errors import TransportError
 from aestream.transport.kafka_python import sink
 from aestream.transport.kafka_python.producer import ColumnProducer
+from aestream.transport.librdkafka import sink as librdkafka_sink
+from aestream.transport.librdkafka.sink import ConfluentSink
 from aestream.types import Outgoing, Partition
-from tests.kafka.cluster import Cluster
+from tests.kafka.cluster import Cluster, wait_for
 
 
 def test_it_closes_although_its_broker_is_gone() -> None:
@@ -40,6 +42,21 @@ def test_a_next_producer_does_not_wait_as_long_for_its_broker_as_the_first_one(m
     made.close(1.0)
     with pytest.raises(TransportError, match="no answer from Kafka"):
         made._replace()
+
+
+def test_partitions_that_are_added_to_a_result_topic_are_used(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(librdkafka_sink, "_COUNTED_SECONDS", 0.0)
+    topic = cluster.topic()
+    made = ConfluentSink(connection={"bootstrap_servers": [cluster.bootstrap]}, max_request_size=1_000_000)
+    assert made.partition_count(topic) == 1
+    cluster.admin.create_partitions({topic: 2})
+    wait_for("the new partition", lambda: made.partition_count(topic) == 2)
+    made.send(Outgoing(topic, [b"x"], [None], [Partition(topic, 1)]))
+    assert made.flush(20.0)
+    made.close()
+    assert [record.partition for record in cluster.read(topic)] == [1]
 
 
 @pytest.fixture

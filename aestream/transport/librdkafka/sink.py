@@ -24,6 +24,8 @@ from aestream.types import Outgoing
 
 _CONTACT_MS = 30_000  # the default of `bootstrap_timeout_ms`
 _ANSWER_SECONDS = 10.0  # how long an unknown topic is looked up
+_LOOK_SECONDS = 1.0  # how long a known one is
+_COUNTED_SECONDS = 300.0  # how old a number of partitions may be; kafka-python's is no newer
 _LEAVE_SECONDS = 1.0
 _REOPEN_SECONDS = 5.0  # who waits for a broker that is away asks again
 _REQUEST_MS = 30_000  # the default of `request_timeout_ms`
@@ -58,6 +60,7 @@ class ConfluentSink:
         self._delivery_ms = 0 if patience is None else request_ms + int(patience * 1000)  # 0: no limit
         self._settings = producer
         self._counts: dict[str, int] = {}
+        self._counted: dict[str, float] = {}  # when the broker was asked
         self._refused: list[tuple[Message, KafkaError]] = []
         self._closed = False
         self._producer = self._opened(connection.get("bootstrap_timeout_ms", _CONTACT_MS) / 1000)
@@ -105,17 +108,26 @@ class ConfluentSink:
             self._producer.produce(one.topic(), *columns)
 
     def partition_count(self, topic: str) -> int:
-        """The number of partitions of a topic. Asks the broker the first time only.
+        """The number of partitions of a topic. Asks the broker the first time, and now and then: some may be added.
 
         Raises TransportError for a topic that does not exist.
         """
+        now = time.monotonic()
         if topic not in self._counts:
-            with broker_errors(self._connection):
-                told = self._producer.list_topics(topic, timeout=_ANSWER_SECONDS).topics[topic]
-            if told.error is not None or not told.partitions:
-                raise TransportError(no_topic(topic, said(told.error) if told.error else "it has no partitions"))
-            self._counts[topic] = len(told.partitions)
+            self._counts[topic] = self._partitions(topic, _ANSWER_SECONDS)
+            self._counted[topic] = now
+        elif now - self._counted[topic] > _COUNTED_SECONDS:
+            self._counted[topic] = now
+            with contextlib.suppress(TransportError):  # another time
+                self._counts[topic] = self._partitions(topic, _LOOK_SECONDS)
         return self._counts[topic]
+
+    def _partitions(self, topic: str, timeout: float) -> int:
+        with broker_errors(self._connection):
+            told = self._producer.list_topics(topic, timeout=timeout).topics[topic]
+        if told.error is not None or not told.partitions:
+            raise TransportError(no_topic(topic, said(told.error) if told.error else "it has no partitions"))
+        return len(told.partitions)
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Close the connections."""
