@@ -89,6 +89,7 @@ def test_a_second_signal_ends_it_on_the_spot(
         finally:
             resume(pausable)
     with Service(["worker"], settings=settings, folder=tmp_path) as worker:
+        worker.ready()
         everything = {(topic, 0, offset) for offset in range(10_000)}
         worker.until("all scores", lambda: set(places(cluster, settings)) == everything)
         assert worker.stop() == 0, worker.log
