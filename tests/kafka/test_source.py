@@ -274,6 +274,27 @@ def test_a_new_topic_of_a_pattern_is_read_from_its_start_by_whoever_comes(cluste
     assert read_until(source(pattern, group=group), wanted) == wanted
 
 
+def test_a_new_topic_of_a_pattern_is_read_by_members_that_are_there(cluster: Cluster, source: Open) -> None:
+    # 1. Two members read the topics that a pattern matches. 2. Another one is made and written to. Result: all of it is
+    # read, once, and so is the rest.
+    name, group = cluster.name("many"), cluster.name("group")
+    old, new = f"{name}.old", f"{name}.new"
+    cluster.admin.create_topics({old: {"num_partitions": 2, "replication_factor": 1}}, wait_for_metadata=True)
+    members = [source(f"^{name}\\..*", group=group) for _ in range(2)]
+    settle(*members)
+    cluster.admin.create_topics({new: {"num_partitions": 2, "replication_factor": 1}}, wait_for_metadata=True)
+    for partition in range(2):
+        cluster.send(new, [b"new"] * 5, partition=partition)
+        cluster.send(old, [b"new"] * 5, partition=partition)
+    wanted = {(topic, partition, offset) for topic in (old, new) for partition in range(2) for offset in range(5)}
+    read: list[tuple[str, int, int]] = []
+    deadline = time.monotonic() + SECONDS
+    while not wanted <= set(read):
+        assert time.monotonic() < deadline, f"not read: {sorted(wanted - set(read))[:5]}"
+        read += [place for member in members for place in poll(member)]
+    assert sorted(read) == sorted(wanted)
+
+
 def test_a_join_is_taken_up_however_short_the_polls_are(cluster: Cluster, source: Open) -> None:
     # The leader of a group sees a new partition and joins again, in polls too short to see the join end: the client's
     # own loop would leave the answer lie and be outside the group for good, as all commits would show.
