@@ -9,6 +9,7 @@ import pytest
 
 from tests.chaos.conftest import Stage
 from tests.chaos.form import FORM, some
+from tests.kafka.conftest import CLIENTS
 from tests.kafka.service import Service
 
 BATCH = 100  # many small batches, so that a fault hits one
@@ -53,6 +54,7 @@ def test_sigterm_in_the_middle_of_a_batch(stage: Stage) -> None:
     assert verdict.duplicated == 0
 
 
+@pytest.mark.parametrize("client", CLIENTS, indirect=True)
 @pytest.mark.parametrize("alone", some([False, True]))
 def test_a_process_that_stands_still_for_longer_than_its_session(stage: Stage, alone: bool) -> None:
     # 1. A worker is stopped for twice as long as its group waits (SIGSTOP), alone or beside another one, which takes

@@ -26,6 +26,7 @@ from tests.chaos.feed import values
 from tests.chaos.form import FORM, some
 from tests.chaos.scene import Scene
 from tests.kafka.cluster import Cluster, wait_for
+from tests.kafka.conftest import CLIENTS
 
 PARTITIONS = 2
 
@@ -37,6 +38,7 @@ def create(cluster: Cluster, topic: str, partitions: int = PARTITIONS) -> None:
     cluster.admin.create_topics(wanted, wait_for_metadata=True)
 
 
+@pytest.mark.parametrize("client", CLIENTS, indirect=True)
 def test_a_topic_that_is_deleted_and_made_anew(stage: Stage) -> None:
     # 1. A worker has scored what there is. 2. Its topic is deleted, made anew, and written to. Result: the same process
     # reads the new topic from its start.
@@ -57,6 +59,7 @@ def test_a_topic_that_is_deleted_and_made_anew(stage: Stage) -> None:
         assert len(scene.workers) == 1
 
 
+@pytest.mark.parametrize("client", CLIENTS, indirect=True)
 @pytest.mark.parametrize("start", some(["latest", "earliest"]))
 def test_partitions_that_are_added(stage: Stage, start: str) -> None:
     # 1. A worker reads two partitions. 2. Two more, under load. Result: all of their records are scored, from the
