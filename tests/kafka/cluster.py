@@ -111,7 +111,7 @@ class Cluster:
                 (known,) = self.admin.describe_topics([topic])  # the reader may not know of new partitions yet
                 partitions = sorted(partition["partition_index"] for partition in known["partitions"])
                 found = self._reader.end_offsets([TopicPartition(topic, p) for p in partitions])
-            except KafkaError:
+            except (KafkaError, KeyError):  # KeyError: of a partition that is so new that it has no leader
                 return None
             return {partition.partition: end for partition, end in found.items()}
 
