@@ -55,6 +55,19 @@ def test_timestamps_survive_even_odd_ones(transport: Transport) -> None:
     assert [stamp for batch in collect(transport.source(topic), 3) for stamp in batch.timestamps] == stamps
 
 
+def test_what_comes_while_a_member_stands_by_is_read_later(transport: Transport) -> None:
+    topic = transport.topic(2)
+    source = transport.source(topic, max_records=3)
+    settled(source)
+    deliver(transport.sink(), *(outgoing(topic, [b"%d" % i for i in range(50)], partition=p) for p in range(2)))
+    for _ in range(10):
+        assert not len(source.poll(0.2, read=False))
+    batches = collect(source, 100)
+    assert max(map(len, batches)) <= 3
+    expected = [(i, b"%d" % i) for i in range(50)]
+    assert by_partition(batches) == {Partition(topic, p): expected for p in range(2)}
+
+
 def test_nothing_appears_committed_by_reading_alone(transport: Transport) -> None:
     topic = transport.topic()
     deliver(transport.sink(), outgoing(topic, [b"0", b"1"]))

@@ -62,6 +62,7 @@ class ConfluentSource:
         self._subscribed: list[str] = []
         self._looked: dict[str, float] = {}  # when a topic, or all for a pattern, were looked up
         self._deleted: dict[Partition, int | None] = {}  # partitions whose next record is gone, and where we are there
+        self._kept: list[Message] = []  # came while nothing was to be read
         self._listing: Call[Mapping[str, int]] | None = None
         self._fatal: KafkaError | None = None
         self._closed = False
@@ -100,7 +101,9 @@ class ConfluentSource:
             if messages or came or gone or wait >= left:
                 break
         if gone:  # another member reads these, or we do, from the committed offset
-            messages = [one for one in messages if (one.topic(), one.partition()) not in gone]
+            messages, self._kept = (
+                [one for one in some if (one.topic(), one.partition()) not in gone] for some in (messages, self._kept)
+            )
         batch = columns(messages, one_topic=len(self._subscribed) == 1)
         self._places.note(batch)
         self._follow_the_pattern()
@@ -239,7 +242,8 @@ class ConfluentSource:
         some came before this call, those that have come since: one more fetch brings them. librdkafka waits until it
         has all that is asked for: so one record is waited for, and the others are taken.
         """
-        messages = self._take(min(_AT_ONCE, self._max_records), 0.0)
+        kept, self._kept = self._kept[: self._max_records], self._kept[self._max_records :]
+        messages = kept + self._take(min(_AT_ONCE, self._max_records - len(kept)), 0.0)
         since = bool(messages)
         messages = messages or self._take(1, timeout)
         size = sum(map(len, messages))
@@ -264,9 +268,10 @@ class ConfluentSource:
         return messages
 
     def _stand_by(self, timeout: float) -> list[Message]:
-        """Poll for the sake of the group alone: what comes is read again."""
-        for message in self._take(1, timeout):
-            self._member.seek(Partition(message.topic(), message.partition()), message.offset())
+        """Poll for the sake of the group alone: what comes is kept, as to go back would empty the client's queue."""
+        found = self._take(1, timeout)
+        if found:
+            self._kept += found
             time.sleep(_PAUSE_SECONDS)
         return []
 
