@@ -165,10 +165,12 @@ class Scene:
         if topic == self.topic:
             self._judged = self._judged[:0]
 
-    def finish(self, *, times: str | None = None, allowed: Collection[str] = ()) -> Verdict:
+    def finish(
+        self, *, times: str | None = None, allowed: Collection[str] = (), always: Collection[str] = ()
+    ) -> Verdict:
         """Settle, stop the workers as systemd would, add the row to the table, and fail on what is not allowed.
 
-        `allowed` names what at-least-once is forgiven here, beside results that come twice.
+        `allowed` names what at-least-once is forgiven here, beside results that come twice; `always`, what both are.
         """
         self.settle()
         for worker in self.workers:
@@ -191,9 +193,8 @@ class Scene:
             self._record_property,
         )
         assert verdict.records, "no records: the fault hit nothing"
-        faults = verdict.faults(delivery)
-        if delivery == "at_least_once":
-            faults = {name: count for name, count in faults.items() if name not in allowed}
+        forgiven = {*always, *(allowed if delivery == "at_least_once" else ())}
+        faults = {name: count for name, count in verdict.faults(delivery).items() if name not in forgiven}
         assert not faults, f"{verdict}\n{self.logs()}"
         assert not broken, broken[0]
         return verdict

@@ -150,8 +150,8 @@ def test_messages_that_a_topic_or_the_broker_does_not_take(stage: Stage) -> None
             scene.until("dead letters", lambda: scene.cluster.count(scene.into["letters"]) > 0)
         scene.says("refuses a message of", "does not accept a message")
         # what the topics did take of a batch is there already when the batch is written anew; a key that leaves no room
-        # for the record is left out
-        scene.finish(allowed={"out_of_order", "unmatched", "misnamed"})
+        # for the record is left out, as the limit that is learnt may be half of the real one
+        scene.finish(allowed={"out_of_order", "unmatched"}, always={"misnamed"})
 
 
 def test_records_that_retention_deletes_before_they_are_read(stage: Stage) -> None:
