@@ -250,7 +250,8 @@ def test_services_say_a_wrong_password_in_one_line_too(
 def test_a_session_timeout_that_the_broker_does_not_take_is_named(
     secured_cluster: Cluster, secured_settings: Make, tmp_path: Path
 ) -> None:
-    settings = secured_settings(tmp_path, secured_cluster.topic()) | {"kafka__session_timeout_ms": "99999999"}
+    an_hour = {"kafka__session_timeout_ms": "3600000", "kafka__max_poll_interval_ms": "3600000"}
+    settings = secured_settings(tmp_path, secured_cluster.topic()) | an_hour
     with Service(["worker"], settings=settings, folder=tmp_path) as worker:
         assert worker.ended() == 1
     assert "does not accept AESTREAM_KAFKA__SESSION_TIMEOUT_MS" in worker.log.splitlines()[-1]

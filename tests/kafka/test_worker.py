@@ -220,8 +220,8 @@ def test_a_broker_that_stands_still_is_waited_for(running: Running, pausable: Br
     # 4. The broker goes on. Result: the same process scores every record, in order; twice at most the batch in hand,
     # if the pause outlasted the group's session.
     topic = running.inputs["paused"]
-    running.cluster.send(topic, records.values(20_000), partition=0)
     before = running.worker.metric("aestream_records_scored_total")
+    running.cluster.send(topic, records.values(20_000), partition=0)
     running.worker.until("a start", lambda: running.worker.metric("aestream_records_scored_total") > before)
     pause(pausable)
     try:
