@@ -76,8 +76,9 @@ def test_a_broker_that_cannot_be_reached(frail_stage: Stage, proxy: Proxy, name:
 @pytest.mark.timeout(TIMEOUT)
 @pytest.mark.parametrize("name", some(SLOW))
 def test_a_slow_connection(frail_stage: Stage, proxy: Proxy, name: str) -> None:
-    # 1. A worker at work. 2. The connection is slow for a while. Result: it is slow too, and works.
-    with frail_stage(name) as scene:
+    # 1. A worker at work. 2. The connection is slow for a while. Result: it is slow too, and works. A transaction may
+    # wait for five answers.
+    with frail_stage(name, kafka__transaction_timeout_ms="30000") as scene:
         worker = scene.worker()
         scene.feed.start()
         scene.goes_on()
