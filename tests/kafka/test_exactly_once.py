@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aestream.demo.brokers import Broker
+from aestream.errors import TransportError
+from aestream.transport.base import TransactionalSink
+from aestream.transport.kafka_python.transactions import TransactionalKafkaSink
+from aestream.transport.librdkafka.transactions import TransactionalConfluentSink
+from aestream.types import Outgoing, Partition
 from tests.brokers.apache import pause, resume
 from tests.kafka import records
-from tests.kafka.cluster import Cluster, place_of, score_of
+from tests.kafka.cluster import Cluster, place_of, score_of, wait_for
 from tests.kafka.secured import User
 from tests.kafka.service import Service, run
 from tests.kafka.test_limits import limit
@@ -133,6 +140,40 @@ def test_a_broker_that_is_away_for_longer_than_a_transaction_may_take(stream: St
         assert worker.stop() == 0, worker.log
     assert "Traceback" not in worker.log
     stream.each_once()
+
+
+@pytest.mark.parametrize("kind", [TransactionalKafkaSink, TransactionalConfluentSink])
+def test_a_transaction_that_cannot_be_ended_now_is_ended_later(cluster: Cluster, pausable: Broker, kind: Any) -> None:
+    # 1. A transaction is open, and the broker is away. 2. A next producer does not find it either, twice. 3. The broker
+    # is back. Result: the transaction is aborted, and another one begins.
+    topic = cluster.topic()
+    connection = {"bootstrap_servers": [cluster.bootstrap], "request_timeout_ms": 1500}
+    name = cluster.name("transactions")
+    sink: TransactionalSink = kind(
+        connection=connection, transactional_id=name, transaction_timeout_ms=2000, max_request_size=100_000
+    )
+
+    def is_ended() -> bool:
+        with contextlib.suppress(TransportError):
+            sink.reset()
+            return True
+        return False
+
+    sink.begin()
+    sink.send(Outgoing(topic, [b"x"], [None], [Partition(topic, 0)]))
+    assert sink.flush(20.0)
+    pause(pausable)
+    try:
+        assert not is_ended()
+        assert not is_ended()
+    finally:
+        resume(pausable)
+    wait_for("an end", is_ended)
+    sink.begin()
+    sink.send(Outgoing(topic, [b"x"], [None], [Partition(topic, 0)]))
+    assert sink.flush(20.0)
+    assert sink.abort()
+    sink.close()
 
 
 def test_a_stop_while_the_broker_is_away_ends_in_time(stream: Stream, pausable: Broker) -> None:

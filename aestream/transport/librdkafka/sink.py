@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -27,7 +28,7 @@ _ANSWER_SECONDS = 10.0  # how long an unknown topic is looked up
 _LOOK_SECONDS = 1.0  # how long a known one is
 _COUNTED_SECONDS = 300.0  # how old a number of partitions may be; kafka-python's is no newer
 _LEAVE_SECONDS = 1.0
-_REOPEN_SECONDS = 5.0  # who waits for a broker that is away asks again
+_REOPEN_SECONDS = 10.0  # who waits for a broker that is away asks again
 _REQUEST_MS = 30_000  # the default of `request_timeout_ms`
 _NO_PARTITION = -1  # its key chooses
 _NOW = 0
@@ -136,23 +137,22 @@ class ConfluentSink:
             until = time.monotonic() + timeout
             with contextlib.suppress(KafkaException):  # it had ended before
                 self._producer.flush(timeout)
-            self._give_up(until - time.monotonic())
+            self._give_up(self._producer, until - time.monotonic())
 
-    def _give_up(self, timeout: float = _LEAVE_SECONDS) -> None:
+    def _give_up(self, producer: Producer, timeout: float = _LEAVE_SECONDS) -> None:
         """Close the connections without sending what waits; what takes longer goes on by itself."""
-        producer = self._producer
         with contextlib.suppress(KafkaException):
             producer.purge()
         Call(producer.close).over(max(timeout, _LEAVE_SECONDS))
 
     def _replace(self) -> None:
-        """Go on with another producer."""
-        self._give_up()
-        self._refused.clear()
-        self._producer = self._opened(_REOPEN_SECONDS)
+        """Go on with another producer; with the same one if that finds no broker, which raises as `_opened` does."""
+        former, self._producer = self._producer, self._opened(_REOPEN_SECONDS)
+        self._give_up(former)
 
     def _opened(self, timeout: float) -> Producer:
-        """A producer that a broker has answered, in so many seconds."""
+        """A producer that a broker has answered, in so many seconds. What it could not deliver begins anew."""
+        refused: list[tuple[Message, KafkaError]] = []
         with broker_errors(self._connection):
             producer = Producer(
                 {
@@ -164,10 +164,11 @@ class ConfluentSink:
                         **self._settings,
                     ),
                     **self._delivery(),
-                    "on_delivery": self._hear,
+                    "on_delivery": partial(_hear, refused),
                 }
             )
             self._begin(producer, timeout)
+        self._refused = refused
         return producer
 
     @contextmanager
@@ -184,10 +185,6 @@ class ConfluentSink:
     def _begin(self, producer: Producer, timeout: float) -> None:
         """Make sure that a broker answers. Raises what the client raises."""
         producer.list_topics(timeout=timeout)
-
-    def _hear(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._refused.append((message, error))
 
     def _take_refused(self) -> list[tuple[Message, KafkaError]]:
         """The messages that were refused since the last call, and why."""
@@ -237,6 +234,11 @@ class ConfluentSink:
             return False
         self._batch_size = batch_size // 2
         return True
+
+
+def _hear(refused: list[tuple[Message, KafkaError]], error: KafkaError | None, message: Message) -> None:
+    if error is not None:
+        refused.append((message, error))
 
 
 def _bytes(message: Message) -> int:
