@@ -38,9 +38,11 @@ def clock(tmp_path: Path) -> Clock:
     return Clock(tmp_path)
 
 
-def test_the_clock_is_set_while_a_worker_runs(stage: Stage, clock: Clock) -> None:
+def test_the_clock_is_set_while_a_worker_runs(stage: Stage, clock: Clock, client: str) -> None:
     # 1. A worker whose clock we can set. 2. Two days on, four days back, a year on, and right again. Result: it keeps
     # its partitions, and is ready all the time.
+    if client == "confluent":
+        pytest.skip("librdkafka times its waits by the time of day, and may hang; docs/configuration.md tells of it")
     with stage("the machine's clock set on and back, by days and by a year") as scene:
         worker = scene.worker(variables=clock.variables)
         scene.feed.start()
