@@ -24,6 +24,7 @@ from aestream.types import Outgoing
 warnings.filterwarnings("ignore", "Producer abort_transaction failed during close", RuntimeWarning)
 
 _ANSWER_SECONDS = 1.0
+_OFFSETS_SECONDS = 10.0  # two questions, one after the other, which are asked anew after that
 _LOOK_SECONDS = 0.1
 _ABORT_SECONDS = 2.0
 # About a message or this user: another transaction would end in the same way.
@@ -98,7 +99,7 @@ class TransactionalConfluentSink(ConfluentSink):
             if not self.ending:
                 self._offering = (offsets, member)
             if self._offering is not None:
-                self._producer.send_offsets_to_transaction(*self._offering, _ANSWER_SECONDS)
+                self._producer.send_offsets_to_transaction(*self._offering, _OFFSETS_SECONDS)
                 self._offering, self._ending = None, True
             self._producer.commit_transaction(_ANSWER_SECONDS)
         except KafkaException as error:
