@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from aestream.models.base import Autoencoder
+from aestream.networks.dense import TrainedDense
 
 # The share of the features that is hidden from a member (`tests.bench.quality --parts constants`).
 HIDDEN_SHARE = 0.4
@@ -21,7 +22,7 @@ class DenseAutoencoder(Autoencoder):
     costs a tenth of GELU and detects no less.
     """
 
-    kind: ClassVar[str] = "dense"
+    kind: ClassVar[str] = TrainedDense.kind
     shown: Tensor  # (M, d + c, 1), 1 for an input that a member sees, else 0
 
     def __init__(

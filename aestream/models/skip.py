@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from aestream.models.base import Autoencoder
 from aestream.models.dense import draw
+from aestream.networks.skip import TrainedSkip
 from aestream.types import Floats
 
 
@@ -19,7 +20,7 @@ class SkipAutoencoder(Autoencoder):
     networks learn the rest. `start` sets the maps to these, so that a fit begins where the linear methods end.
     """
 
-    kind: ClassVar[str] = "skip"
+    kind: ClassVar[str] = TrainedSkip.kind
 
     def __init__(self, *, features: int, latent_size: int, hidden: int, members: int, seed: int) -> None:
         super().__init__(features=features, latent_size=latent_size, hidden=hidden, members=members, seed=seed)
