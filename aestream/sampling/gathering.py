@@ -76,7 +76,7 @@ class Gathering:
 
     @property
     def matrix(self) -> Matrix:
-        """The features of all that are held, (n, d), in the order in which they came."""
+        """The features of all that are held, (n, d), in the order in which they came. Ask once all are added."""
         return self._matrix[: self._held]
 
     @property
@@ -96,7 +96,8 @@ class Gathering:
         """Add rows to those that are held: where the system can move pages, they are never in memory twice."""
         end = self._held + len(matrix)
         if end > len(self._matrix):
-            self._matrix.resize((end + end // _SPARE, matrix.shape[1]))
+            # Nobody has a view of it yet. If numpy looked whether that is so, it would take a tracer's frame for one.
+            self._matrix.resize((end + end // _SPARE, matrix.shape[1]), refcheck=False)
         self._matrix[self._held : end] = matrix
         self._beside.append(beside)
         self._held = end
