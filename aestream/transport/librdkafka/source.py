@@ -10,14 +10,14 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
-from aestream.errors import AestreamError, TransportError
+from aestream.errors import AestreamError, NoAnswerError, TransportError
 from aestream.transport.base import CLOSE_SECONDS, TransactionalSink
 from aestream.transport.librdkafka import options
 from aestream.transport.librdkafka.errors import COMMIT_REFUSED, PASSING, broker_errors, explained, said
 from aestream.transport.librdkafka.member import ConfluentMember, in_librdkafkas_terms
 from aestream.transport.librdkafka.records import columns
 from aestream.transport.librdkafka.waiting import Call
-from aestream.transport.places import Commit, Places, RefusedError
+from aestream.transport.places import ANSWER_SECONDS, Commit, Places, RefusedError
 from aestream.transport.wording import Connection, matching, no_input
 from aestream.types import Batch, Changes, Membership, Partition, Position, Standing
 
@@ -76,7 +76,7 @@ class ConfluentSource:
             there = self._contact()
             self._places = Places(self._member, latest=auto_offset_reset == "latest", topics=there)
             if topics[0].startswith("^") and auto_offset_reset == "latest":
-                self._places.look_back(matching(topics, there))
+                self._look_back(matching(topics, there))
             self._subscribe(there)
         except AestreamError:
             self.close()
@@ -234,6 +234,19 @@ class ConfluentSource:
             return False
         self._looked[what] = now
         return True
+
+    def _look_back(self, topics: Collection[str]) -> None:
+        """See which topics the group has read. On a cluster without any group yet, the first answer is an error."""
+        until = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                self._places.look_back(topics)
+            except NoAnswerError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return
 
     def _gather(self, timeout: float) -> list[Message]:
         """Take what is there, a little at a time, so that large records do not come by the thousand.
