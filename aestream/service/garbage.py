@@ -24,7 +24,7 @@ class Passing:
 
     def passed(self, values: Iterable[bytes | None]) -> None:
         """Collect once enough has gone through: what is frozen is not looked at, so that takes a few milliseconds."""
-        self._bytes += sum(len(value or b"") for value in values)
+        self._bytes += sum(map(len, filter(None, values)))
         if self._bytes > _MOST_BYTES:
             self._bytes = 0
             gc.collect()

@@ -2,8 +2,8 @@
 
     python -m tests.bench.hotspots [--records 400000] [--write]
 
-What Python code spends on a core, by the function that is at work: itself, and what it calls in C. librdkafka's own
-threads are no Python code, and not in it.
+Of the worker's loop, by the function that is at work: itself, and what it calls in C. What clients do on threads of
+their own is not in it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ PY_SPY = Path(sysconfig.get_path("scripts")) / "py-spy"
 
 
 def sampled(job: Job, count: int, folder: Path) -> Counter[str]:
-    """Let a worker score all records; return how many samples each function has, in its loop and in the client's
-    threads."""
+    """Let a worker score all records; return how many samples of its loop each function has."""
     output = folder / "samples"
     record = [str(PY_SPY), "record", "--rate", str(RATE), "--format", "raw", "--output", str(output), "--"]
     with running(replace(job, command=[*record, *job.command])) as profiler:
@@ -47,8 +46,6 @@ def sampled(job: Job, count: int, folder: Path) -> Counter[str]:
         frames = stack.split(";")
         if any(LOOP in frame for frame in frames):
             found[function(frames)] += int(samples)
-        elif any("kafka/" in frame for frame in frames):
-            found["kafka-python's own threads"] += int(samples)
     return found
 
 
@@ -70,7 +67,7 @@ def rows(stage: Stage, records: int, folder: Path) -> Iterator[Sequence[str]]:
         together = sum(found.values())
         shown = found.most_common(SHOWN)
         for name, samples in [*shown, ("all others", together - sum(samples for _, samples in shown))]:
-            yield client, name, f"{1e6 * samples / RATE / records:.2f}", f"{samples / together:.0%}"
+            yield client, name, f"{samples / together:.0%}"
 
 
 def main() -> None:
@@ -84,7 +81,7 @@ def main() -> None:
         sys.exit(f"there is no {PY_SPY}: install py-spy (extra `test`)")
     with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
         found = list(rows(Stage(bootstrap, Path(folder)), options.records, Path(folder)))
-    text = page.table(["client", "function", "us a record", "share"], found)
+    text = page.table(["client", "function", "share"], found)
     print(text)
     if options.write:
         page.write("hotspots", text)
