@@ -14,7 +14,6 @@ import itertools
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from rich.progress import track
 
 from tests.bench import page
 from tests.bench.jobs import Job, Spread, Timed, timed
-from tests.bench.stage import WINDOW, Stage, broker
+from tests.bench.stage import WINDOW, Stage, opened
 from tests.bench.telemetry import Telemetry, telemetry
 
 PEERS = Path(__file__).parent / "peers"
@@ -94,17 +93,15 @@ def main() -> None:
     options = parser.parse_args()
     made = telemetry(options.records)
     runs: dict[str, list[Timed]] = {}
-    with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        programs = Programs(Stage(bootstrap, Path(folder)), made, Path(folder))
+    with opened(options.bootstrap_servers) as stage:
+        programs = Programs(stage, made, stage.folder)
         for turn in range(options.repeats):
             for job in track(list(programs.all()), f"turn {turn + 1}", console=Console(stderr=True)):
                 if options.only in job.name:
                     runs.setdefault(job.name, []).append(timed(job, options.records, deadline=_SECONDS))
                     print(f"{job.name}: {runs[job.name][-1]}", file=sys.stderr, flush=True)
     text = shown(runs)
-    print(text)
-    if options.write:
-        page.write("compared", text)
+    page.show("compared", text, into_page=options.write)
 
 
 def shown(runs: dict[str, list[Timed]]) -> str:

@@ -11,17 +11,15 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import psutil
 from kafka import KafkaProducer
 
 from tests.bench import page
 from tests.bench.jobs import DEADLINE_SECONDS, Job, running
-from tests.bench.stage import PARTITIONS, Stage, broker
+from tests.bench.stage import PARTITIONS, Stage, opened
 from tests.bench.telemetry import telemetry
 
 KEYS = (100, 10_000, 1_000_000)
@@ -74,12 +72,10 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--bootstrap-servers")
     options = parser.parse_args()
-    with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        found = list(rows(Stage(bootstrap, Path(folder)), options.records))
+    with opened(options.bootstrap_servers) as stage:
+        found = list(rows(stage, options.records))
     text = page.table(["keys", *(f"quarter {number + 1}" for number in range(PARTS))], found)
-    print(text)
-    if options.write:
-        page.write("growth", text)
+    page.show("growth", text, into_page=options.write)
 
 
 if __name__ == "__main__":

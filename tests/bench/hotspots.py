@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 import sysconfig
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -22,7 +21,7 @@ import psutil
 from tests.bench import page
 from tests.bench.compared import CLIENTS
 from tests.bench.jobs import Job, running, wait
-from tests.bench.stage import Stage, broker
+from tests.bench.stage import Stage, opened
 from tests.bench.telemetry import telemetry
 
 RATE = 250  # samples a second
@@ -58,12 +57,13 @@ def function(frames: Sequence[str]) -> str:
     return "others"
 
 
-def rows(stage: Stage, records: int, folder: Path) -> Iterator[Sequence[str]]:
+def rows(stage: Stage, records: int) -> Iterator[Sequence[str]]:
     """The functions that take longest, over each client, with a model of single records."""
     made = telemetry(records)
     source, model = stage.filled(made), stage.model(made)
     for client in CLIENTS:
-        found = sampled(stage.worker(client, source, {**model, "AESTREAM_KAFKA__CLIENT": client}), records, folder)
+        job = stage.worker(client, source, {**model, "AESTREAM_KAFKA__CLIENT": client})
+        found = sampled(job, records, stage.folder)
         together = sum(found.values())
         shown = found.most_common(SHOWN)
         for name, samples in [*shown, ("all others", together - sum(samples for _, samples in shown))]:
@@ -79,12 +79,10 @@ def main() -> None:
     options = parser.parse_args()
     if not PY_SPY.exists():
         sys.exit(f"there is no {PY_SPY}: install py-spy (extra `test`)")
-    with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        found = list(rows(Stage(bootstrap, Path(folder)), options.records, Path(folder)))
+    with opened(options.bootstrap_servers) as stage:
+        found = list(rows(stage, options.records))
     text = page.table(["client", "function", "share"], found)
-    print(text)
-    if options.write:
-        page.write("hotspots", text)
+    page.show("hotspots", text, into_page=options.write)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,9 @@ import argparse
 import itertools
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -28,7 +26,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from tests.bench import page
 from tests.bench.compared import CLIENTS
 from tests.bench.jobs import running, timed, wait
-from tests.bench.stage import PARTITIONS, Stage, broker
+from tests.bench.stage import PARTITIONS, Stage, opened
 from tests.bench.telemetry import telemetry
 
 QUIET = (1, 10)  # records a second
@@ -163,15 +161,13 @@ def main() -> None:
         feed(options.bootstrap_servers, topic, float(rate), int(count))
         return
     lines = []
-    with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        for row in rows(Stage(bootstrap, Path(folder)), seconds=options.seconds):
+    with opened(options.bootstrap_servers) as stage:
+        for row in rows(stage, seconds=options.seconds):
             figures = (f"{figure:.1f}" for figure in (row.p50, row.p99, row.p999))
             lines.append([row.name, f"{row.rate:,.0f}", f"{row.count:,}", *figures])
             print(row, file=sys.stderr, flush=True)
     text = page.table(["", "records/s", "measured", "p50, ms", "p99, ms", "p99.9, ms"], lines)
-    print(text)
-    if options.write:
-        page.write("latency", text)
+    page.show("latency", text, into_page=options.write)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-import tempfile
 import urllib.request
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from aestream.app import models
 from aestream.app.process import free_port
 from aestream.networks.threads import use_threads
 from tests.bench.jobs import running, wait
-from tests.bench.stage import Stage, broker, configured
+from tests.bench.stage import configured, opened
 from tests.bench.telemetry import telemetry
 from tests.stores import put
 
@@ -56,8 +55,7 @@ def main() -> None:
     rounds = max(ROUNDS, options.records // MOST_AT_ONCE)
     share = options.records // rounds
     made, port, rows = telemetry(share), free_port(), []
-    with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        stage = Stage(bootstrap, Path(folder))
+    with opened(options.bootstrap_servers) as stage:
         source = stage.topic()
         given = {"AESTREAM_HTTP__PORT": str(port), "AESTREAM_MODEL__POLL_INTERVAL": "1s"}
         job = stage.worker("worker", source, stage.model(made) | given)

@@ -21,6 +21,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def show(part: str, text: str, *, into_page: bool) -> None:
+    """Print a table, and put it into the page where that was asked for."""
+    print(text)
+    if into_page:
+        write(part, text)
+
+
 def write(part: str, text: str, page: Path = PAGE) -> None:
     """Put a table between the marks of a part, and what it was measured on. Raises ValueError if there are none."""
     begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"

@@ -12,19 +12,17 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from tests.bench import page
 from tests.bench.compared import CLIENTS
 from tests.bench.jobs import Job, Spread, running, wait
-from tests.bench.stage import PARTITIONS, Stage, broker
+from tests.bench.stage import PARTITIONS, Stage, opened
 from tests.bench.telemetry import telemetry
 
 RATE = 200 * PARTITIONS  # records a second
@@ -138,12 +136,10 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="into docs/benchmarks.md")
     parser.add_argument("--bootstrap-servers")
     options = parser.parse_args()
-    with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        found = list(rows(Stage(bootstrap, Path(folder)), options.turns))
+    with opened(options.bootstrap_servers) as stage:
+        found = list(rows(stage, options.turns))
     text = page.table(["longest pause, ms", *NAMES], found)
-    print(text)
-    if options.write:
-        page.write("rebalances", text)
+    page.show("rebalances", text, into_page=options.write)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,12 @@ bounded by its cores, so the CPU time a record is what to look at.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from tests.bench import page
 from tests.bench.jobs import Job, timed
-from tests.bench.stage import Stage, broker
+from tests.bench.stage import Stage, opened
 from tests.bench.telemetry import telemetry
 
 WORKERS, FEATURES, KILOBYTES = (1, 2, 4), (5, 20, 100, 500), (0.2, 1.0, 10.0)
@@ -70,14 +68,11 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--bootstrap-servers")
     options = parser.parse_args()
-    with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        stage = Stage(bootstrap, Path(folder))
+    with opened(options.bootstrap_servers) as stage:
         parts = (by_workers, by_features, by_size)
         rows = [row for part in parts for row in part(stage, options.records)]
     text = page.table(["", "records/s", "CPU us a record"], rows)
-    print(text)
-    if options.write:
-        page.write("scaling", text)
+    page.show("scaling", text, into_page=options.write)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 import psutil
@@ -24,7 +22,7 @@ from aestream.app import models
 from aestream.detector.detector import Detector
 from tests.bench import page
 from tests.bench.jobs import running, wait
-from tests.bench.stage import PARTITIONS, WINDOW, Stage, broker, configured
+from tests.bench.stage import PARTITIONS, WINDOW, Stage, configured, opened
 from tests.bench.telemetry import HOSTS, Telemetry, telemetry
 from tests.stores import put
 
@@ -103,14 +101,11 @@ def main() -> None:
     parser.add_argument("--bootstrap-servers")
     options = parser.parse_args()
     made = telemetry(100_000)
-    with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        stage = Stage(bootstrap, Path(folder))
+    with opened(options.bootstrap_servers) as stage:
         rows = [serve(stage, made, window, options.seconds) for window in (1, WINDOW)]
     header = ["", "memory, MiB", "start to first score, s", "pause at a new model, ms", "longest other pause, ms"]
     text = page.table(header, rows)
-    print(text)
-    if options.write:
-        page.write("serving", text)
+    page.show("serving", text, into_page=options.write)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,13 +30,11 @@ CALM = {"OMP_NUM_THREADS": "1", "AESTREAM_HTTP__PORT": "0", "AESTREAM_LOG__LEVEL
 
 
 @contextlib.contextmanager
-def broker(given: str | None) -> Iterator[str]:
-    """The broker that was given, or an Apache Kafka for as long as this runs."""
-    if given:
-        yield given
-        return
-    with ApacheKafka() as kafka:
-        yield kafka.bootstrap
+def opened(given: str | None) -> Iterator[Stage]:
+    """A stage on the broker that was given, or on an Apache Kafka, for as long as this runs."""
+    with contextlib.ExitStack() as stack:
+        bootstrap = given or stack.enter_context(ApacheKafka()).bootstrap
+        yield Stage(bootstrap, Path(stack.enter_context(tempfile.TemporaryDirectory())))
 
 
 class Stage:
@@ -43,7 +42,7 @@ class Stage:
 
     def __init__(self, bootstrap: str, folder: Path) -> None:
         self.bootstrap = bootstrap
-        self._folder = folder
+        self.folder = folder
         self._run = uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
         self._admin = KafkaAdminClient(bootstrap_servers=bootstrap)
@@ -79,7 +78,7 @@ class Stage:
     def model(self, made: Telemetry, window: int = 1) -> dict[str, str]:
         """Train a model on the recording; return the settings that name it."""
         given = {
-            "AESTREAM_MODEL__STORE": str(self._folder / self.name("store")),
+            "AESTREAM_MODEL__STORE": str(self.folder / self.name("store")),
             "AESTREAM_FEATURES__WINDOW": str(window),
         }
         with configured(given) as loaded:

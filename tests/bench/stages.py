@@ -9,16 +9,14 @@ kafka-python do on threads of their own shows in it where the loop waits for the
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from aestream.app.process import free_port
 from tests.bench import page
 from tests.bench.compared import CLIENTS
 from tests.bench.jobs import Job, running, wait
 from tests.bench.memory import scrape
-from tests.bench.stage import WINDOW, Stage, broker
+from tests.bench.stage import WINDOW, Stage, opened
 from tests.bench.telemetry import telemetry
 
 STAGES = ("poll", "decode", "score", "publish", "commit")
@@ -56,12 +54,10 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--bootstrap-servers")
     options = parser.parse_args()
-    with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        found = rows(Stage(bootstrap, Path(folder)), options.records)
+    with opened(options.bootstrap_servers) as stage:
+        found = rows(stage, options.records)
     text = page.table(["us a record", *STAGES, "together"], found)
-    print(text)
-    if options.write:
-        page.write("stages", text)
+    page.show("stages", text, into_page=options.write)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import re
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from aestream.networks.threads import use_threads
 from aestream.settings import settings
 from tests.bench.jobs import Job, wait
 from tests.bench.memory import console, scrape
-from tests.bench.stage import PARTITIONS, Stage, broker, configured
+from tests.bench.stage import PARTITIONS, Stage, configured, opened
 from tests.stores import put
 
 FEATURES = 20
@@ -78,11 +77,10 @@ def main() -> None:
     parser.add_argument("--bootstrap-servers")
     options = parser.parse_args()
     use_threads(1)
-    with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        stage = Stage(bootstrap, Path(folder))
+    with opened(options.bootstrap_servers) as stage:
         source = stage.topic()
         given = {
-            "AESTREAM_MODEL__STORE": f"{folder}/models",
+            "AESTREAM_MODEL__STORE": f"{stage.folder}/models",
             "AESTREAM_HTTP__PORT": str(free_port()),
             "AESTREAM_LOG__LEVEL": "info",
             "AESTREAM_LOG__FORMAT": "plain",
@@ -91,7 +89,7 @@ def main() -> None:
         job = stage.worker("worker", source, given)
         with configured(job.environment) as loaded:
             train(loaded)
-        show(options.entities, *measure(stage, job, source, options.entities, Path(folder)))
+        show(options.entities, *measure(stage, job, source, options.entities, stage.folder))
 
 
 def measure(stage: Stage, job: Job, source: str, entities: int, folder: Path) -> tuple[dict[str, float], float, float]:

@@ -12,14 +12,13 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import psutil
 
 from tests.bench import page
-from tests.bench.stage import CALM, Stage, broker
+from tests.bench.stage import CALM, opened
 from tests.bench.telemetry import telemetry
 
 
@@ -55,13 +54,11 @@ def main() -> None:
     parser.add_argument("--bootstrap-servers")
     options = parser.parse_args()
     counts = sorted(map(int, options.records.split(",")))
-    with broker(options.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
-        topic = Stage(bootstrap, Path(folder)).filled(telemetry(counts[-1]))
-        rows = [trained(bootstrap, topic, count, Path(folder)) for count in counts]
+    with opened(options.bootstrap_servers) as stage:
+        topic = stage.filled(telemetry(counts[-1]))
+        rows = [trained(stage.bootstrap, topic, count, stage.folder) for count in counts]
     text = page.table(["records", "seconds", "CPU seconds", "peak memory, MiB"], rows)
-    print(text)
-    if options.write:
-        page.write("training", text)
+    page.show("training", text, into_page=options.write)
 
 
 if __name__ == "__main__":
